@@ -1,0 +1,231 @@
+"""Batches of samples as columns, and the builder that producers use.
+
+Batch is what MetricBatch carries (labels, dense or sparse), Frame what travels behind the gate (ids, sparse).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.codec import CodecError, codec
+from schemas.nan import MISSING, Floats, is_missing
+
+Int64s = npt.NDArray[np.int64]
+UInt32s = npt.NDArray[np.uint32]
+UInt64s = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What one column measures. labels are (name, value) pairs without __name__."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+    type: str = "unknown"
+    unit: str = ""
+
+
+def encode_series_set(series: Iterable[Series]) -> bytes:
+    """Return the Avro body of a SeriesSet."""
+    rows = [
+        {
+            "name": one.name,
+            "type": one.type,
+            "unit": one.unit,
+            "labels": [{"name": name, "value": value} for name, value in one.labels],
+        }
+        for one in series
+    ]
+    return codec("series_set").encode_body(rows)
+
+
+def decode_series_set(data: bytes) -> list[Series]:
+    """Return the series of an encoded set; raises CodecError. Costs microseconds a series: cache by set_hash."""
+    rows = codec("series_set").decode_body(data)
+    return [
+        Series(row["name"], tuple((x["name"], x["value"]) for x in row["labels"]), row["type"], row["unit"])
+        for row in rows
+    ]
+
+
+def _column(data: bytes, dtype: str, name: str) -> npt.NDArray[Any]:
+    width = np.dtype(dtype).itemsize
+    if len(data) % width:
+        raise CodecError("length", f"column {name} has {len(data)} bytes, not a multiple of {width}")
+    return np.frombuffer(data, dtype=dtype)
+
+
+@dataclass(slots=True)
+class Batch:
+    """A MetricBatch with its columns as numpy views.
+
+    Dense (index is None): timestamps has shape (T,), values (T, S). Sparse: timestamps, values and index have
+    shape (N,). S is known only to the series set, so a dense batch learns it from len(values) / T.
+    """
+
+    tenant: str
+    source: str
+    sent_at: int
+    series_set: bytes
+    timestamps: Int64s
+    values: Floats
+    index: UInt32s | None = None
+    series_ids: UInt64s | None = None
+    shard: int | None = None
+
+    def encode(self) -> bytes:
+        """Return the batch in single-object encoding."""
+        return codec("metric_batch").encode(
+            {
+                "tenant": self.tenant,
+                "source": self.source,
+                "sent_at": self.sent_at,
+                "series_set": self.series_set,
+                "timestamps": self.timestamps.astype("<i8", copy=False).tobytes(),
+                "values": self.values.astype("<f8", copy=False).tobytes(),
+                "series_index": None if self.index is None else self.index.astype("<u4", copy=False).tobytes(),
+                "series_ids": None if self.series_ids is None else self.series_ids.astype("<u8", copy=False).tobytes(),
+                "shard": self.shard,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Batch":
+        """Return the batch of an encoded record; raises CodecError, kind `length` if the columns do not fit."""
+        return cls.of_record(codec("metric_batch").decode(data))
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Batch":
+        """Return the batch of a decoded MetricBatch; columns stay views on its bytes."""
+        timestamps = _column(record["timestamps"], "<i8", "timestamps")
+        values = _column(record["values"], "<f8", "values")
+        index = None
+        if record["series_index"] is not None:
+            index = _column(record["series_index"], "<u4", "series_index")
+            if not len(index) == len(timestamps) == len(values):
+                raise CodecError(
+                    "length", f"sparse columns of {len(index)}, {len(timestamps)} and {len(values)} entries"
+                )
+        elif len(timestamps) == 0 or len(values) % len(timestamps):
+            if len(values):
+                raise CodecError("length", f"{len(values)} values do not fill {len(timestamps)} rows")
+            values = values.reshape(0, 0)
+        else:
+            values = values.reshape(len(timestamps), -1)
+        ids = record["series_ids"]
+        return cls(
+            tenant=record["tenant"],
+            source=record["source"],
+            sent_at=record["sent_at"],
+            series_set=record["series_set"],
+            timestamps=timestamps,
+            values=values,
+            index=index,
+            series_ids=None if ids is None else _column(ids, "<u8", "series_ids"),
+            shard=record["shard"],
+        )
+
+    def points(self) -> tuple[UInt32s, Int64s, Floats]:
+        """Return (series index, timestamps, values), one entry per sample, missing cells left out."""
+        if self.index is not None:
+            present = ~is_missing(self.values)
+            if present.all():
+                return self.index, self.timestamps, self.values
+            return self.index[present], self.timestamps[present], self.values[present]
+        rows, width = self.values.shape
+        flat = self.values.reshape(-1)
+        index = np.tile(np.arange(width, dtype=np.uint32), rows)
+        stamps = np.repeat(self.timestamps, width)
+        present = ~is_missing(flat)
+        if present.all():
+            return index, stamps, flat
+        return index[present], stamps[present], flat[present]
+
+
+@dataclass(slots=True)
+class Frame:
+    """Resolved samples of one (tenant, shard): per series metric_codes and series_ids, per sample the rest."""
+
+    tenant: str
+    shard: int
+    metrics: list[str]
+    metric_codes: UInt32s
+    series_ids: UInt64s
+    index: UInt32s
+    timestamps: Int64s
+    values: Floats
+
+    def encode(self) -> bytes:
+        """Return the frame in single-object encoding."""
+        return codec("frame").encode(
+            {
+                "tenant": self.tenant,
+                "shard": self.shard,
+                "metrics": self.metrics,
+                "metric_codes": self.metric_codes.astype("<u4", copy=False).tobytes(),
+                "series_ids": self.series_ids.astype("<u8", copy=False).tobytes(),
+                "index": self.index.astype("<u4", copy=False).tobytes(),
+                "timestamps": self.timestamps.astype("<i8", copy=False).tobytes(),
+                "values": self.values.astype("<f8", copy=False).tobytes(),
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Frame":
+        """Return the frame of an encoded record; raises CodecError."""
+        record = codec("frame").decode(data)
+        return cls(
+            tenant=record["tenant"],
+            shard=record["shard"],
+            metrics=record["metrics"],
+            metric_codes=_column(record["metric_codes"], "<u4", "metric_codes"),
+            series_ids=_column(record["series_ids"], "<u8", "series_ids"),
+            index=_column(record["index"], "<u4", "index"),
+            timestamps=_column(record["timestamps"], "<i8", "timestamps"),
+            values=_column(record["values"], "<f8", "values"),
+        )
+
+
+@dataclass(slots=True)
+class BatchBuilder:
+    """Collects scrapes of one source and packs them, so that nobody packs bytes by hand.
+
+    The order of series is the order of first sight and only ever grows: an unchanged source keeps equal
+    series_set bytes from batch to batch, which every later stage relies on for its speed.
+    """
+
+    tenant: str
+    source: str
+    _series: list[Series] = field(default_factory=list)
+    _position: dict[Series, int] = field(default_factory=dict)
+    _encoded: bytes = b""
+    _rows: list[tuple[int, list[int], list[float]]] = field(default_factory=list)
+
+    def add_scrape(self, timestamp: int, samples: Sequence[tuple[Series, float]]) -> None:
+        """Add one row: every sample of the source at `timestamp` (ms since 1970 UTC)."""
+        places = []
+        for series, _ in samples:
+            place = self._position.get(series)
+            if place is None:
+                place = self._position[series] = len(self._series)
+                self._series.append(series)
+                self._encoded = b""
+            places.append(place)
+        self._rows.append((timestamp, places, [value for _, value in samples]))
+
+    def __len__(self) -> int:
+        return sum(len(places) for _, places, _ in self._rows)
+
+    def build(self, sent_at: int) -> Batch:
+        """Return the dense batch of all rows since the last build, and start anew. sent_at: the sender's clock, ms."""
+        if not self._encoded:
+            self._encoded = encode_series_set(self._series)
+        values = np.repeat(MISSING, len(self._rows) * len(self._series)).reshape(len(self._rows), len(self._series))
+        for row, (_, places, scraped) in enumerate(self._rows):
+            values[row, places] = scraped
+        timestamps = np.array([timestamp for timestamp, _, _ in self._rows], dtype=np.int64)
+        self._rows = []
+        return Batch(self.tenant, self.source, sent_at, self._encoded, timestamps, values)

@@ -1,0 +1,108 @@
+-- Tidegauge's tables. Every statement is idempotent; a change is a new file with the next number.
+
+-- ReplacingMergeTree without a version: a sample's identity is its key, and an ingest time would cost 1.5 bytes each.
+CREATE TABLE IF NOT EXISTS samples
+(
+    tenant    LowCardinality(String),
+    metric    LowCardinality(String),
+    series_id UInt64 CODEC(Delta, ZSTD(1)),
+    ts        DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    value     Float64 CODEC({value_codec})
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMMDD(ts)
+ORDER BY (tenant, metric, series_id, ts)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+CREATE TABLE IF NOT EXISTS series
+(
+    tenant     LowCardinality(String),
+    metric     LowCardinality(String),
+    series_id  UInt64,
+    labels     SimpleAggregateFunction(any, Map(LowCardinality(String), String)),
+    type       SimpleAggregateFunction(anyLast, LowCardinality(String)),
+    unit       SimpleAggregateFunction(anyLast, LowCardinality(String)),
+    first_seen SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
+    last_seen  SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (tenant, metric, series_id)
+SETTINGS index_granularity = 256;
+
+-- One row per (tenant, series, window); the highest version wins. version = samples in the row, so a row built from
+-- more of the same samples always replaces one built from fewer, and equal versions hold equal rows.
+-- rollup_1m is the first tier; the others repeat its columns.
+CREATE TABLE IF NOT EXISTS rollup_1m
+(
+    tenant     LowCardinality(String),
+    metric     LowCardinality(String),
+    series_id  UInt64 CODEC(Delta, ZSTD(1)),
+    ts         DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
+    count      UInt64 CODEC(T64, ZSTD(1)),
+    sum        Float64 CODEC({value_codec}),
+    sum_sq     Float64 CODEC({value_codec}),
+    min        Float64 CODEC({value_codec}),
+    max        Float64 CODEC({value_codec}),
+    first      Float64 CODEC({value_codec}),
+    last       Float64 CODEC({value_codec}),
+    first_ts   DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    last_ts    DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    increase   Float64 CODEC({value_codec}),
+    digest     AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64) CODEC(ZSTD(1)),
+    version    UInt64 CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(ts)
+ORDER BY (tenant, metric, series_id, ts)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 1000;
+
+-- Raised after every write into time that queries may have cached; part of every cache key.
+CREATE TABLE IF NOT EXISTS data_versions
+(
+    tenant  LowCardinality(String),
+    metric  LowCardinality(String),
+    block   DateTime('UTC'),
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (tenant, metric, block)
+SETTINGS index_granularity = 256;
+
+CREATE TABLE IF NOT EXISTS alert_events
+(
+    tenant       LowCardinality(String),
+    rule_id      LowCardinality(String),
+    revision     String,
+    alert        LowCardinality(String),
+    state        LowCardinality(String),
+    labels       Map(LowCardinality(String), String),
+    annotations  Map(LowCardinality(String), String),
+    value        Float64,
+    active_at    DateTime64(3, 'UTC'),
+    evaluated_at DateTime64(3, 'UTC'),
+    emitted_at   DateTime64(3, 'UTC'),
+    key          String,
+    seq          UInt64
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(evaluated_at)
+ORDER BY (tenant, rule_id, key);
+
+CREATE TABLE IF NOT EXISTS rejections
+(
+    tenant      LowCardinality(String),
+    source      String,
+    id          LowCardinality(String),
+    message     String,
+    value       String,
+    limit       String,
+    setting     LowCardinality(String),
+    series      UInt64,
+    samples     UInt64,
+    received_at DateTime64(3, 'UTC'),
+    sample      String,
+    key         UInt64
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMMDD(received_at)
+ORDER BY (tenant, id, received_at, key);

@@ -1,0 +1,43 @@
+"""Why something is refused: one member a reason, each with its stable id and the setting that changes it.
+
+The ids are a contract: users filter, alert and script by them. Never rename one.
+"""
+
+from enum import Enum
+
+
+class Reason(Enum):
+    """value: (stable id, setting that changes the limit or "", what it means in one sentence)."""
+
+    OVERSIZED = ("TG-record-size", "gate.max_record_bytes", "the Kafka record is larger than the gate accepts")
+    TRUNCATED = ("TG-truncated", "", "the record ends before its last field")
+    NOT_AVRO = ("TG-not-avro", "", "the record is not in Avro's single-object encoding")
+    UNKNOWN_SCHEMA = ("TG-unknown-schema", "", "the writer's schema fingerprint is not one of those pinned here")
+    MALFORMED = ("TG-malformed", "", "the record does not follow its schema")
+    COLUMN_LENGTH = ("TG-column-length", "", "the batch's columns do not fit each other")
+    SERIES_COUNT = ("TG-series-count", "gate.max_series_per_batch", "the batch declares too many series")
+    TENANT = ("TG-tenant", "", "the tenant is empty, too long or has characters other than A-Z a-z 0-9 _ . -")
+    NAME = ("TG-metric-name", "gate.max_name_length", "the metric name is empty, too long or has characters not allowed")
+    LABEL_NAME = ("TG-label-name", "gate.max_name_length", "a label name is empty, too long, reserved or has characters not allowed")
+    LABEL_VALUE = ("TG-label-value", "gate.max_label_value_length", "a label value is too long or holds a NUL")
+    LABEL_COUNT = ("TG-label-count", "gate.max_labels", "the series has too many labels")
+    LABEL_DUPLICATE = ("TG-label-duplicate", "", "a label name is given twice")
+    SERIES_DUPLICATE = ("TG-series-duplicate", "", "the same series stands twice in one series set")
+    TOO_FUTURE = ("TG-too-future", "gate.future_grace_s", "the timestamp is too far ahead of the broker's clock")
+    TOO_OLD = ("TG-too-old", "gate.tolerance_s", "the timestamp is older than the tolerance: do not send it again")
+    SERIES_INDEX = ("TG-series-index", "", "a sample points outside its series set")
+
+    @property
+    def id(self) -> str:
+        """The stable id, TG-..."""
+        return self.value[0]
+
+    @property
+    def setting(self) -> str:
+        """The setting that changes the limit, empty if none does."""
+        return self.value[1]
+
+    @property
+    def meaning(self) -> str:
+        """What it means, in one sentence."""
+        return self.value[2]

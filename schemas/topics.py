@@ -1,0 +1,43 @@
+"""The Kafka topics: names, partitions, retention. Both stacks create them from this list."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HOUR_MS = 3_600_000
+
+RAW = "metrics.raw"
+VALID = "metrics.valid"
+REJECTED = "metrics.rejected"
+LATE = "metrics.late"
+POLICIES = "control.policies"
+RULES = "control.rules"
+ALERTS = "alert.events"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. retention_ms None means compacted and kept for ever; extra are further topic settings."""
+
+    name: str
+    partitions: int
+    retention_ms: int | None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """Return the topic's configuration by Kafka's names."""
+        kept = {"cleanup.policy": "compact"} if self.retention_ms is None else {"retention.ms": str(self.retention_ms)}
+        # Decompressed by every consumer once: lz4 is the cheapest of Kafka's codecs to read.
+        return {"max.message.bytes": str(9 << 20), **kept, **self.extra}
+
+
+# The broker stamps metrics.raw: what the gate calls "now" is then part of the record, so that a replay judges
+# every timestamp as the first run did, and no producer can set it.
+TOPICS = (
+    Topic(RAW, 8, 24 * HOUR_MS, {"message.timestamp.type": "LogAppendTime"}),
+    Topic(VALID, 8, 24 * HOUR_MS),
+    Topic(REJECTED, 2, 48 * HOUR_MS),
+    Topic(LATE, 4, 48 * HOUR_MS),
+    Topic(POLICIES, 1, None),
+    Topic(RULES, 1, None),
+    Topic(ALERTS, 2, 48 * HOUR_MS),
+)
