@@ -76,7 +76,8 @@ class Codec:
         writer = self._writers.get(data[2:HEADER_BYTES])
         if writer is None:
             raise CodecError("fingerprint", f"schema fingerprint 0x{data[2:HEADER_BYTES].hex()} is not pinned here")
-        return self.decode_body(data[HEADER_BYTES:], writer)
+        record: dict[str, Any] = self.decode_body(data[HEADER_BYTES:], writer)
+        return record
 
     def decode_body(self, body: bytes, writer: Schema | None = None) -> Any:
         """Return what a body without header holds; raises CodecError."""

@@ -17,8 +17,12 @@ class Reason(Enum):
     COLUMN_LENGTH = ("TG-column-length", "", "the batch's columns do not fit each other")
     SERIES_COUNT = ("TG-series-count", "gate.max_series_per_batch", "the batch declares too many series")
     TENANT = ("TG-tenant", "", "the tenant is empty, too long or has characters other than A-Z a-z 0-9 _ . -")
-    NAME = ("TG-metric-name", "gate.max_name_length", "the metric name is empty, too long or has characters not allowed")
-    LABEL_NAME = ("TG-label-name", "gate.max_name_length", "a label name is empty, too long, reserved or has characters not allowed")
+    NAME = ("TG-metric-name", "gate.max_name_length", "the metric name is empty, too long or not of the charset")
+    LABEL_NAME = (
+        "TG-label-name",
+        "gate.max_name_length",
+        "a label name is empty, too long, reserved or not of the charset",
+    )
     LABEL_VALUE = ("TG-label-value", "gate.max_label_value_length", "a label value is too long or holds a NUL")
     LABEL_COUNT = ("TG-label-count", "gate.max_labels", "the series has too many labels")
     LABEL_DUPLICATE = ("TG-label-duplicate", "", "a label name is given twice")

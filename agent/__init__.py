@@ -1,0 +1,1 @@
+"""Sends a machine's metrics, and what it scrapes, to metrics.raw."""

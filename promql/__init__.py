@@ -1,0 +1,1 @@
+"""PromQL on a grid: parser face, plan, vectorised functions. Pure; used by query and by alert."""

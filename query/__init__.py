@@ -1,0 +1,1 @@
+"""How it is read: Prometheus's HTTP API over ClickHouse, with a cache in Redis."""

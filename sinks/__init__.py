@@ -1,0 +1,1 @@
+"""How it lands: rows for ClickHouse, records for Kafka."""

@@ -1,0 +1,1 @@
+"""The local stack without Docker, and the tidegauge command."""

@@ -1,0 +1,1 @@
+"""Rules judged on the stream."""

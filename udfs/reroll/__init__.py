@@ -1,0 +1,1 @@
+"""Late samples, and the windows they correct."""

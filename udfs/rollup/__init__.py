@@ -1,0 +1,1 @@
+"""Windows of columns and what becomes of them when they close."""

@@ -1,0 +1,1 @@
+"""Samples and series on their way into ClickHouse."""
