@@ -18,6 +18,9 @@ UInt32s = npt.NDArray[np.uint32]
 UInt64s = npt.NDArray[np.uint64]
 
 
+Points = tuple[UInt32s, Int64s, Floats]
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """What one column measures. labels are (name, value) pairs without __name__."""
@@ -58,6 +61,45 @@ def _column(data: bytes, dtype: str, name: str) -> npt.NDArray[Any]:
     return np.frombuffer(data, dtype=dtype)
 
 
+def _packed(timestamps: Int64s, values: Floats, index: UInt32s | None) -> dict[str, Any]:
+    return {
+        "timestamps": timestamps.astype("<i8", copy=False).tobytes(),
+        "values": values.astype("<f8", copy=False).tobytes(),
+        "series_index": None if index is None else index.astype("<u4", copy=False).tobytes(),
+    }
+
+
+def _unpacked(record: Mapping[str, Any]) -> tuple[Int64s, Floats, UInt32s | None]:
+    """Return the three columns as views on the record's bytes; raises CodecError if they do not fit."""
+    timestamps = _column(record["timestamps"], "<i8", "timestamps")
+    values = _column(record["values"], "<f8", "values")
+    if record["series_index"] is not None:
+        index = _column(record["series_index"], "<u4", "series_index")
+        if not len(index) == len(timestamps) == len(values):
+            raise CodecError("length", f"sparse columns of {len(index)}, {len(timestamps)} and {len(values)} entries")
+        return timestamps, values, index
+    rows = len(timestamps)
+    if rows == 0 and len(values) or rows and len(values) % rows:
+        raise CodecError("length", f"{len(values)} values do not fill {rows} rows")
+    return timestamps, values.reshape(rows, len(values) // rows if rows else 0), None
+
+
+def points(timestamps: Int64s, values: Floats, index: UInt32s | None) -> Points:
+    """Return (series index, timestamps, values), one entry per sample, missing cells left out.
+
+    Dense (index None): timestamps (T,), values (T, S). Sparse: all (N,).
+    """
+    if index is None:
+        rows, width = values.shape
+        index = np.tile(np.arange(width, dtype=np.uint32), rows)
+        timestamps = np.repeat(timestamps, width)
+        values = values.reshape(-1)
+    present = ~is_missing(values)
+    if present.all():
+        return index, timestamps, values
+    return index[present], timestamps[present], values[present]
+
+
 @dataclass(slots=True)
 class Batch:
     """A MetricBatch with its columns as numpy views.
@@ -78,16 +120,15 @@ class Batch:
 
     def encode(self) -> bytes:
         """Return the batch in single-object encoding."""
+        ids = self.series_ids
         return codec("metric_batch").encode(
             {
                 "tenant": self.tenant,
                 "source": self.source,
                 "sent_at": self.sent_at,
                 "series_set": self.series_set,
-                "timestamps": self.timestamps.astype("<i8", copy=False).tobytes(),
-                "values": self.values.astype("<f8", copy=False).tobytes(),
-                "series_index": None if self.index is None else self.index.astype("<u4", copy=False).tobytes(),
-                "series_ids": None if self.series_ids is None else self.series_ids.astype("<u8", copy=False).tobytes(),
+                **_packed(self.timestamps, self.values, self.index),
+                "series_ids": None if ids is None else ids.astype("<u8", copy=False).tobytes(),
                 "shard": self.shard,
             }
         )
@@ -100,21 +141,7 @@ class Batch:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Batch":
         """Return the batch of a decoded MetricBatch; columns stay views on its bytes."""
-        timestamps = _column(record["timestamps"], "<i8", "timestamps")
-        values = _column(record["values"], "<f8", "values")
-        index = None
-        if record["series_index"] is not None:
-            index = _column(record["series_index"], "<u4", "series_index")
-            if not len(index) == len(timestamps) == len(values):
-                raise CodecError(
-                    "length", f"sparse columns of {len(index)}, {len(timestamps)} and {len(values)} entries"
-                )
-        elif len(timestamps) == 0 or len(values) % len(timestamps):
-            if len(values):
-                raise CodecError("length", f"{len(values)} values do not fill {len(timestamps)} rows")
-            values = values.reshape(0, 0)
-        else:
-            values = values.reshape(len(timestamps), -1)
+        timestamps, values, index = _unpacked(record)
         ids = record["series_ids"]
         return cls(
             tenant=record["tenant"],
@@ -128,35 +155,26 @@ class Batch:
             shard=record["shard"],
         )
 
-    def points(self) -> tuple[UInt32s, Int64s, Floats]:
+    def points(self) -> Points:
         """Return (series index, timestamps, values), one entry per sample, missing cells left out."""
-        if self.index is not None:
-            present = ~is_missing(self.values)
-            if present.all():
-                return self.index, self.timestamps, self.values
-            return self.index[present], self.timestamps[present], self.values[present]
-        rows, width = self.values.shape
-        flat = self.values.reshape(-1)
-        index = np.tile(np.arange(width, dtype=np.uint32), rows)
-        stamps = np.repeat(self.timestamps, width)
-        present = ~is_missing(flat)
-        if present.all():
-            return index, stamps, flat
-        return index[present], stamps[present], flat[present]
+        return points(self.timestamps, self.values, self.index)
 
 
 @dataclass(slots=True)
 class Frame:
-    """Resolved samples of one (tenant, shard): per series metric_codes and series_ids, per sample the rest."""
+    """Resolved samples of one (tenant, shard), dense or sparse as Batch.
+
+    metric_codes (into metrics) and series_ids have one entry per series.
+    """
 
     tenant: str
     shard: int
     metrics: list[str]
     metric_codes: UInt32s
     series_ids: UInt64s
-    index: UInt32s
     timestamps: Int64s
     values: Floats
+    index: UInt32s | None = None
 
     def encode(self) -> bytes:
         """Return the frame in single-object encoding."""
@@ -167,9 +185,7 @@ class Frame:
                 "metrics": self.metrics,
                 "metric_codes": self.metric_codes.astype("<u4", copy=False).tobytes(),
                 "series_ids": self.series_ids.astype("<u8", copy=False).tobytes(),
-                "index": self.index.astype("<u4", copy=False).tobytes(),
-                "timestamps": self.timestamps.astype("<i8", copy=False).tobytes(),
-                "values": self.values.astype("<f8", copy=False).tobytes(),
+                **_packed(self.timestamps, self.values, self.index),
             }
         )
 
@@ -177,16 +193,21 @@ class Frame:
     def decode(cls, data: bytes) -> "Frame":
         """Return the frame of an encoded record; raises CodecError."""
         record = codec("frame").decode(data)
+        timestamps, values, index = _unpacked(record)
         return cls(
             tenant=record["tenant"],
             shard=record["shard"],
             metrics=record["metrics"],
             metric_codes=_column(record["metric_codes"], "<u4", "metric_codes"),
             series_ids=_column(record["series_ids"], "<u8", "series_ids"),
-            index=_column(record["index"], "<u4", "index"),
-            timestamps=_column(record["timestamps"], "<i8", "timestamps"),
-            values=_column(record["values"], "<f8", "values"),
+            timestamps=timestamps,
+            values=values,
+            index=index,
         )
+
+    def points(self) -> Points:
+        """Return (series index, timestamps, values), one entry per sample, missing cells left out."""
+        return points(self.timestamps, self.values, self.index)
 
 
 @dataclass(slots=True)

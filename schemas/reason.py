@@ -9,26 +9,46 @@ from enum import Enum
 class Reason(Enum):
     """value: (stable id, setting that changes the limit or "", what it means in one sentence)."""
 
-    OVERSIZED = ("TG-record-size", "gate.max_record_bytes", "the Kafka record is larger than the gate accepts")
+    OVERSIZED = (
+        "TG-record-size",
+        "TIDEGAUGE_GATE_MAX_RECORD_BYTES",
+        "the Kafka record is larger than the gate accepts",
+    )
     TRUNCATED = ("TG-truncated", "", "the record ends before its last field")
     NOT_AVRO = ("TG-not-avro", "", "the record is not in Avro's single-object encoding")
     UNKNOWN_SCHEMA = ("TG-unknown-schema", "", "the writer's schema fingerprint is not one of those pinned here")
     MALFORMED = ("TG-malformed", "", "the record does not follow its schema")
     COLUMN_LENGTH = ("TG-column-length", "", "the batch's columns do not fit each other")
-    SERIES_COUNT = ("TG-series-count", "gate.max_series_per_batch", "the batch declares too many series")
+    SERIES_COUNT = ("TG-series-count", "TIDEGAUGE_GATE_MAX_SERIES_PER_BATCH", "the batch declares too many series")
     TENANT = ("TG-tenant", "", "the tenant is empty, too long or has characters other than A-Z a-z 0-9 _ . -")
-    NAME = ("TG-metric-name", "gate.max_name_length", "the metric name is empty, too long or not of the charset")
+    NAME = (
+        "TG-metric-name",
+        "TIDEGAUGE_GATE_MAX_NAME_LENGTH",
+        "the metric name is empty, too long or not of the charset",
+    )
     LABEL_NAME = (
         "TG-label-name",
-        "gate.max_name_length",
+        "TIDEGAUGE_GATE_MAX_NAME_LENGTH",
         "a label name is empty, too long, reserved or not of the charset",
     )
-    LABEL_VALUE = ("TG-label-value", "gate.max_label_value_length", "a label value is too long or holds a NUL")
-    LABEL_COUNT = ("TG-label-count", "gate.max_labels", "the series has too many labels")
+    LABEL_VALUE = (
+        "TG-label-value",
+        "TIDEGAUGE_GATE_MAX_LABEL_VALUE_LENGTH",
+        "a label value is too long or holds a NUL",
+    )
+    LABEL_COUNT = ("TG-label-count", "TIDEGAUGE_GATE_MAX_LABELS", "the series has too many labels")
     LABEL_DUPLICATE = ("TG-label-duplicate", "", "a label name is given twice")
     SERIES_DUPLICATE = ("TG-series-duplicate", "", "the same series stands twice in one series set")
-    TOO_FUTURE = ("TG-too-future", "gate.future_grace_s", "the timestamp is too far ahead of the broker's clock")
-    TOO_OLD = ("TG-too-old", "gate.tolerance_s", "the timestamp is older than the tolerance: do not send it again")
+    TOO_FUTURE = (
+        "TG-too-future",
+        "TIDEGAUGE_GATE_FUTURE_GRACE_S",
+        "the timestamp is too far ahead of the broker's clock",
+    )
+    TOO_OLD = (
+        "TG-too-old",
+        "TIDEGAUGE_GATE_TOLERANCE_S",
+        "the timestamp is older than the tolerance: do not send it again",
+    )
     SERIES_INDEX = ("TG-series-index", "", "a sample points outside its series set")
 
     @property

@@ -1,0 +1,39 @@
+"""Rollup rows of one window as columns: what the rollup and reroll jobs compute and ClickHouse stores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.batch import Int64s, UInt32s, UInt64s
+from schemas.nan import Floats
+
+
+@dataclass(slots=True)
+class Rollups:
+    """One entry per series of (tenant, window), ordered by (metric, series id).
+
+    window is the window's start, ms since 1970 UTC; metric_codes point into metrics. digest is the concatenation of
+    one ClickHouse quantilesTDigest state a series, digest_offsets (S+1,) its boundaries in bytes.
+    """
+
+    tenant: str
+    window: int
+    metrics: list[str]
+    metric_codes: UInt32s
+    series_ids: UInt64s
+    count: UInt64s
+    sum: Floats
+    sum_sq: Floats
+    min: Floats
+    max: Floats
+    first: Floats
+    last: Floats
+    first_ts: Int64s
+    last_ts: Int64s
+    increase: Floats
+    digest: npt.NDArray[np.uint8]
+    digest_offsets: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.series_ids)
