@@ -79,7 +79,7 @@ def _unpacked(record: Mapping[str, Any]) -> tuple[Int64s, Floats, UInt32s | None
             raise CodecError("length", f"sparse columns of {len(index)}, {len(timestamps)} and {len(values)} entries")
         return timestamps, values, index
     rows = len(timestamps)
-    if rows == 0 and len(values) or rows and len(values) % rows:
+    if (len(values) % rows) if rows else len(values):
         raise CodecError("length", f"{len(values)} values do not fill {rows} rows")
     return timestamps, values.reshape(rows, len(values) // rows if rows else 0), None
 

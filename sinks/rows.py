@@ -1,0 +1,144 @@
+"""Columns into Arrow tables as ClickHouse takes them: one function a table.
+
+Blocks come sorted in the table's own order: ClickHouse then sorts nothing, and equal input gives equal bytes.
+"""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.batch import Frame, Series
+from schemas.rollups import Rollups
+
+_STAMP = pa.timestamp("ms", tz="UTC")
+_SECOND = pa.timestamp("s", tz="UTC")
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+_LABELS = pa.map_(pa.string(), pa.string())
+
+Codes = npt.NDArray[np.integer[Any]]
+
+
+def _dictionary(codes: Codes, names: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), pa.array(names, pa.string()))
+
+
+def _constant(name: str, rows: int) -> pa.DictionaryArray:
+    return _dictionary(np.zeros(rows, np.int32), [name])
+
+
+def _merged_names(lists: Iterable[Sequence[str]]) -> tuple[list[str], list[Codes]]:
+    """Return all names sorted, and for each list the position of its names among them."""
+    lists = list(lists)
+    names = sorted({name for one in lists for name in one})
+    place = {name: code for code, name in enumerate(names)}
+    return names, [np.array([place[name] for name in one], dtype=np.int32) for one in lists]
+
+
+def samples(frames: Sequence[Frame]) -> pa.Table:
+    """Return the rows of table samples, sorted by (tenant, metric, series id, ts).
+
+    Repeats of a sample stay in: the table's engine drops them.
+    """
+    tenants, tenant_codes = _merged_names([frame.tenant] for frame in frames)
+    metrics, metric_codes = _merged_names(frame.metrics for frame in frames)
+    parts = [frame.points() for frame in frames]
+    # Sorting the few series and then samples by their rank is cheaper than sorting samples by three columns.
+    tenant = np.concatenate([np.repeat(c, len(f.series_ids)) for c, f in zip(tenant_codes, frames, strict=True)])
+    metric = np.concatenate([c[f.metric_codes] for c, f in zip(metric_codes, frames, strict=True)])
+    ids = np.concatenate([frame.series_ids for frame in frames])
+    by_key = np.lexsort((ids, metric, tenant))
+    fresh = np.empty(len(ids), dtype=bool)
+    fresh[:1] = True
+    fresh[1:] = (
+        (np.diff(ids[by_key].view(np.int64)) != 0) | (np.diff(metric[by_key]) != 0) | (np.diff(tenant[by_key]) != 0)
+    )
+    rank = np.empty(len(ids), dtype=np.int64)
+    rank[by_key] = np.cumsum(fresh) - 1
+    start = np.cumsum([0] + [len(frame.series_ids) for frame in frames])
+    series = np.concatenate([rank[first:][index] for first, (index, _, _) in zip(start, parts, strict=False)])
+    stamps = np.concatenate([part[1] for part in parts])
+    values = np.concatenate([part[2] for part in parts])
+    order = _by_series_and_time(series, stamps)
+    heads = by_key[fresh]
+    sorted_series = series[order]
+    return pa.table(
+        {
+            "tenant": _dictionary(tenant[heads][sorted_series], tenants),
+            "metric": _dictionary(metric[heads][sorted_series], metrics),
+            "series_id": pa.array(ids[heads][sorted_series]),
+            "ts": pa.array(stamps[order]).cast(_STAMP),
+            "value": pa.array(values[order]),
+        }
+    )
+
+
+def _by_series_and_time(series: npt.NDArray[np.int64], stamps: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Return the order by (series, time); one 64-bit key where the span of time allows it."""
+    if not len(stamps):
+        return np.empty(0, dtype=np.intp)
+    low = int(stamps.min())
+    span = int(stamps.max()) - low + 1
+    if span * (int(series.max()) + 1) < 1 << 62:
+        return np.argsort(series * span + (stamps - low), kind="stable")
+    return np.lexsort((stamps, series))
+
+
+def series(tenant: str, rows: Sequence[tuple[int, Series]], first_seen: int, last_seen: int) -> pa.Table:
+    """Return rows of table series for (series id, series) pairs; times in ms since 1970 UTC."""
+    rows = sorted(rows, key=lambda row: (row[1].name, row[0]))
+    count = len(rows)
+    return pa.table(
+        {
+            "tenant": _constant(tenant, count),
+            "metric": pa.array([one.name for _, one in rows], pa.string()).dictionary_encode(),
+            "series_id": pa.array(np.array([identity for identity, _ in rows], dtype=np.uint64)),
+            "labels": pa.array([sorted(one.labels) for _, one in rows], _LABELS),
+            "type": pa.array([one.type for _, one in rows], pa.string()).dictionary_encode(),
+            "unit": pa.array([one.unit for _, one in rows], pa.string()).dictionary_encode(),
+            "first_seen": pa.array(np.full(count, first_seen)).cast(_STAMP),
+            "last_seen": pa.array(np.full(count, last_seen)).cast(_STAMP),
+        }
+    )
+
+
+def rollup(rows: Rollups) -> pa.Table:
+    """Return rows of a rollup table; version is the count (docs/architecture.md, "version = count")."""
+    return pa.table(
+        {
+            "tenant": _constant(rows.tenant, len(rows)),
+            "metric": _dictionary(rows.metric_codes, rows.metrics),
+            "series_id": pa.array(rows.series_ids),
+            "ts": pa.array(np.full(len(rows), rows.window // 1000)).cast(_SECOND),
+            "count": pa.array(rows.count),
+            "sum": pa.array(rows.sum),
+            "sum_sq": pa.array(rows.sum_sq),
+            "min": pa.array(rows.min),
+            "max": pa.array(rows.max),
+            "first": pa.array(rows.first),
+            "last": pa.array(rows.last),
+            "first_ts": pa.array(rows.first_ts).cast(_STAMP),
+            "last_ts": pa.array(rows.last_ts).cast(_STAMP),
+            "increase": pa.array(rows.increase),
+            "digest": pa.Array.from_buffers(
+                pa.binary(), len(rows), [None, pa.py_buffer(rows.digest_offsets), pa.py_buffer(rows.digest)]
+            ),
+            "version": pa.array(rows.count),
+        }
+    )
+
+
+def pack(table: pa.Table) -> bytes:
+    """Return a table as an Arrow IPC stream, for the way through Flink state."""
+    out = BytesIO()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+def unpack(blocks: Sequence[bytes]) -> pa.Table:
+    """Return the tables of several Arrow IPC streams of one schema as one, dictionaries unified."""
+    return pa.concat_tables(pa.ipc.open_stream(block).read_all() for block in blocks).unify_dictionaries()
