@@ -1,0 +1,123 @@
+"""`tidegauge agent`: this machine's metrics, and those of Prometheus endpoints, to metrics.raw."""
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from threading import Event
+
+import psutil
+from pydantic import ValidationError
+
+from agent.delivery import Delivery
+from agent.outbox import Outbox, Record
+from agent.rounds import Rounds, aligned
+from agent.settings import Settings
+from schemas import topics
+from schemas.batch import Batch
+
+log = logging.getLogger("tidegauge.agent")
+
+_STATUS_MS = 60_000
+
+
+class Agent:
+    """Ties rounds, outbox and delivery together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.outbox = Outbox(settings.agent_buffer_batches, settings.agent_buffer_bytes)
+        self.delivery = Delivery(self.outbox, settings.kafka, topics.RAW)
+        self.rounds = Rounds(settings, self._accounts)
+        self._process = psutil.Process()
+
+    def run(self, stopping: Event) -> int:
+        """Run until `stopping`; returns the exit code: 1 if something could not be sent in the time for that."""
+        interval = self.settings.agent_interval_s * 1000
+        self.delivery.start()
+        at = aligned(_now_ms(), interval)
+        while not stopping.is_set():
+            for batch in self.rounds.batches(at, _now_ms()):
+                self.outbox.put(_record(batch))
+            if at % _STATUS_MS < interval:
+                log.info("%s", self._status())
+            due = max(at + interval, aligned(_now_ms(), interval))
+            self.rounds.skipped += (due - at) // interval - 1
+            at = due
+            stopping.wait(max(0, at - _now_ms()) / 1000)
+        return self._stop()
+
+    def _stop(self) -> int:
+        self.rounds.close()
+        self.delivery.stop()
+        self.delivery.join(self.settings.agent_stop_s)
+        log.info("stopped: %s", self._status())
+        return 1 if self.delivery.is_alive() or len(self.outbox) else 0
+
+    def _accounts(self) -> dict[str, float]:
+        times = self._process.cpu_times()
+        return {
+            "agent_batches_sent_total": float(self.delivery.sent_batches),
+            "agent_samples_sent_total": float(self.delivery.sent_samples),
+            "agent_sent_bytes_total": float(self.delivery.sent_bytes),
+            "agent_send_failures_total": float(self.delivery.failures),
+            "agent_batches_dropped_total": float(self.outbox.dropped_batches),
+            "agent_samples_dropped_total": float(self.outbox.dropped_samples),
+            "agent_buffer_batches": float(len(self.outbox)),
+            "agent_buffer_bytes": float(self.outbox.bytes),
+            "process_cpu_seconds_total": times.user + times.system,
+            "process_resident_memory_bytes": float(self._process.memory_info().rss),
+        }
+
+    def _status(self) -> str:
+        up = sum(scraper.up is True for scraper in self.rounds.scrapers)
+        accounts = self._accounts()
+        return (
+            f"sent {accounts['agent_samples_sent_total']:.0f} samples in {accounts['agent_batches_sent_total']:.0f} "
+            f"batches, {accounts['agent_batches_dropped_total']:.0f} batches dropped, {len(self.outbox)} waiting, "
+            f"{up} of {len(self.rounds.scrapers)} targets up, "
+            f"cpu {accounts['process_cpu_seconds_total']:.1f} s, "
+            f"memory {accounts['process_resident_memory_bytes'] / 1e6:.0f} MB"
+        )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _record(batch: Batch) -> Record:
+    index, _, _ = batch.points()
+    return Record(batch.source.encode(), batch.encode(), len(index))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the agent until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="tidegauge agent", description=__doc__)
+    parser.add_argument("--settings", action="store_true", help="print the settings and what they mean, then end")
+    options = parser.parse_args(argv)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    # kafka-python logs every attempt; delivery.py says once that the broker is away, and once that it is back.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for one in error.errors():
+            name = "TIDEGAUGE_" + "_".join(str(part) for part in one["loc"]).upper()
+            print(f"TG-settings: {name}={one['input']!r}: {one['msg']}", file=sys.stderr)
+        return 2
+    if options.settings:
+        for field, about in Settings.model_fields.items():
+            print(f"TIDEGAUGE_{field.upper()}={getattr(settings, field)}\n    {about.description}")
+        return 0
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    targets = ", ".join(f"{target.job}={target.url}" for target in settings.agent_scrape) or "none"
+    log.info("agent of %s for tenant %s, targets: %s", settings.agent_source, settings.agent_tenant, targets)
+    return Agent(settings).run(stopping)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The thread that sends the outbox to Kafka."""
+
+import logging
+import random
+from threading import Event, Thread
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, MessageSizeTooLargeError
+
+from agent.outbox import Outbox, Record
+from schemas.codec import codec
+
+log = logging.getLogger("tidegauge.agent")
+
+_AT_ONCE = 64
+_DELIVERY_S = 30.0
+
+
+def backoff(failures: int, first_s: float = 0.5, most_s: float = 30.0, chance: float | None = None) -> float:
+    """Return the seconds to wait after `failures` failures in a row: doubling, with half of it at random."""
+    whole = min(most_s, first_s * 2.0 ** min(failures - 1, 30))
+    return whole * (0.5 + 0.5 * (random.random() if chance is None else chance))
+
+
+def open_producer(bootstrap: str) -> Any:
+    """Return a producer for records that matter: acks=all, lz4, one request in flight, so that order is kept.
+
+    Idempotence by producer id is off: a sample's identity is (tenant, series, timestamp), a repeat changes nothing,
+    and an expired batch cannot leave a gap in sequence numbers behind.
+    """
+    return KafkaProducer(
+        bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
+        acks="all",
+        enable_idempotence=False,
+        compression_type="lz4",
+        linger_ms=20,
+        batch_size=1 << 20,
+        max_request_size=codec("metric_batch").limit,
+        max_in_flight_requests_per_connection=1,
+        request_timeout_ms=10_000,
+        delivery_timeout_ms=int(_DELIVERY_S * 1000),
+        bootstrap_timeout_ms=5_000,
+        max_block_ms=5_000,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+class Delivery(Thread):
+    """Sends what the outbox holds until stop(), then what is left of it."""
+
+    def __init__(self, outbox: Outbox, bootstrap: str, topic: str) -> None:
+        super().__init__(name="delivery", daemon=True)
+        self.outbox = outbox
+        self.bootstrap = bootstrap
+        self.topic = topic
+        self.sent_batches = 0
+        self.sent_bytes = 0
+        self.sent_samples = 0
+        self.failures = 0
+        self.up: bool | None = None
+        self._producer: Any = None
+        self._stopping = Event()
+
+    def stop(self) -> None:
+        """Ask the thread to end once the outbox is empty; join() it with the time there is."""
+        self._stopping.set()
+        self.outbox.wake()
+
+    def run(self) -> None:
+        """Send until stopped."""
+        in_a_row = 0
+        while not (self._stopping.is_set() and not len(self.outbox)):
+            records = self.outbox.take(_AT_ONCE, wait_s=1.0)
+            if not records:
+                continue
+            error = self._send(records)
+            if error is None:
+                in_a_row = 0
+                self._set_up(True, "")
+                continue
+            in_a_row += 1
+            self.failures += 1
+            self._set_up(False, f"{type(error).__name__}: {error}")
+            self._stopping.wait(backoff(in_a_row))
+            if self._stopping.is_set() and in_a_row > 1:
+                break
+        self._close()
+
+    def _send(self, records: list[Record]) -> KafkaError | None:
+        """Send; what failed is back in the outbox. Returns the last error, if any."""
+        failed, error, waiting = [], None, []
+        for record in records:
+            try:
+                if self._producer is None:
+                    self._producer = open_producer(self.bootstrap)
+                waiting.append((record, self._producer.send(self.topic, value=record.value, key=record.key)))
+            except MessageSizeTooLargeError as too_large:
+                self._refuse(record, too_large)
+            except KafkaError as cause:
+                # Without broker or topic every further send() would block as long again.
+                failed, error = records[records.index(record) :], cause
+                break
+        sent_failed = []
+        for record, future in waiting:
+            try:
+                future.get(timeout=_DELIVERY_S + 5)
+                self.sent_batches += 1
+                self.sent_bytes += len(record.value)
+                self.sent_samples += record.samples
+            except MessageSizeTooLargeError as too_large:
+                self._refuse(record, too_large)
+            except KafkaError as cause:
+                sent_failed.append(record)
+                error = cause
+        self.outbox.give_back([*sent_failed, *failed])
+        return error
+
+    def _refuse(self, record: Record, error: KafkaError) -> None:
+        self.outbox.drop(record)
+        log.error("TG-agent-record-size: dropped a batch of %d bytes from %s: %s", len(record.value), record.key, error)
+
+    def _set_up(self, up: bool, detail: str) -> None:
+        if self.up == up:
+            return
+        waiting = f"{len(self.outbox)} batches wait"
+        if up:
+            log.info("broker %s answers, %s", self.bootstrap, waiting)
+        else:
+            log.error("TG-agent-broker: %s does not take batches (%s); %s", self.bootstrap, detail, waiting)
+        self.up = up
+
+    def _close(self) -> None:
+        if self._producer is None:
+            return
+        try:
+            self._producer.close(timeout=2)
+        except KafkaError as error:
+            log.error("TG-agent-broker: closing the producer: %s", error)

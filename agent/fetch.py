@@ -1,0 +1,57 @@
+"""One HTTP GET of a metrics endpoint, bounded in time and size. The only network of scraping."""
+
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from time import monotonic
+from urllib.parse import urlsplit
+
+_ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+_CHUNK = 1 << 16
+
+
+class ScrapeError(Exception):
+    """A scrape that gave no samples; id is stable (TG-scrape-...)."""
+
+    def __init__(self, error_id: str, detail: str) -> None:
+        super().__init__(f"{error_id}: {detail}")
+        self.id = error_id
+
+
+def fetch(url: str, timeout_s: float, limit: int) -> tuple[str, bool]:
+    """Return (text, is it OpenMetrics); raises ScrapeError.
+
+    timeout_s holds for the whole answer, so that an endpoint that sends a byte a second cannot hold a round.
+    limit: bytes of the largest answer.
+    """
+    parts = urlsplit(url)
+    deadline = monotonic() + timeout_s
+    factory = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = factory(parts.hostname or "", parts.port, timeout=timeout_s)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.request("GET", path, headers={"Accept": _ACCEPT, "User-Agent": "tidegauge-agent"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise ScrapeError("TG-scrape-http", f"{url} answered {answer.status} {answer.reason}")
+        body = bytearray()
+        while chunk := answer.read1(_CHUNK):
+            body += chunk
+            if len(body) > limit:
+                raise ScrapeError(
+                    "TG-scrape-size",
+                    f"{url} sent more than {limit} bytes; TIDEGAUGE_AGENT_SCRAPE_BYTES raises the limit",
+                )
+            if monotonic() > deadline:
+                raise TimeoutError
+        kind = answer.getheader("Content-Type", "")
+        return body.decode(), kind.startswith("application/openmetrics-text")
+    except TimeoutError as error:
+        raise ScrapeError(
+            "TG-scrape-timeout",
+            f"{url} took more than {timeout_s:g} s; TIDEGAUGE_AGENT_SCRAPE_TIMEOUT_S raises the limit",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ScrapeError("TG-scrape-parse", f"{url} is not UTF-8: {error.reason} at byte {error.start}") from error
+    except (OSError, HTTPException) as error:
+        raise ScrapeError("TG-scrape-connect", f"{url}: {type(error).__name__}: {error}") from error
+    finally:
+        connection.close()

@@ -1,0 +1,50 @@
+"""Settings of the agent, from the environment."""
+
+import socket
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agent.target import Target
+
+
+class Settings(BaseSettings):
+    """What the agent may be told. TIDEGAUGE_KAFKA is shared with the other processes, the rest is TIDEGAUGE_AGENT_*."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
+
+    kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma-separated.")
+    agent_tenant: str = Field(
+        default="default", description="Tenant of everything sent.", pattern=r"^[A-Za-z0-9_.-]{1,128}$"
+    )
+    agent_source: str = Field(
+        default_factory=socket.gethostname,
+        description="Name of this machine: instance label of its metrics, and Kafka key. Default: the host name.",
+        min_length=1,
+        max_length=200,
+    )
+    agent_scrape: Annotated[tuple[Target, ...], NoDecode] = Field(
+        default=(),
+        description="Endpoints to scrape: comma-separated URLs, each as URL or job=URL. Default: none.",
+    )
+    agent_interval_s: int = Field(default=10, description="Seconds between rounds; timestamps are its multiples.", ge=1)
+    agent_processes: int = Field(
+        default=10,
+        description="How many of the largest processes to report, by memory and again by CPU. 0: none.",
+        ge=0,
+        le=200,
+    )
+    agent_scrape_timeout_s: float = Field(default=5.0, description="Seconds until a scrape is given up.", gt=0)
+    agent_scrape_bytes: int = Field(default=16 << 20, description="Largest answer of an endpoint, bytes.", gt=0)
+    agent_scrape_samples: int = Field(default=50_000, description="Most samples in one answer.", gt=0)
+    agent_buffer_batches: int = Field(default=4096, description="Most batches kept while the broker is away.", gt=0)
+    agent_buffer_bytes: int = Field(default=32 << 20, description="Most bytes kept while the broker is away.", gt=0)
+    agent_stop_s: float = Field(default=5.0, description="Seconds to send what is buffered when told to stop.", ge=0)
+
+    @field_validator("agent_scrape", mode="before")
+    @classmethod
+    def _targets(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Target.parse(part) for part in value.split(",") if part.strip())
+        return value

@@ -1,0 +1,113 @@
+"""Scraping over real HTTP on loopback: what goes wrong has an id, and the next scrape heals it."""
+
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from agent.fetch import ScrapeError, fetch
+from agent.rounds import Scraper, aligned
+from agent.target import Target
+
+ANSWERS = {
+    "/ok": (200, "text/plain; version=0.0.4", b"a 1\nb 2\nup 7\n"),
+    "/openmetrics": (200, "application/openmetrics-text; version=1.0.0", b"# TYPE a gauge\na 1\n# EOF\n"),
+    "/big": (200, "text/plain", b"a 1\n" * 1000),
+    "/missing": (404, "text/plain", b"no"),
+    "/html": (200, "text/html", b"<html>{</html>"),
+    "/latin": (200, "text/plain", b'a{b="\xe9"} 1\n'),
+}
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/drip":
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(20):
+                self.wfile.write(b"a 1\n")
+                time.sleep(0.05)
+            return
+        status, kind, body = ANSWERS[self.path]
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:  # the client gave up, as it should
+            self.close_connection = True
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    thread = Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_address[1]}"
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def test_the_answer_says_its_format(server: str) -> None:
+    assert fetch(f"{server}/ok", 2, 1000) == ("a 1\nb 2\nup 7\n", False)
+    assert fetch(f"{server}/openmetrics", 2, 1000)[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "error_id"),
+    [
+        ("/big", "TG-scrape-size"),
+        ("/missing", "TG-scrape-http"),
+        ("/latin", "TG-scrape-parse"),
+        ("/drip", "TG-scrape-timeout"),
+    ],
+)
+def test_a_bad_answer(server: str, path: str, error_id: str) -> None:
+    with pytest.raises(ScrapeError, match=error_id):
+        fetch(f"{server}{path}", 0.3, 1000)
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(ScrapeError, match="TG-scrape-connect"):
+        fetch("http://127.0.0.1:1/metrics", 1, 1000)
+
+
+def scraper(url: str, samples: int = 100) -> Scraper:
+    return Scraper(Target.parse(url), timeout_s=2, max_bytes=1 << 20, max_samples=samples)
+
+
+def scraped(one: Scraper) -> dict[str, float]:
+    return {series.name: value for series, value in one.scrape() if series.name != "scrape_duration_seconds"}
+
+
+def test_ours_win_over_an_endpoints_up(server: str) -> None:
+    assert scraped(scraper(f"{server}/ok")) == {"a": 1.0, "b": 2.0, "up": 1.0, "scrape_samples_scraped": 3.0}
+
+
+@pytest.mark.parametrize("path", ["/html", "/missing"])
+def test_a_failed_scrape_is_up_0(server: str, path: str) -> None:
+    one = scraper(f"{server}{path}")
+    assert scraped(one) == {"up": 0.0, "scrape_samples_scraped": 0.0}
+    assert one.failed == 1
+
+
+def test_too_many_samples(server: str, caplog: pytest.LogCaptureFixture) -> None:
+    one = scraper(f"{server}/ok", samples=2)
+    assert scraped(one)["up"] == 0.0
+    one.scrape()
+    # once per change of state, not each round
+    assert [record.message.split(":")[0] for record in caplog.records] == ["TG-scrape-samples"]
+
+
+@pytest.mark.parametrize(("now", "expected"), [(0, 0), (9_999, 0), (10_000, 10_000), (10_001, 10_000)])
+def test_aligned(now: int, expected: int) -> None:
+    assert aligned(now, 10_000) == expected

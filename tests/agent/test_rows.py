@@ -1,0 +1,63 @@
+"""What a target's batches look like from round to round."""
+
+import numpy as np
+import pytest
+
+from agent.rows import Rows
+from schemas.batch import Batch, Series, decode_series_set
+from schemas.nan import is_missing, is_stale
+
+
+def read(batch: Batch) -> str:
+    """Return the row as `name=value`, with - for no sample and stale for a marker."""
+    # Through the wire, so that the NaN's bits are those a reader sees.
+    batch = Batch.decode(batch.encode())
+    values = batch.values[0]
+    cells = np.where(is_missing(values), "-", np.where(is_stale(values), "stale", values.astype("U32")))
+    names = [series.name for series in decode_series_set(batch.series_set)]
+    return " ".join(f"{name}={cell}" for name, cell in zip(names, cells, strict=True))
+
+
+def samples(text: str, kind: str = "gauge") -> list[tuple[Series, float]]:
+    return [(Series(part.split("=")[0], (), kind), float(part.split("=")[1])) for part in text.split()]
+
+
+@pytest.mark.parametrize(
+    ("scrapes", "expected"),
+    [
+        (["a=1 b=2", "b=3 a=4"], ["a=1.0 b=2.0", "a=4.0 b=3.0"]),
+        (["a=1 b=2", "b=3", "b=4", "a=5 b=6"], ["a=1.0 b=2.0", "a=stale b=3.0", "a=- b=4.0", "a=5.0 b=6.0"]),
+        (["a=1", "", "", "a=2"], ["a=1.0", "a=stale", "a=-", "a=2.0"]),
+        (["a=1", "a=1 c=2"], ["a=1.0", "a=1.0 c=2.0"]),
+    ],
+)
+def test_rows(scrapes: list[str], expected: list[str]) -> None:
+    rows = Rows("t", "s")
+    assert [read(rows.batch(1000 * n, samples(text), 0)) for n, text in enumerate(scrapes)] == expected
+
+
+def test_the_series_set_stays_the_same_bytes() -> None:
+    rows = Rows("t", "s")
+    sets = [rows.batch(n, samples(text), 0).series_set for n, text in enumerate(["a=1 b=1", "b=1", "b=1 a=1"])]
+    assert len(set(sets)) == 1
+
+
+def test_series_long_gone_leave_the_set() -> None:
+    rows = Rows("t", "s", forget_after=3)
+    scrapes = ["a=1 b=1", "b=2", *["b=3"] * 6]
+    seen = [read(rows.batch(n, samples(text), 0)) for n, text in enumerate(scrapes)]
+    assert seen[1] == "a=stale b=2.0"
+    assert seen[3] == "a=- b=3.0"
+    assert seen[-1] == "b=3.0"
+
+
+def test_a_type_that_changes_never_stands_beside_the_old_one() -> None:
+    rows = Rows("t", "s")
+    rows.batch(0, samples("a=1 b=1"), 0)
+    batch = rows.batch(1, [*samples("a=2", "counter"), *samples("b=2")], 0)
+    assert [(s.name, s.type) for s in decode_series_set(batch.series_set)] == [("a", "counter"), ("b", "gauge")]
+
+
+def test_every_sample_carries_the_time_of_the_round() -> None:
+    batch = Rows("t", "s").batch(170_000, samples("a=1 b=2"), 171_234)
+    assert (batch.timestamps.tolist(), batch.sent_at, batch.tenant, batch.source) == ([170_000], 171_234, "t", "s")
