@@ -1,0 +1,68 @@
+"""`python -m jobs submit [NAME …] [--from NAME=SAVEPOINT …]`: submits jobs to the cluster at TIDEGAUGE_FLINK.
+
+One client process for all of them; a job whose name already runs there is left alone.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+import urllib.request
+
+from pyflink.common import Configuration
+
+from jobs.settings import JobSettings
+
+NAMES = ("gate", "store", "rollup", "alert", "reroll")
+_ALIVE = {"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "RECONCILING", "FAILING", "SUSPENDED"}
+
+
+def running(flink: str) -> set[str]:
+    """Return the names of the jobs that live on the cluster; raises OSError if it does not answer."""
+    with urllib.request.urlopen(f"http://{flink}/jobs/overview", timeout=10) as answer:
+        jobs = json.load(answer)["jobs"]
+    return {job["name"] for job in jobs if job["state"] in _ALIVE}
+
+
+def cluster(flink: str, savepoint: str | None = None) -> Configuration:
+    """Return the client's configuration for a detached submission to a session cluster."""
+    host, _, port = flink.rpartition(":")
+    config = Configuration()
+    config.set_string("execution.target", "remote")
+    config.set_string("execution.attached", "false")
+    config.set_string("rest.address", host)
+    config.set_string("rest.port", port)
+    if savepoint:
+        config.set_string("execution.state-recovery.path", savepoint)
+    return config
+
+
+def submit(names: list[str], savepoints: dict[str, str]) -> None:
+    """Submit what does not run yet, saying so line by line."""
+    settings = JobSettings()
+    alive = running(settings.flink)
+    for name in names:
+        if f"tidegauge-{name}" in alive:
+            print(f"job {name}: already running", flush=True)
+            continue
+        job = importlib.import_module(f"jobs.{name}")
+        streams = job.build(settings, cluster(settings.flink, savepoints.get(name)))
+        print(f"job {name}: submitted as {streams.submit()}", flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and submit."""
+    parser = argparse.ArgumentParser(prog="python -m jobs", description=__doc__)
+    parser.add_argument("command", choices=["submit"])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none is named")
+    parser.add_argument("--from", dest="savepoints", action="append", default=[], metavar="NAME=SAVEPOINT")
+    args = parser.parse_args(argv)
+    unknown = sorted(set(args.names) - set(NAMES))
+    if unknown:
+        parser.error(f"no job named {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    submit(args.names or list(NAMES), dict(item.split("=", 1) for item in args.savepoints))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Settings of the jobs: environment over default, by the names that both stacks use."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from udfs.gate.limits import Limits
+
+
+class JobSettings(BaseSettings):
+    """Every field is the environment variable TIDEGAUGE_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
+
+    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port[,host:port].")
+    clickhouse: str = Field("127.0.0.1:8123", description="ClickHouse's HTTP interface, host:port.")
+    clickhouse_user: str = Field("default", description="ClickHouse user that may insert.")
+    clickhouse_password: str = Field("", description="Its password.")
+    clickhouse_database: str = Field("tidegauge", description="Database of the tables.")
+    flink: str = Field("127.0.0.1:8081", description="REST address of the cluster that `python -m jobs` submits to.")
+
+    execution_mode: Literal["thread", "process"] = Field(
+        "thread", description="PyFlink's python.execution-mode; part of the state's identity, so never change it under a savepoint."
+    )
+    parallelism: int = Field(2, ge=1, description="Subtasks of gate, store and rollup.")
+    shards: int = Field(8, ge=1, le=4096, description="Shards of a tenant; part of every key: changing it needs a fresh start.")
+    checkpoint_interval_s: int = Field(10, ge=1, description="Seconds between checkpoints.")
+
+    gate_max_record_bytes: int = Field(8 << 20, ge=1024, description="Largest Kafka record, bytes.")
+    gate_max_series_per_batch: int = Field(100_000, ge=1, description="Most series in one batch.")
+    gate_max_labels: int = Field(20, ge=1, description="Most labels of a series, __name__ not counted.")
+    gate_max_name_length: int = Field(200, ge=1, description="Longest metric or label name, characters.")
+    gate_max_label_value_length: int = Field(2048, ge=1, description="Longest label value, characters.")
+    gate_future_grace_s: int = Field(600, ge=0, description="How far ahead of the broker's clock a sample may be, seconds.")
+    gate_tolerance_s: int = Field(7200, ge=60, description="How far behind it may be before it is too old, seconds.")
+
+    rollup_lateness_s: int = Field(10, ge=0, description="How long after its end a window stays open, seconds of event time.")
+    alert_lateness_s: int = Field(5, ge=0, description="How long a tick waits for samples, seconds of event time.")
+    idle_timeout_s: int = Field(5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds.")
+
+    block_rows: int = Field(50_000, ge=1, description="Rows after which a block is written to ClickHouse.")
+    block_delay_s: float = Field(1.0, gt=0, description="Longest a row waits for its block to fill, seconds.")
+    reroll_settle_s: float = Field(5.0, gt=0, description="How long a dirty window waits for more late samples, seconds.")
+    fresh_tail_s: int = Field(300, ge=10, description="Writes into time older than this raise data versions, seconds.")
+
+    def gate_limits(self) -> Limits:
+        """Return the gate's part."""
+        return Limits(
+            self.gate_max_record_bytes,
+            self.gate_max_series_per_batch,
+            self.gate_max_labels,
+            self.gate_max_name_length,
+            self.gate_max_label_value_length,
+            self.gate_future_grace_s,
+            self.gate_tolerance_s,
+        )

@@ -1,0 +1,107 @@
+"""Kafka topics as streams of raw bytes, by Flink's public API.
+
+A source is a table of format `raw` turned into a DataStream, so that Kafka's own record timestamp is the event time and
+watermarks are made per partition inside the source. A sink is the way back. Rows: IN (value), OUT (key, value, event time).
+"""
+
+from pyflink.common import Configuration, Types
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+
+from jobs.settings import JobSettings
+
+BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+KEYED = Types.TUPLE([Types.STRING(), BYTES])
+OUT = Types.ROW_NAMED(["k", "v", "ts"], [BYTES, BYTES, Types.LONG()])
+
+# A record may be as large as the topic allows (schemas/topics.py).
+_FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 << 20)}
+_SEND = {
+    "max.request.size": str(9 << 20),
+    "compression.type": "lz4",
+    "batch.size": str(256 << 10),
+    "linger.ms": "20",
+    "buffer.memory": str(64 << 20),
+}
+
+
+class Streams:
+    """One job under construction: sources, sinks, and its submission under the name tidegauge-<name>."""
+
+    def __init__(self, name: str, settings: JobSettings, cluster: Configuration | None = None) -> None:
+        self.name = name
+        self.settings = settings
+        self.env = StreamExecutionEnvironment.get_execution_environment()
+        if cluster is not None:
+            # Given to get_execution_environment it would be overwritten by a mini cluster's settings.
+            self.env.configure(cluster)
+        mode = Configuration()
+        mode.set_string("python.execution-mode", settings.execution_mode)
+        self.env.configure(mode)
+        self.env.set_parallelism(settings.parallelism)
+        self.env.enable_checkpointing(settings.checkpoint_interval_s * 1000)
+        self._tables = StreamTableEnvironment.create(self.env)
+        # Uids for the connectors too: a savepoint then fits a job whose Python changed.
+        self._tables.get_config().set("table.exec.uid.generation", "ALWAYS")
+        self._statements = self._tables.create_statement_set()
+        self._made = 0
+
+    def _options(self, topic: str, extra: dict[str, str]) -> str:
+        options = {
+            "connector": "kafka",
+            "topic": topic,
+            "properties.bootstrap.servers": self.settings.kafka,
+            "format": "raw",
+            **extra,
+        }
+        return ", ".join(f"'{key}'='{value}'" for key, value in options.items())
+
+    def source(self, topic: str, lateness_s: int = 0) -> DataStream:
+        """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it."""
+        options = self._options(
+            topic,
+            {
+                "properties.group.id": f"tidegauge-{self.name}",
+                "properties.auto.offset.reset": "earliest",
+                "scan.startup.mode": "group-offsets",
+                "scan.watermark.idle-timeout": f"{self.settings.idle_timeout_s} s",
+                **{f"properties.{key}": value for key, value in _FETCH.items()},
+            },
+        )
+        table = self._name("source", topic)
+        minutes, seconds = divmod(lateness_s, 60)
+        self._tables.execute_sql(
+            f"CREATE TEMPORARY TABLE `{table}` (v BYTES, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
+            f"WATERMARK FOR ts AS ts - INTERVAL '{minutes}:{seconds}' MINUTE TO SECOND) WITH ({options})"
+        )
+        return self._tables.to_data_stream(self._tables.from_path(table))
+
+    def sink(self, stream: DataStream, topic: str) -> None:
+        """Write a stream of OUT rows to the topic, at least once; ts becomes the record's timestamp."""
+        options = self._options(
+            topic,
+            {
+                "key.format": "raw",
+                "key.fields": "k",
+                "value.fields-include": "EXCEPT_KEY",
+                "sink.delivery-guarantee": "at-least-once",
+                **{f"properties.{key}": value for key, value in _SEND.items()},
+            },
+        )
+        table = self._name("sink", topic)
+        self._tables.execute_sql(
+            f"CREATE TEMPORARY TABLE `{table}` (k BYTES, v BYTES, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp') "
+            f"WITH ({options})"
+        )
+        rows = self._tables.from_data_stream(stream)
+        self._statements.add_insert_sql(f"INSERT INTO `{table}` SELECT k, v, TO_TIMESTAMP_LTZ(ts, 3) FROM {rows}")
+
+    def _name(self, kind: str, topic: str) -> str:
+        self._made += 1
+        return f"{kind}_{topic.replace('.', '_')}_{self._made}"
+
+    def submit(self) -> str:
+        """Submit the job and return its id, without waiting for its end."""
+        self._statements.attach_as_datastream()
+        client = self.env.execute_async(f"tidegauge-{self.name}")
+        return str(client.get_job_id())

@@ -1,0 +1,64 @@
+"""From a Kafka record to a batch: size, encoding, schema, shape, tenant."""
+
+import re
+
+import numpy as np
+
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.codec import CodecError, codec
+from schemas.reason import Reason
+from udfs.gate.limits import Limits
+from udfs.gate.refusal import Refusal
+
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+_REASONS = {
+    "oversized": Reason.OVERSIZED,
+    "truncated": Reason.TRUNCATED,
+    "magic": Reason.NOT_AVRO,
+    "fingerprint": Reason.UNKNOWN_SCHEMA,
+    "body": Reason.MALFORMED,
+    "length": Reason.COLUMN_LENGTH,
+}
+
+
+def refusal_of(error: CodecError, record: bytes) -> Refusal:
+    """Return the refusal that stands for a record which could not be read."""
+    return Refusal(_REASONS[error.kind], str(error), sample=record)
+
+
+def enter(record: bytes, limits: Limits) -> Batch | Refusal:
+    """Return the batch of a MetricBatch or Metric record, or why there is none."""
+    if len(record) > limits.max_record_bytes:
+        return Refusal(Reason.OVERSIZED, f"{len(record)} bytes", f"{limits.max_record_bytes} bytes", sample=record)
+    try:
+        batch = _single(record) if codec("metric").knows(record) else Batch.decode(record)
+    except CodecError as error:
+        return refusal_of(error, record)
+    if not _TENANT.fullmatch(batch.tenant):
+        return Refusal(Reason.TENANT, batch.tenant, "64 characters", samples=batch.values.size, sample=record)
+    width = 0 if batch.index is not None else batch.values.shape[1]
+    if width > limits.max_series_per_batch:
+        return Refusal(
+            Reason.SERIES_COUNT, str(width), f"{limits.max_series_per_batch} series", width, batch.values.size
+        )
+    return batch
+
+
+def _single(record: bytes) -> Batch:
+    """Return one point as a batch of one series."""
+    point = codec("metric").decode(record)
+    kind = point["type"]
+    known = kind if kind in {"gauge", "counter", "histogram", "summary", "info", "stateset"} else "unknown"
+    series = Series(point["name"], tuple(sorted(point["labels"].items())), known, point["unit"])
+    stamp = point["timestamp"]
+    if not -(1 << 63) <= stamp < 1 << 63:
+        raise CodecError("body", f"timestamp {stamp} does not fit 64 bits")
+    return Batch(
+        point["tenant"],
+        point["source"],
+        stamp,
+        encode_series_set([series]),
+        np.array([stamp], dtype=np.int64),
+        np.array([[point["value"]]]),
+    )

@@ -1,0 +1,16 @@
+"""What the gate accepts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one batch; each is a setting of the same name with the prefix TIDEGAUGE_GATE_."""
+
+    max_record_bytes: int = 8 << 20
+    max_series_per_batch: int = 100_000
+    max_labels: int = 20
+    max_name_length: int = 200
+    max_label_value_length: int = 2048
+    future_grace_s: int = 600
+    tolerance_s: int = 7200

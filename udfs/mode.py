@@ -1,0 +1,47 @@
+"""What really runs: the execution mode and the version of the code, said once in the log by every operator.
+
+PyFlink falls back from thread to process mode without a word, and a TaskManager keeps old modules for as long as it
+lives: only the operator itself can tell.
+"""
+
+import hashlib
+import logging
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("jobs", "promql", "schemas", "sinks", "udfs")
+
+_log = logging.getLogger("tidegauge")
+
+
+@cache
+def code_version() -> str:
+    """Return 12 hex digits over the source of everything a job imports, as it lay when first asked."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in {".py", ".avsc"}:
+                digest.update(path.relative_to(root).as_posix().encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# At import, so that it names the code that was loaded and not what an upgrade has put in its place.
+LOADED = code_version()
+
+
+def execution_mode(runtime_context: Any) -> str:
+    """Return `thread` or `process`."""
+    return "thread" if ".embedded." in type(runtime_context).__module__ else "process"
+
+
+def announce(word: str, runtime_context: Any) -> None:
+    """Log the operator's name, mode and code version."""
+    mode = execution_mode(runtime_context)
+    if mode == "thread" and not _log.handlers:
+        # Embedded Python has no way into Flink's own log: its stderr is the TaskManager's.
+        _log.addHandler(logging.StreamHandler())
+        _log.setLevel(logging.INFO)
+    _log.info("tidegauge operator=%s mode=%s code=%s", word, mode, LOADED)
