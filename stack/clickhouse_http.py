@@ -288,11 +288,13 @@ class Handler(BaseHTTPRequestHandler):
         encoding = (
             choose(self.headers.get("Accept-Encoding") or "") if self._wants_compression(request) and held else ""
         )
-        pieces = compressed(_sliced(chain(held, answer)), encoding)
+        tag = uuid.uuid4().hex[:16]
+        pieces = compressed(self._marked(_sliced(chain(held, answer)), tag), encoding)
         first = b"".join(pieces) if whole else b""
         self._started = True
         self.send_response_only(200)
         self._headers(request.query_id, content_type)
+        self.send_header("X-ClickHouse-Exception-Tag", tag)
         self.send_header("X-ClickHouse-Summary", json.dumps(_summary(session), separators=(",", ":")))
         if output:
             self.send_header("X-ClickHouse-Format", output)
@@ -309,7 +311,23 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n" % len(piece))
             self.wfile.write(piece)
             self.wfile.write(b"\r\n")
-        self.wfile.write(b"0\r\n\r\n")
+        if not self.close_connection:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _marked(self, answer: Iterable[memoryview], tag: str) -> Iterator[memoryview]:
+        """Yield answer; an error on the way becomes its tail, in the form ClickHouse has since 25.11."""
+        try:
+            yield from answer
+        except Refused as refusal:
+            if not self._started:
+                raise
+            LOG.info("failed while answering: %s", str(refusal)[:300])
+            text = str(refusal).encode()
+            mark = tag.encode()
+            # Cut off as well, without the last chunk, for clients that do not look for the tag.
+            self.close_connection = True
+            tail = b"\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n" % (mark, text, len(text) + 1, mark)
+            yield memoryview(tail)
 
     def _wants_compression(self, request: Request) -> bool:
         # ClickHouse compresses only when asked twice, by the header and by this setting.
