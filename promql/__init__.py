@@ -1,1 +1,1 @@
-"""PromQL on a grid: parser face, plan, vectorised functions. Pure; used by query and by alert."""
+"""PromQL with the semantics of Prometheus 3.5: parse, plan, evaluate in numpy. Pure: no clock, no I/O, no settings."""

@@ -1,0 +1,159 @@
+"""Aggregations over series: rows of equal group are put beside each other, then reduced step by step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from promql.columns import NAME, Floats, Labels, Mask
+from promql.errors import EXECUTION, PromqlError
+from promql.quantile import segment_quantiles
+from promql.result import Scalar, Vector
+from promql.series import signature
+from promql.sums import mend, mend_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows sorted by group. labels: G maps. starts: int64 [G], first row of each. values, present: [S, T]."""
+
+    labels: list[Labels]
+    starts: npt.NDArray[np.int64]
+    values: Floats
+    present: Mask
+
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Return rows per group, [G]."""
+        return np.diff(np.append(self.starts, len(self.values)))
+
+    def reduce(self, ufunc: np.ufunc, rows: Floats) -> Floats:
+        """Return the ufunc reduced over the rows of each group, [G, T]."""
+        result: Floats = ufunc.reduceat(rows, self.starts, axis=0)
+        return result
+
+    def total(self, rows: Floats) -> Floats:
+        """Return the sum over the rows of each group, [G, T]."""
+        return self.reduce(np.add, rows)
+
+    def count(self) -> Floats:
+        """Return present rows per group and step, [G, T]."""
+        return self.total(self.present.astype(np.float64))
+
+    def segment(self, index: int) -> Floats:
+        """Return the present values behind one cell of [G, T], given by its flat index."""
+        group, step = divmod(index, self.values.shape[1])
+        rows = slice(self.starts[group], self.starts[group] + self.sizes()[group])
+        values: Floats = self.values[rows, step]
+        return values[self.present[rows, step]]
+
+
+def _group_of(labels: Labels, names: frozenset[str], without: bool) -> Labels:
+    if without:
+        return {name: value for name, value in labels.items() if name not in names and name != NAME}
+    return {name: value for name, value in labels.items() if name in names}
+
+
+def _groups(vector: Vector, names: tuple[str, ...], without: bool) -> tuple[Groups, npt.NDArray[np.int64]]:
+    """Return the groups and the vector's row behind each of their rows."""
+    chosen = frozenset(names)
+    labels: list[Labels] = []
+    places: dict[object, int] = {}
+    rows = np.empty(len(vector.labels), np.int64)
+    for row, one in enumerate(vector.labels):
+        group = _group_of(one, chosen, without)
+        place = places.setdefault(signature(group), len(labels))
+        if place == len(labels):
+            labels.append(group)
+        rows[row] = place
+    order = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[order], np.arange(len(labels)))
+    # Absent cells hold garbage; 0 keeps them out of sums.
+    present = vector.present[order]
+    return Groups(labels, starts, np.where(present, vector.values[order], 0.0), present), order
+
+
+def _sum(groups: Groups) -> Floats:
+    return mend(groups.values, groups.total(groups.values), groups.total, groups.segment)
+
+
+def _avg(groups: Groups) -> Floats:
+    total = groups.total(groups.values)
+    return mend_mean(groups.values, total, groups.count(), groups.total, groups.segment)
+
+
+def _min(groups: Groups) -> Floats:
+    return groups.reduce(np.fmin, np.where(groups.present, groups.values, np.nan))
+
+
+def _max(groups: Groups) -> Floats:
+    return groups.reduce(np.fmax, np.where(groups.present, groups.values, np.nan))
+
+
+def _group(groups: Groups) -> Floats:
+    return np.ones((len(groups.labels), groups.values.shape[1]))
+
+
+def _stdvar(groups: Groups) -> Floats:
+    off = groups.values - np.repeat(_avg(groups), groups.sizes(), axis=0)
+    squares = groups.total(np.where(groups.present, off * off, 0.0))
+    return np.divide(squares, np.maximum(groups.count(), 1))
+
+
+def _stddev(groups: Groups) -> Floats:
+    return np.sqrt(_stdvar(groups))
+
+
+_REDUCERS: dict[str, Callable[[Groups], Floats]] = {
+    "sum": _sum,
+    "avg": _avg,
+    "min": _min,
+    "max": _max,
+    "count": Groups.count,
+    "group": _group,
+    "stdvar": _stdvar,
+    "stddev": _stddev,
+}
+
+
+def _quantile(groups: Groups, level: Floats) -> Floats:
+    count = groups.count().T.astype(np.int64)
+    some = count > 0
+    levels = np.broadcast_to(level[:, None], count.shape)
+    out = np.zeros(count.shape)
+    values = groups.values.T[groups.present.T]
+    if len(values):
+        out[some] = segment_quantiles(values, count[some], levels[some])
+    return out.T
+
+
+def _ranked(vector: Vector, groups: Groups, order: npt.NDArray[np.int64], limit: Floats, sign: int) -> Vector:
+    """Return the `limit` best rows of each group and step: topk with sign -1, bottomk with sign 1."""
+    if np.isnan(limit).any():
+        raise PromqlError(EXECUTION, "Parameter value is NaN")
+    size = groups.values.shape[1]
+    owner = np.repeat(np.arange(len(groups.labels)), groups.sizes())
+    keys = np.broadcast_to(owner[:, None], groups.values.shape)
+    # NaN is the worst of all, absent cells come behind it; among equals the first series wins.
+    best = np.lexsort((sign * groups.values, np.isnan(groups.values), ~groups.present, keys), axis=0)
+    rank = np.empty(best.shape, np.int64)
+    np.put_along_axis(rank, best, np.arange(len(owner))[:, None] - groups.starts[owner][:, None], axis=0)
+    keep = groups.present & (rank < limit)
+    rows = best[:, 0][keep[best[:, 0], 0]] if size == 1 else np.flatnonzero(keep.any(axis=1))
+    return Vector([vector.labels[order[row]] for row in rows], groups.values[rows], keep[rows])
+
+
+def aggregate(op: str, vector: Vector, param: Scalar | None, names: tuple[str, ...], without: bool) -> Vector:
+    """Return the aggregation of a vector. param: k of topk and bottomk, or the level of quantile."""
+    if not vector.labels:
+        return vector
+    groups, order = _groups(vector, names, without)
+    if op in ("topk", "bottomk") and param is not None:
+        return _ranked(vector, groups, order, param.values, -1 if op == "topk" else 1)
+    present = groups.count() > 0
+    if op == "quantile" and param is not None:
+        return Vector(groups.labels, _quantile(groups, param.values), present)
+    return Vector(groups.labels, _REDUCERS[op](groups), present)
+
+
+AGGREGATIONS = frozenset({*_REDUCERS, "topk", "bottomk", "quantile"})

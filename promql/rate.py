@@ -1,0 +1,65 @@
+"""rate, increase, delta: the change over a window, extrapolated to its edges (Prometheus, extrapolatedRate)."""
+
+import numpy as np
+
+from promql.columns import Floats, Mask
+from promql.windows import Windows
+
+Cells = tuple[Floats, Mask]
+
+
+def rate(windows: Windows) -> Cells:
+    """Return the per-second increase of a counter."""
+    values, present = _extrapolated(windows, counter=True)
+    return values / ((windows.end_ms - windows.start_ms) / 1000), present
+
+
+def increase(windows: Windows) -> Cells:
+    """Return the increase of a counter."""
+    return _extrapolated(windows, counter=True)
+
+
+def delta(windows: Windows) -> Cells:
+    """Return the change of a gauge."""
+    return _extrapolated(windows, counter=False)
+
+
+def lost(windows: Windows) -> Floats:
+    """Return what resets took from the counter in each window, [S, T]: to be added to last - first."""
+    columns = windows.columns
+    values = columns.values
+    fell = np.zeros(len(values), np.bool_)
+    fell[1:] = values[1:] < values[:-1]
+    fell[columns.offsets[:-1][np.diff(columns.offsets) > 0]] = False
+    if not fell.any():
+        return np.zeros(windows.count.shape)
+    before = np.zeros(len(values))
+    before[1:][fell[1:]] = values[:-1][fell[1:]]
+    # A window's first sample cannot be a reset within it.
+    return windows.reduce(np.add, before, low=windows.low + 1)
+
+
+def _extrapolated(windows: Windows, counter: bool) -> Cells:
+    columns = windows.columns
+    present = windows.count >= 2
+    first = windows.take(columns.values, windows.low, present)
+    last = windows.take(columns.values, windows.high - 1, present)
+    first_ms = windows.take(columns.timestamps, windows.low, present)
+    last_ms = windows.take(columns.timestamps, windows.high - 1, present)
+    change = last - first
+    if counter:
+        change += lost(windows)
+
+    sampled = np.where(present, (last_ms - first_ms) / 1000, 1.0)
+    average = sampled / np.maximum(windows.count - 1, 1)
+    threshold = average * 1.1
+    to_start = (first_ms - windows.start_ms) / 1000
+    to_end = (windows.end_ms - last_ms) / 1000
+    to_start = np.where(to_start >= threshold, average / 2, to_start)
+    to_end = np.where(to_end >= threshold, average / 2, to_end)
+    if counter:
+        # A counter is not negative: it cannot have begun before the point where it would cross zero.
+        crosses = (change > 0) & (first >= 0)
+        to_zero = np.divide(sampled * first, change, out=np.full(change.shape, np.inf), where=crosses)
+        to_start = np.minimum(to_start, to_zero)
+    return change * ((sampled + to_start + to_end) / sampled), present

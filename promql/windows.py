@@ -1,0 +1,141 @@
+"""The samples of every (series, step) as ranges into flat columns: what all range functions work on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from promql.columns import Columns, Floats, Int64s, Mask
+from promql.grid import Grid
+
+# Prometheus, model/value/value.go. A quiet NaN of the FPU never has these bits.
+STALE_BITS = 0x7FF0000000000002
+# How many samples a chunk of expanded windows may hold: 16 MB of float64.
+CHUNK = 1 << 21
+
+Indices = npt.NDArray[np.intp]
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+def is_stale(values: Floats) -> Mask:
+    """Tell which samples are staleness markers."""
+    mask: Mask = values.view(np.uint64) == STALE_BITS
+    return mask
+
+
+def without_stale(columns: Columns) -> Columns:
+    """Return the columns less their staleness markers; range functions never see those."""
+    stale = is_stale(columns.values)
+    if not stale.any():
+        return columns
+    before = np.concatenate([[0], np.cumsum(stale)])
+    return Columns(
+        columns.labels,
+        columns.offsets - before[columns.offsets],
+        columns.timestamps[~stale],
+        columns.values[~stale],
+    )
+
+
+def ends(columns: Columns, first_ms: int, step_ms: int, size: int) -> Int64s:
+    """Return int64 [S, T]: the flat index behind the last sample of series s with timestamp <= first + t * step.
+
+    One pass counts the samples per (series, step they first belong to); the sums of those counts are the
+    indices. That is linear in samples + cells, where a search would pay a logarithm per cell.
+    """
+    series = len(columns.labels)
+    owner = np.repeat(np.arange(series, dtype=np.int64), np.diff(columns.offsets))
+    step = max(step_ms, 1)
+    first_step = np.clip(-((first_ms - columns.timestamps) // step), 0, size)
+    counts = np.bincount(owner * (size + 1) + first_step, minlength=series * (size + 1))
+    within = np.cumsum(counts.reshape(series, size + 1)[:, :size], axis=1)
+    result: Int64s = within + columns.offsets[:-1, None]
+    return result
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Left-open windows (start, end] of S series at T steps over flat samples.
+
+    low, high: int64 [S, T], samples [low, high) of the columns. start_ms, end_ms: int64 [T].
+    """
+
+    columns: Columns
+    low: Int64s
+    high: Int64s
+    start_ms: Int64s
+    end_ms: Int64s
+
+    @classmethod
+    def cut(cls, columns: Columns, grid: Grid, range_ms: int, offset_ms: int) -> "Windows":
+        """Return the windows (t - offset - range, t - offset] of every step of the grid."""
+        first = grid.start_ms - offset_ms
+        end_ms = grid.times() - offset_ms
+        return cls(
+            columns,
+            low=ends(columns, first - range_ms, grid.step_ms, grid.size),
+            high=ends(columns, first, grid.step_ms, grid.size),
+            start_ms=end_ms - range_ms,
+            end_ms=end_ms,
+        )
+
+    @cached_property
+    def count(self) -> Int64s:
+        """Samples per window, int64 [S, T]."""
+        return self.high - self.low
+
+    @property
+    def some(self) -> Mask:
+        """Which windows hold a sample."""
+        mask: Mask = self.count > 0
+        return mask
+
+    def trimmed(self) -> Columns:
+        """Return the samples of the first step's windows, series without any left out."""
+        low, high, old = self.low[:, 0], self.high[:, 0], self.columns
+        rows = np.flatnonzero(high > low)
+        sizes = (high - low)[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        samples = np.arange(offsets[-1]) + np.repeat(low[rows] - offsets[:-1], sizes)
+        return Columns([old.labels[row] for row in rows], offsets, old.timestamps[samples], old.values[samples])
+
+    def take(self, values: npt.NDArray[Number], at: Int64s, present: Mask) -> npt.NDArray[Number]:
+        """Return values[at] where present and 0 elsewhere, [S, T]."""
+        out = np.zeros(at.shape, values.dtype)
+        out[present] = values[at[present]]
+        return out
+
+    def reduce(self, ufunc: np.ufunc, values: Floats, low: Int64s | None = None) -> Floats:
+        """Return the ufunc reduced over each window, [S, T]; empty windows give 0. low may raise the windows' start."""
+        low = self.low if low is None else low
+        out = np.zeros(low.shape, values.dtype)
+        some = self.high > low
+        if some.any():
+            # reduceat takes [a, b) for every even entry; the odd ones, [b, next a), are thrown away.
+            bounds = np.stack([low[some], self.high[some]], axis=1).reshape(-1)
+            padded = np.append(values, values[-1:])
+            out[some] = ufunc.reduceat(padded, bounds)[::2]
+        return out
+
+    def chunks(self, least: int = 1) -> Iterator[tuple[Indices, Indices, Indices]]:
+        """Yield (cells, sizes, samples) for the windows of at least `least` samples, chunk by chunk.
+
+        cells: flat positions in [S, T]. sizes: samples per cell. samples: the flat samples of all cells, one
+        cell after the other. For functions that reduceat cannot express.
+        """
+        cells = np.flatnonzero(self.count.reshape(-1) >= least)
+        sizes = self.count.reshape(-1)[cells]
+        low = self.low.reshape(-1)[cells]
+        total = np.cumsum(sizes)
+        start = 0
+        while start < len(cells):
+            done = total[start - 1] if start else 0
+            stop = max(int(np.searchsorted(total, done + CHUNK, side="right")), start + 1)
+            size = sizes[start:stop]
+            before = np.cumsum(size) - size
+            samples = np.arange(size.sum()) - np.repeat(before - low[start:stop], size)
+            yield cells[start:stop], size, samples
+            start = stop
