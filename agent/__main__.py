@@ -39,6 +39,9 @@ class Agent:
         self.delivery.start()
         at = aligned(_now_ms(), interval)
         while not stopping.is_set():
+            if not self.delivery.is_alive():
+                log.error("TG-agent-delivery: the sending thread ended; ending, so that a supervisor starts anew")
+                return 1
             for batch in self.rounds.batches(at, _now_ms()):
                 self.outbox.put(_record(batch))
             if at % _STATUS_MS < interval:

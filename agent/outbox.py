@@ -17,18 +17,22 @@ class Record:
 
 @dataclass(slots=True)
 class Outbox:
-    """A queue of records for one producer thread. Every drop is counted: nothing disappears unseen."""
+    """A queue of records for one producer thread. Every drop is counted: nothing disappears unseen.
+
+    Records that were taken still count, in number and bytes, until they are settled.
+    """
 
     max_batches: int
     max_bytes: int
     bytes: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
     dropped_batches: int = field(default=0, init=False)
     dropped_samples: int = field(default=0, init=False)
     _queue: deque[Record] = field(default_factory=deque, init=False)
     _changed: Condition = field(default_factory=Condition, init=False)
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + self._taken
 
     def put(self, record: Record) -> None:
         """Append a record; drops the oldest ones while the box is over a limit."""
@@ -44,21 +48,24 @@ class Outbox:
             if not self._queue:
                 self._changed.wait(wait_s)
             taken = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
-            self.bytes -= sum(len(record.value) for record in taken)
+            self._taken += len(taken)
             return taken
 
     def give_back(self, records: Iterable[Record]) -> None:
-        """Put records that could not be sent back to the front, in their order."""
+        """Put taken records that could not be sent back to the front, in their order."""
         with self._changed:
             for record in reversed(list(records)):
                 self._queue.appendleft(record)
-                self.bytes += len(record.value)
+                self._taken -= 1
             self._trim()
 
-    def drop(self, record: Record) -> None:
-        """Count a record that can never be sent."""
+    def settle(self, record: Record, sent: bool) -> None:
+        """Forget a taken record: it was sent, or it can never be and counts as dropped."""
         with self._changed:
-            self._count(record)
+            self._taken -= 1
+            self.bytes -= len(record.value)
+            if not sent:
+                self._count(record)
 
     def wake(self) -> None:
         """Let a waiting take() return at once."""
@@ -66,7 +73,7 @@ class Outbox:
             self._changed.notify_all()
 
     def _trim(self) -> None:
-        while self._queue and (len(self._queue) > self.max_batches or self.bytes > self.max_bytes):
+        while self._queue and (len(self) > self.max_batches or self.bytes > self.max_bytes):
             oldest = self._queue.popleft()
             self.bytes -= len(oldest.value)
             self._count(oldest)

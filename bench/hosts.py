@@ -116,7 +116,8 @@ class Workload:
             # In the middle of a minute, so that a window holds the fall.
             restart = min(self.rows - 1, self.rows // 2 + 3)
             grown[restart:] -= grown[restart] - 10
-        return grown
+        counters: Floats = grown
+        return counters
 
     def batches(self, rows_per_batch: int) -> Iterator[Batch]:
         """Yield dense batches, sources interleaved by time as they would send."""

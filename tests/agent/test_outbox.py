@@ -9,7 +9,10 @@ def record(name: str, size: int = 10) -> Record:
 
 
 def held(outbox: Outbox) -> str:
-    return "".join(one.key.decode() for one in outbox.take(100, wait_s=0))
+    taken = outbox.take(100, wait_s=0)
+    for one in taken:
+        outbox.settle(one, sent=True)
+    return "".join(one.key.decode() for one in taken)
 
 
 def filled(names: str, **limits: int) -> Outbox:
@@ -40,13 +43,21 @@ def test_what_is_given_back_is_sent_first() -> None:
     assert held(outbox) == "abcd"
 
 
-def test_giving_back_into_a_full_box_drops_the_oldest() -> None:
+def test_a_full_box_drops_what_is_not_in_flight() -> None:
     outbox = filled("abc", max_batches=3)
     taken = outbox.take(2, wait_s=0)
-    outbox.put(record("d"))
-    outbox.give_back(taken)
+    outbox.put(record("d"))  # over the limit with those in flight, which cannot be dropped
     assert outbox.dropped_batches == 1
-    assert held(outbox) == "bcd"
+    outbox.give_back(taken)
+    assert held(outbox) == "abd"
+
+
+def test_what_is_in_flight_still_counts() -> None:
+    outbox = filled("abc")
+    first, _ = outbox.take(2, wait_s=0)
+    assert (len(outbox), outbox.bytes) == (3, 30)
+    outbox.settle(first, sent=False)
+    assert (len(outbox), outbox.bytes, outbox.dropped_batches, outbox.dropped_samples) == (2, 20, 1, 2)
 
 
 def test_backoff_doubles_to_its_most_and_keeps_half_of_it() -> None:
