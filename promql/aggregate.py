@@ -45,7 +45,8 @@ class Groups:
         group, step = divmod(index, self.values.shape[1])
         rows = slice(self.starts[group], self.starts[group] + self.sizes()[group])
         values: Floats = self.values[rows, step]
-        return values[self.present[rows, step]]
+        chosen: Floats = values[self.present[rows, step]]
+        return chosen
 
 
 def _group_of(labels: Labels, names: frozenset[str], without: bool) -> Labels:
