@@ -14,7 +14,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     raw = streams.source(topics.RAW)
 
     gate = GateFunction(settings.shards, settings.gate_limits())
-    valid = raw.process(gate, OUT).name("gate").uid("gate")
+    valid = raw.process(gate, OUT).name("gate").uid(streams.uid("gate"))
     rejected = valid.get_side_output(rejected_tag())
 
     streams.sink(valid, topics.VALID)

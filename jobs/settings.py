@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sinks.target import Target
 from udfs.gate.limits import Limits
 
 
@@ -21,10 +22,13 @@ class JobSettings(BaseSettings):
     flink: str = Field("127.0.0.1:8081", description="REST address of the cluster that `python -m jobs` submits to.")
 
     execution_mode: Literal["thread", "process"] = Field(
-        "thread", description="PyFlink's python.execution-mode; part of the state's identity, so never change it under a savepoint."
+        "thread",
+        description="PyFlink's python.execution-mode; part of the state's identity.",
     )
     parallelism: int = Field(2, ge=1, description="Subtasks of gate, store and rollup.")
-    shards: int = Field(8, ge=1, le=4096, description="Shards of a tenant; part of every key: changing it needs a fresh start.")
+    shards: int = Field(
+        8, ge=1, le=4096, description="Shards of a tenant; part of every key: changing it needs a fresh start."
+    )
     checkpoint_interval_s: int = Field(10, ge=1, description="Seconds between checkpoints.")
 
     gate_max_record_bytes: int = Field(8 << 20, ge=1024, description="Largest Kafka record, bytes.")
@@ -32,16 +36,24 @@ class JobSettings(BaseSettings):
     gate_max_labels: int = Field(20, ge=1, description="Most labels of a series, __name__ not counted.")
     gate_max_name_length: int = Field(200, ge=1, description="Longest metric or label name, characters.")
     gate_max_label_value_length: int = Field(2048, ge=1, description="Longest label value, characters.")
-    gate_future_grace_s: int = Field(600, ge=0, description="How far ahead of the broker's clock a sample may be, seconds.")
+    gate_future_grace_s: int = Field(
+        600, ge=0, description="How far ahead of the broker's clock a sample may be, seconds."
+    )
     gate_tolerance_s: int = Field(7200, ge=60, description="How far behind it may be before it is too old, seconds.")
 
-    rollup_lateness_s: int = Field(10, ge=0, description="How long after its end a window stays open, seconds of event time.")
+    rollup_lateness_s: int = Field(
+        10, ge=0, description="How long after its end a window stays open, seconds of event time."
+    )
     alert_lateness_s: int = Field(5, ge=0, description="How long a tick waits for samples, seconds of event time.")
-    idle_timeout_s: int = Field(5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds.")
+    idle_timeout_s: int = Field(
+        5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds."
+    )
 
     block_rows: int = Field(50_000, ge=1, description="Rows after which a block is written to ClickHouse.")
     block_delay_s: float = Field(1.0, gt=0, description="Longest a row waits for its block to fill, seconds.")
-    reroll_settle_s: float = Field(5.0, gt=0, description="How long a dirty window waits for more late samples, seconds.")
+    reroll_settle_s: float = Field(
+        5.0, gt=0, description="How long a dirty window waits for more late samples, seconds."
+    )
     fresh_tail_s: int = Field(300, ge=10, description="Writes into time older than this raise data versions, seconds.")
 
     def gate_limits(self) -> Limits:
@@ -54,4 +66,20 @@ class JobSettings(BaseSettings):
             self.gate_max_label_value_length,
             self.gate_future_grace_s,
             self.gate_tolerance_s,
+        )
+
+    def late_horizon_ms(self) -> int:
+        """Return how long after its end a closed window may still receive samples, ms: what the gate lets through."""
+        return (self.gate_tolerance_s + self.gate_future_grace_s + 600) * 1000
+
+    def target(self) -> Target:
+        """Return where blocks go."""
+        return Target(
+            self.clickhouse,
+            self.clickhouse_user,
+            self.clickhouse_password,
+            self.clickhouse_database,
+            self.block_rows,
+            self.block_delay_s,
+            self.fresh_tail_s,
         )

@@ -50,6 +50,7 @@ class Reason(Enum):
         "the timestamp is older than the tolerance: do not send it again",
     )
     SERIES_INDEX = ("TG-series-index", "", "a sample points outside its series set")
+    REFUSED_BLOCK = ("TG-refused-block", "", "ClickHouse refused the block; its rows were not stored")
 
     @property
     def id(self) -> str:

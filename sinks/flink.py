@@ -4,33 +4,19 @@ PyFlink has no CheckpointedFunction: a Python list would lose its rows at a rest
 written and cleared in one step; a repeat after a restore meets tables that replace equal keys.
 """
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor
 
-from schemas.batch import Frame
+from schemas.codec import codec
+from schemas.reason import Reason
 from sinks import rows
 from sinks.clickhouse import Clickhouse, RefusedBlock
+from sinks.target import Target
 from sinks.versions import raise_versions, touched
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where blocks go and when: see the settings of the same names."""
-
-    clickhouse: str
-    user: str
-    password: str
-    database: str
-    block_rows: int
-    block_delay_s: float
-    fresh_tail_s: int
 
 
 class BlockWriter(KeyedProcessFunction):
@@ -64,31 +50,51 @@ class BlockWriter(KeyedProcessFunction):
             )
         self._filled[key] = (filled or 0) + count
         if self._filled[key] >= self._target.block_rows:
-            yield from self._write(key)
+            yield from self._write(key, ctx.timer_service().current_processing_time())
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Write what has waited long enough."""
-        yield from self._write(ctx.get_current_key())
+        yield from self._write(ctx.get_current_key(), timestamp)
 
-    def _write(self, key: str) -> Iterator[Row]:
+    def _write(self, key: str, now: int) -> Iterator[Row]:
         payloads = list(self._blocks.get())
         self._filled.pop(key, None)
         if not payloads:
             return
         table = key.partition("/")[0]
-        block = rows.samples([Frame.decode(one) for one in payloads]) if table == "samples" else rows.unpack(payloads)
+        block = rows.block(table, payloads)
         try:
             self._clickhouse.insert(table, block)
         except RefusedBlock as refused:
-            yield refused_row(table, block, refused)
+            yield _refused(table, block, refused, now)
         else:
-            self._raise_versions(block)
+            self._raise_versions(block, now)
         self._blocks.clear()
 
-    def _raise_versions(self, block: pa.Table) -> None:
+    def _raise_versions(self, block: pa.Table, now: int) -> None:
         """Tell caches about rows older than the fresh tail, which they may hold."""
         if "ts" not in block.column_names:
             return
-        now_ns = time.time_ns()
-        for tenant, pairs in touched(block, now_ns // 1_000_000 - self._target.fresh_tail_s * 1000).items():
-            raise_versions(self._clickhouse, tenant, pairs, now_ns)
+        for tenant, pairs in touched(block, now - self._target.fresh_tail_s * 1000).items():
+            raise_versions(self._clickhouse, tenant, pairs, now * 1_000_000)
+
+
+def _refused(table: str, block: pa.Table, refused: RefusedBlock, now: int) -> Row:
+    """Return the Rejected record of a block that ClickHouse will never take."""
+    tenant = block["tenant"][0].as_py()
+    record = codec("rejected").encode(
+        {
+            "tenant": tenant,
+            "source": f"block for {table}",
+            "id": Reason.REFUSED_BLOCK.id,
+            "message": f"{Reason.REFUSED_BLOCK.meaning}: {refused}",
+            "value": str(refused)[:256],
+            "limit": "",
+            "setting": "",
+            "series": 0,
+            "samples": block.num_rows,
+            "received_at": now,
+            "sample": b"",
+        }
+    )
+    return Row(tenant.encode(), record, now)

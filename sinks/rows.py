@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import xxhash
 
 from schemas.batch import Frame, Series
+from schemas.codec import codec
 from schemas.rollups import Rollups
 
 _STAMP = pa.timestamp("ms", tz="UTC")
@@ -83,8 +85,10 @@ def _by_series_and_time(series: npt.NDArray[np.int64], stamps: npt.NDArray[np.in
     low = int(stamps.min())
     span = int(stamps.max()) - low + 1
     if span * (int(series.max()) + 1) < 1 << 62:
-        return np.argsort(series * span + (stamps - low), kind="stable")
-    return np.lexsort((stamps, series))
+        order: npt.NDArray[np.intp] = np.argsort(series * span + (stamps - low), kind="stable")
+        return order
+    order = np.lexsort((stamps, series))
+    return order
 
 
 def series(tenant: str, rows: Sequence[tuple[int, Series]], first_seen: int, last_seen: int) -> pa.Table:
@@ -142,3 +146,51 @@ def pack(table: pa.Table) -> bytes:
 def unpack(blocks: Sequence[bytes]) -> pa.Table:
     """Return the tables of several Arrow IPC streams of one schema as one, dictionaries unified."""
     return pa.concat_tables(pa.ipc.open_stream(block).read_all() for block in blocks).unify_dictionaries()
+
+
+def rejections(records: Sequence[bytes]) -> pa.Table:
+    """Return rows of table rejections for Rejected records; equal records get equal keys and are kept once."""
+    decoded = [codec("rejected").decode(record) for record in records]
+    columns = {name: [one[name] for one in decoded] for name in ("tenant", "source", "id", "message", "value")}
+    return pa.table(
+        {
+            **columns,
+            "limit": [one["limit"] for one in decoded],
+            "setting": [one["setting"] for one in decoded],
+            "series": pa.array([one["series"] for one in decoded], pa.uint64()),
+            "samples": pa.array([one["samples"] for one in decoded], pa.uint64()),
+            "received_at": pa.array([one["received_at"] for one in decoded], pa.int64()).cast(_STAMP),
+            "sample": pa.array([one["sample"] for one in decoded], pa.binary()),
+            "key": pa.array([xxhash.xxh3_64_intdigest(record) for record in records], pa.uint64()),
+        }
+    )
+
+
+def alert_events(records: Sequence[bytes]) -> pa.Table:
+    """Return rows of table alert_events for AlertEvent records."""
+    decoded = [codec("alert_event").decode(record) for record in records]
+    names = ("tenant", "rule_id", "revision", "alert", "state", "key")
+    return pa.table(
+        {
+            **{name: [one[name] for one in decoded] for name in names},
+            "labels": pa.array([sorted(one["labels"].items()) for one in decoded], _LABELS),
+            "annotations": pa.array([sorted(one["annotations"].items()) for one in decoded], _LABELS),
+            "value": pa.array([one["value"] for one in decoded], pa.float64()),
+            **{
+                name: pa.array([one[name] for one in decoded], pa.int64()).cast(_STAMP)
+                for name in ("active_at", "evaluated_at", "emitted_at")
+            },
+            "seq": pa.array([one["seq"] for one in decoded], pa.uint64()),
+        }
+    )
+
+
+def block(table: str, payloads: Sequence[bytes]) -> pa.Table:
+    """Return the block that payloads on their way to `table` make: records of its topic, frames, or packed tables."""
+    if table == "samples":
+        return samples([Frame.decode(payload) for payload in payloads])
+    if table == "rejections":
+        return rejections(payloads)
+    if table == "alert_events":
+        return alert_events(payloads)
+    return unpack(payloads)

@@ -1,7 +1,7 @@
 """t-digests of many series at once, as ClickHouse's aggregate state.
 
-Merging t-digest of Dunning & Ertl (arXiv 1902.04023) with the scale function k1. A state of
-AggregateFunction(quantilesTDigest(...), Float64) is VarUInt n, then n little-endian pairs (Float32 mean, Float32 count).
+Merging t-digest of Dunning & Ertl (arXiv 1902.04023) with the scale function k1. A state of the aggregate function
+quantilesTDigest is VarUInt n, then n little-endian pairs (Float32 mean, Float32 count).
 While a series has at most COMPRESSION distinct values its digest holds them exactly, each with its count.
 """
 

@@ -1,0 +1,31 @@
+"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected → ClickHouse as they are."""
+
+from pyflink.common import Configuration, Types
+
+from jobs.settings import JobSettings
+from jobs.streams import OUT, PAYLOAD, Streams
+from schemas import topics
+from sinks.flink import BlockWriter
+from udfs.store.flink import RecordFunction, StoreFunction
+
+
+def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
+    """Wire the job; nothing runs before submit()."""
+    streams = Streams("store", settings, cluster)
+    valid = streams.source(topics.VALID)
+    events = streams.source(topics.ALERTS)
+    rejected = streams.source(topics.REJECTED)
+
+    columns = valid.process(StoreFunction(), PAYLOAD).name("store").uid(streams.uid("store"))
+    records = events.map(RecordFunction("alert_events"), PAYLOAD).name("events").uid(streams.uid("events"))
+    refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
+
+    blocks = columns.union(records, refusals).key_by(lambda payload: payload[0], Types.STRING())
+    refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
+
+    streams.sink(refused, topics.REJECTED)
+    return streams
+
+
+if __name__ == "__main__":
+    build(JobSettings()).submit()

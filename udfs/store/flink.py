@@ -1,0 +1,45 @@
+"""The store's Flink functions: valid batches into payloads for the block writer."""
+
+from collections.abc import Iterator
+
+from pyflink.common import Row
+from pyflink.datastream import MapFunction, ProcessFunction, RuntimeContext
+
+from schemas.batch import Batch
+from sinks import rows
+from udfs.frames import Framer
+from udfs.mode import announce
+from udfs.store.register import Register
+
+Payload = tuple[str, int, bytes]
+
+
+class StoreFunction(ProcessFunction):
+    """IN rows of metrics.valid → (`samples/shard`, rows, Frame) and (`series/shard`, rows, Arrow)."""
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Begin with nothing remembered: whatever a restart replays is written again."""
+        announce("store", runtime_context)
+        self._framer = Framer()
+        self._register = Register()
+
+    def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Payload]:
+        """Yield the batch's samples, and its series where they are due."""
+        batch = Batch.decode(value[0])
+        frame = self._framer.frame(batch)
+        yield f"samples/{frame.shard}", frame.values.size, frame.encode()
+        due = self._register.due(batch)
+        if due is not None:
+            table = rows.series(due.tenant, due.rows, due.first_seen, due.last_seen)
+            yield f"series/{frame.shard}", len(due.rows), rows.pack(table)
+
+
+class RecordFunction(MapFunction):
+    """IN rows of a topic whose records are rows of `table` → (`table/0`, 1, record)."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+
+    def map(self, value: Row) -> Payload:
+        """Pass the record on under its table's name."""
+        return f"{self._table}/0", 1, value[0]
