@@ -2,6 +2,8 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, Protocol
 
 import lz4.frame
@@ -177,6 +179,32 @@ def _decompressed(body: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         raise Refused.here(BAD_ARGUMENTS, "TG-clickhouse-encoding", f"the body is not {encoding}: {error}") from None
     if machine is not None:
         raise _broken()
+
+
+def read_all(body: Iterable[bytes], most: int) -> bytes:
+    """Return a statement's text whole; raises Refused past `most` bytes."""
+    parts, size = [], 0
+    for piece in body:
+        parts.append(piece)
+        size += len(piece)
+        if size > most:
+            raise Refused.here(QUERY_IS_TOO_LARGE, "TG-clickhouse-sql-size", f"a statement of more than {most} bytes")
+    return b"".join(parts)
+
+
+def parse_form(content_type: str, body: bytes) -> dict[str, str]:
+    """Return the fields of a multipart/form-data body (RFC 7578): query and param_*; raises Refused."""
+    head = b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n"
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    fields = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        if part.get_filename() is not None:
+            raise Refused.here(NOT_IMPLEMENTED, "TG-clickhouse-external", "external data tables are not served")
+        value = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(value, bytes):
+            fields[name] = value.decode(errors="replace")
+    return fields
 
 
 class Compressor(Protocol):

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from typing import ClassVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from stack.clickhouse_body import Body, choose, compressed
+from stack.clickhouse_body import Body, choose, compressed, parse_form, read_all
 from stack.clickhouse_engine import Access, Engine, Session
 from stack.clickhouse_errors import (
     ACCESS_DENIED,
     AUTHENTICATION_FAILED,
     BAD_ARGUMENTS,
-    QUERY_IS_TOO_LARGE,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     UNKNOWN,
     Refused,
@@ -208,8 +207,8 @@ class Handler(BaseHTTPRequestHandler):
     def _user(self, params: dict[str, str]) -> User:
         name, password = params.get("user", "default"), params.get("password", "")
         if "X-ClickHouse-User" in self.headers:
-            name = unquote(self.headers["X-ClickHouse-User"])
-            password = unquote(self.headers.get("X-ClickHouse-Key") or "")
+            name = self.headers["X-ClickHouse-User"]
+            password = self.headers.get("X-ClickHouse-Key") or ""
         elif (self.headers.get("Authorization") or "").lower().startswith("basic "):
             try:
                 pair = base64.b64decode(self.headers["Authorization"][6:], validate=True).decode()
@@ -229,6 +228,10 @@ class Handler(BaseHTTPRequestHandler):
         if not text:
             while len(text) < 65536 and (piece := next(body, b"")):
                 text += piece
+        if (self.headers.get("Content-Type") or "").lower().startswith("multipart/form-data"):
+            form = parse_form(self.headers["Content-Type"], read_all(chain([text], body), _MAX_SQL_BYTES))
+            request.params.update(form)
+            text, body = request.params.get("query", "").encode(), iter(())
         # Bound parameters reach the engine only with a whole statement.
         insert = None if request.bound else find_insert(text)
         if insert is not None:
@@ -255,18 +258,9 @@ class Handler(BaseHTTPRequestHandler):
 
     @staticmethod
     def _rest(text: bytes, body: Iterator[bytes], from_url: bool) -> str:
-        parts = [text]
-        size = len(text)
-        for piece in body:
-            if from_url and len(parts) == 1:
-                parts.append(b"\n")
-            parts.append(piece)
-            size += len(piece)
-            if size > _MAX_SQL_BYTES:
-                detail = f"a statement of more than {_MAX_SQL_BYTES} bytes"
-                raise Refused.here(QUERY_IS_TOO_LARGE, "TG-clickhouse-sql-size", detail)
+        rest = read_all(body, _MAX_SQL_BYTES)
         try:
-            sql = b"".join(parts).decode()
+            sql = (text + b"\n" + rest if from_url and rest else text + rest).decode()
         except UnicodeDecodeError as error:
             raise Refused.here(BAD_ARGUMENTS, "TG-clickhouse-utf8", f"the statement is not UTF-8: {error}") from None
         if not sql.strip():

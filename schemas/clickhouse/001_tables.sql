@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS series
     tenant     LowCardinality(String),
     metric     LowCardinality(String),
     series_id  UInt64,
-    labels     SimpleAggregateFunction(any, Map(LowCardinality(String), String)),
+    labels     SimpleAggregateFunction(any, Map(String, String)),
     type       SimpleAggregateFunction(anyLast, LowCardinality(String)),
     unit       SimpleAggregateFunction(anyLast, LowCardinality(String)),
     first_seen SimpleAggregateFunction(min, DateTime64(3, 'UTC')),

@@ -1,0 +1,153 @@
+"""Brings a ClickHouse database to the schema of this code: python -m sinks.ddl.
+
+schemas/clickhouse/NNN_*.sql are applied in order and written down in schema_migrations. Every statement of theirs is
+idempotent, so two that run at once do the same twice, and one that was killed half-way is repeated.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+
+_FILE = re.compile(r"(\d{3})_\w+\.sql\Z")
+_DATABASE = re.compile(r"[A-Za-z_]\w{0,62}\Z")
+_COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+
+_MIGRATIONS = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    version    UInt32,
+    name       String,
+    sha256     String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY version
+"""
+
+
+class DdlError(Exception):
+    """A database that this code must not touch; the message starts with a TG- id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of schemas/clickhouse."""
+
+    version: int
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the text as it is written, before codecs are filled in."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def statements(self, value_codec: str) -> list[str]:
+        """Return the statements. Files hold no semicolon inside a statement."""
+        bare = _COMMENT.sub("", self.text).replace("{value_codec}", value_codec)
+        return [one.strip() for one in bare.split(";") if one.strip()]
+
+
+def migrations() -> list[Migration]:
+    """Return the migrations of this code, in order."""
+    found = []
+    for entry in resources.files("schemas").joinpath("clickhouse").iterdir():
+        number = _FILE.match(entry.name)
+        if number:
+            found.append(Migration(int(number.group(1)), entry.name, entry.read_text()))
+    found.sort(key=lambda one: one.version)
+    return found
+
+
+def value_codec(clickhouse: Clickhouse) -> tuple[str, dict[str, str]]:
+    """Return the codec for Float64 columns and the settings it needs, from what the server knows.
+
+    Measured on 1 M samples, bytes of the value column, integers / counters / two decimals, and the scan of 1 M:
+    ALP 1.01 / 1.89 / 1.62, 3 ms; ALP, ZSTD(1) 1.00 / 1.90 / 1.59, 5 ms; ZSTD(1) 0.88 / 1.71 / 2.78, 14 ms;
+    Gorilla, ZSTD(1) 1.11 / 1.84 / 5.11, 13 to 20 ms.
+    """
+    try:
+        known = clickhouse.command("SELECT count() FROM system.codecs WHERE name = 'ALP'").strip()
+    except ClickhouseError:  # system.codecs came with 25.x
+        known = "0"
+    if known != "1":
+        return "ZSTD(1)", {}
+    beta = clickhouse.command("SELECT count() FROM system.settings WHERE name = 'enable_alp_codec'").strip()
+    return "ALP", {"enable_alp_codec": "1"} if beta == "1" else {}
+
+
+def apply(
+    endpoint: str, user: str, password: str, database: str, known: Sequence[Migration] | None = None
+) -> list[str]:
+    """Bring the database up to date; return the names of the files applied now.
+
+    Raises DdlError if the database is newer than this code or a file has changed since it was applied,
+    ClickhouseError and Unavailable as the client does.
+    """
+    if not _DATABASE.match(database):
+        raise DdlError(f"TG-ddl-database: {database!r} is not a database name (TIDEGAUGE_CLICKHOUSE_DATABASE)")
+    known = migrations() if known is None else known
+    Clickhouse(endpoint, user, password, "").command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+    clickhouse = Clickhouse(endpoint, user, password, database)
+    clickhouse.command(_MIGRATIONS)
+    rows = clickhouse.query("SELECT version, name, sha256 FROM schema_migrations FINAL ORDER BY version").to_pylist()
+    applied = {row["version"]: row for row in rows}
+    _check(applied, known, database)
+    codec, settings = value_codec(clickhouse)
+    done = []
+    for migration in known:
+        if migration.version in applied:
+            continue
+        for statement in migration.statements(codec):
+            clickhouse.command(statement, settings=settings)
+        clickhouse.command(
+            "INSERT INTO schema_migrations (version, name, sha256)"
+            " SELECT {version:UInt32}, {name:String}, {sha256:String}",
+            {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
+        )
+        done.append(migration.name)
+    return done
+
+
+def _check(applied: dict[int, dict[str, str]], known: Sequence[Migration], database: str) -> None:
+    newest = max((one.version for one in known), default=0)
+    if applied and max(applied) > newest:
+        name = applied[max(applied)]["name"]
+        raise DdlError(
+            f"TG-ddl-newer: database {database} has {name}, this code knows up to {newest:03d}: use newer code"
+        )
+    for migration in known:
+        row = applied.get(migration.version)
+        if row and row["sha256"] != migration.sha256:
+            raise DdlError(
+                f"TG-ddl-changed: {migration.name} is not what was applied to database {database} as {row['name']}: "
+                "a change of schema is a new file"
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Apply from the command line; return the exit code."""
+    env = os.environ.get
+    parser = argparse.ArgumentParser(prog="python -m sinks.ddl", description=__doc__)
+    parser.add_argument("--endpoint", default=env("TIDEGAUGE_CLICKHOUSE", "127.0.0.1:8123"), help="host:port")
+    parser.add_argument("--database", default=env("TIDEGAUGE_CLICKHOUSE_DATABASE", "tidegauge"))
+    parser.add_argument("--user", default=env("TIDEGAUGE_CLICKHOUSE_USER", "default"))
+    args = parser.parse_args(argv)
+    try:
+        done = apply(args.endpoint, args.user, env("TIDEGAUGE_CLICKHOUSE_PASSWORD", ""), args.database)
+    except (DdlError, ClickhouseError, Unavailable) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{args.database}: " + (f"applied {', '.join(done)}" if done else "up to date"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
