@@ -1,7 +1,8 @@
 """Kafka topics as streams of raw bytes, by Flink's public API.
 
 A source is a table of format `raw` turned into a DataStream, so that Kafka's own record timestamp is the event time and
-watermarks are made per partition inside the source. A sink is the way back. Rows: IN (value), OUT (key, value, event time).
+watermarks are made per partition inside the source. A sink is the way back. Rows: IN (value, …), OUT (key, value,
+event time), KEYED (key, bytes), PAYLOAD (table/slot, rows, bytes).
 """
 
 from pyflink.common import Configuration, Types
@@ -12,6 +13,7 @@ from jobs.settings import JobSettings
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 KEYED = Types.TUPLE([Types.STRING(), BYTES])
+PAYLOAD = Types.TUPLE([Types.STRING(), Types.LONG(), BYTES])
 OUT = Types.ROW_NAMED(["k", "v", "ts"], [BYTES, BYTES, Types.LONG()])
 
 # A record may be as large as the topic allows (schemas/topics.py).
@@ -76,6 +78,30 @@ class Streams:
         )
         return self._tables.to_data_stream(self._tables.from_path(table))
 
+    def control(self, topic: str) -> DataStream:
+        """Return a compacted topic as Row(k, v, …) from its beginning; v is null for a deletion.
+
+        It falls idle after a second without records, and so does not hold back the watermark of what it is joined to.
+        """
+        options = self._options(
+            topic,
+            {
+                "key.format": "raw",
+                "key.fields": "k",
+                "value.fields-include": "EXCEPT_KEY",
+                "properties.group.id": f"tidegauge-{self.name}",
+                "scan.startup.mode": "earliest-offset",
+                "scan.parallelism": "1",
+                "scan.watermark.idle-timeout": "1 s",
+            },
+        )
+        table = self._name("control", topic)
+        self._tables.execute_sql(
+            f"CREATE TEMPORARY TABLE `{table}` (k BYTES, v BYTES, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
+            f"WATERMARK FOR ts AS ts) WITH ({options})"
+        )
+        return self._tables.to_data_stream(self._tables.from_path(table))
+
     def sink(self, stream: DataStream, topic: str) -> None:
         """Write a stream of OUT rows to the topic, at least once; ts becomes the record's timestamp."""
         options = self._options(
@@ -95,6 +121,10 @@ class Streams:
         )
         rows = self._tables.from_data_stream(stream)
         self._statements.add_insert_sql(f"INSERT INTO `{table}` SELECT k, v, TO_TIMESTAMP_LTZ(ts, 3) FROM {rows}")
+
+    def uid(self, word: str) -> str:
+        """Return the operator's stable uid. It carries the mode: state of one mode does not load into the other."""
+        return word if self.settings.execution_mode == "thread" else f"{word}-{self.settings.execution_mode}"
 
     def _name(self, kind: str, topic: str) -> str:
         self._made += 1

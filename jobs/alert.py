@@ -1,0 +1,26 @@
+"""metrics.valid → [match] → pieces by rule and bucket → [judge] → alert.events; control.rules is broadcast to both."""
+
+from pyflink.common import Configuration, Types
+
+from jobs.settings import JobSettings
+from jobs.streams import KEYED, OUT, Streams
+from schemas import topics
+from udfs.alert.flink import RULES, JudgeFunction, MatchFunction, address_of
+
+
+def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
+    """Wire the job; nothing runs before submit()."""
+    streams = Streams("alert", settings, cluster)
+    valid = streams.source(topics.VALID, settings.alert_lateness_s)
+    rules = streams.control(topics.RULES).broadcast(RULES)
+
+    pieces = valid.connect(rules).process(MatchFunction(), KEYED).name("match").uid("match")
+    by_address = pieces.key_by(address_of, Types.STRING())
+    events = by_address.connect(rules).process(JudgeFunction(), OUT).name("judge").uid("judge")
+
+    streams.sink(events, topics.ALERTS)
+    return streams
+
+
+if __name__ == "__main__":
+    build(JobSettings()).submit()

@@ -1,0 +1,51 @@
+"""A transition as the record that goes to alert.events."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import orjson
+
+from schemas.codec import codec
+from udfs.alert.lifecycle import Transition
+from udfs.alert.rule import Rule
+from udfs.alert.template import expand
+
+
+class Event(NamedTuple):
+    """Kafka key (rule and labels) and value (AlertEvent in single-object encoding), and its event time in ms."""
+
+    key: bytes
+    value: bytes
+    evaluated_at: int
+
+
+def events(
+    transitions: Iterable[Transition], rule: Rule | None, address: tuple[str, str], revision: str, emitted_at: int
+) -> list[Event]:
+    """Return the events of transitions in their order.
+
+    rule is None when it has been deleted: the event then carries the last revision and no annotations. address is
+    (tenant, rule_id), emitted_at the job's wall clock in ms.
+    """
+    tenant, rule_id = address
+    made = []
+    for one in transitions:
+        labels = dict(one.labels)
+        record = {
+            "tenant": tenant,
+            "rule_id": rule_id,
+            "revision": revision,
+            "alert": labels.get("alertname", ""),
+            "state": one.state,
+            "labels": labels,
+            "annotations": {name: expand(text, labels, one.value) for name, text in rule.annotations} if rule else {},
+            "value": one.value,
+            "active_at": one.active_at,
+            "evaluated_at": one.evaluated_at,
+            "emitted_at": emitted_at,
+            "key": one.key,
+            "seq": one.seq,
+        }
+        key = orjson.dumps([tenant, rule_id, labels], option=orjson.OPT_SORT_KEYS)
+        made.append(Event(key, codec("alert_event").encode(record), one.evaluated_at))
+    return made

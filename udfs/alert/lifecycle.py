@@ -1,0 +1,139 @@
+"""The life of one alert instance: inactive → pending → firing → resolved, as a pure transition function.
+
+Words and rules are Prometheus's (rules/alerting.go): `for`, keep_firing_for, one instance per label set. Timestamps
+stand in for flags, so the same instance and the same `now` always give the same answer, however often the job restarts.
+
+Events. A condition that begins gives `pending`, or `firing` at once if `for` is 0. A pending alert whose condition ends
+gives `inactive`: who shows pending alerts must learn that one is gone. A firing one gives `resolved`. An edited rule
+under which a firing alert should still be waiting gives `resolved` and then `pending`: no page is left open.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import xxhash
+
+from udfs.alert.rule import Rule
+
+State = Literal["inactive", "pending", "firing", "resolved"]
+Labels = tuple[tuple[str, str], ...]
+
+# As Prometheus's resolvedRetention. A forgotten instance counts its transitions from 1 again.
+KEPT_MS = 15 * 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One label set of one rule. All times are event time in ms, 0 for never.
+
+    demotions counts how often an edit of the rule sent the current episode back to pending.
+    """
+
+    labels: Labels
+    value: float = 0.0
+    active_at: int = 0
+    fired_at: int = 0
+    cleared_at: int = 0
+    ended_at: int = 0
+    demotions: int = 0
+    seq: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it is pending or firing."""
+        return self.active_at > 0 and not self.ended_at
+
+    @property
+    def state(self) -> State:
+        """The state, read off the timestamps."""
+        if self.fired_at:
+            return "resolved" if self.ended_at else "firing"
+        return "pending" if self.live else "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One state entered, with all that an event says about it. key is equal for repeats of the same transition."""
+
+    state: State
+    labels: Labels
+    value: float
+    active_at: int
+    evaluated_at: int
+    key: str
+    seq: int
+
+
+def transition_key(rule: str, labels: Labels, active_at: int, demotions: int, state: State) -> str:
+    """Return the idempotency key; rule is tenant/rule_id.
+
+    The revision is left out: a job that died between an event and its checkpoint may meet a newer revision when it
+    judges the same moment again.
+    """
+    parts = [rule, *(text for pair in labels for text in pair), str(active_at), str(demotions), state]
+    return xxhash.xxh3_128_hexdigest(b"\xff".join(part.encode() for part in parts))
+
+
+def step(
+    instance: Instance, value: float | None, now: int, rule: Rule, since: int | None = None
+) -> tuple[Instance, tuple[Transition, ...]]:
+    """Return the instance after the evaluation at `now`, and the transitions it made (at most two).
+
+    value is the expression's result for these labels, None if there was none. since is when the condition began to
+    hold, where an edit made the job look back over the retained window; otherwise it is what the instance remembers.
+    """
+    if value is None:
+        return _clear(instance, now, rule)
+    if not instance.live:
+        instance = replace(instance, active_at=now, fired_at=0, cleared_at=0, ended_at=0, demotions=0)
+        fresh = True
+    else:
+        fresh = False
+    began = instance.active_at if since is None else min(since, now)
+    instance = replace(instance, value=value, cleared_at=0)
+    due = now - began >= rule.for_ms
+    if instance.fired_at:
+        # Still firing under the rule as it is now: the page keeps the start that it was sent with.
+        return (instance, ()) if due else _demote(instance, began, now, rule)
+    instance = replace(instance, active_at=began)
+    if due:
+        return _enter(replace(instance, fired_at=now), "firing", now, rule)
+    return _enter(instance, "pending", now, rule) if fresh else (instance, ())
+
+
+def end(instance: Instance, now: int, rule: str) -> tuple[Instance, tuple[Transition, ...]]:
+    """End a live instance whatever its condition, as when its rule is deleted; rule is tenant/rule_id."""
+    if not instance.live:
+        return instance, ()
+    ended = replace(instance, ended_at=now, cleared_at=0)
+    state: State = "resolved" if instance.fired_at else "inactive"
+    return _enter(ended, state, now, rule)
+
+
+def forget(instances: Iterable[Instance], now: int) -> list[Instance]:
+    """Return the instances that are live or ended lately."""
+    return [one for one in instances if one.live or now - one.ended_at < KEPT_MS]
+
+
+def _clear(instance: Instance, now: int, rule: Rule) -> tuple[Instance, tuple[Transition, ...]]:
+    if instance.live and instance.fired_at and rule.keep_firing_for_ms:
+        cleared_at = instance.cleared_at or now
+        if now - cleared_at < rule.keep_firing_for_ms:
+            return replace(instance, cleared_at=cleared_at), ()
+    return end(instance, now, rule.key)
+
+
+def _demote(instance: Instance, began: int, now: int, rule: Rule) -> tuple[Instance, tuple[Transition, ...]]:
+    ended, resolved = end(instance, now, rule.key)
+    waiting = replace(ended, active_at=began, fired_at=0, ended_at=0, demotions=instance.demotions + 1)
+    pending, entered = _enter(waiting, "pending", now, rule)
+    return pending, resolved + entered
+
+
+def _enter(instance: Instance, state: State, now: int, rule: Rule | str) -> tuple[Instance, tuple[Transition, ...]]:
+    name = rule if isinstance(rule, str) else rule.key
+    instance = replace(instance, seq=instance.seq + 1)
+    key = transition_key(name, instance.labels, instance.active_at, instance.demotions, state)
+    entered = Transition(state, instance.labels, instance.value, instance.active_at, now, key, instance.seq)
+    return instance, (entered,)

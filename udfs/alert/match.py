@@ -1,0 +1,140 @@
+"""Which samples of a batch go to which key: a piece per rule and bucket, found once per series set."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from promql.columns import NAME
+from promql.match import matches
+from schemas.batch import Batch, Series, UInt64s, decode_series_set, encode_series_set
+from schemas.ids import set_hash
+from schemas.nan import is_missing
+from udfs.alert.book import Book
+from udfs.alert.expression import Expression
+from udfs.alert.rule import Rule
+
+# Series sets whose routes are remembered. A source has one a shard, and a new one when its series change.
+CACHED_SETS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The key of one piece, as keyed state has it. shape is part of it: other selectors or groups are another state."""
+
+    tenant: str
+    rule_id: str
+    shape: str
+    bucket: int
+
+    def __str__(self) -> str:
+        return orjson.dumps([self.tenant, self.rule_id, self.shape, self.bucket]).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Return the address of str()."""
+        return cls(*orjson.loads(text))
+
+    @property
+    def rule(self) -> str:
+        """Key of the rule on control.rules."""
+        return f"{self.tenant}/{self.rule_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where some series of a set go. places: their positions, ascending; series_set and series_ids: theirs alone."""
+
+    address: str
+    places: npt.NDArray[np.intp]
+    series_set: bytes
+    series_ids: UInt64s
+
+
+class Match:
+    """Splits batches of metrics.valid by the rules of a Book."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._generation = -1
+        self._routes: dict[tuple[str, bytes], list[Route]] = {}
+
+    def split(self, batch: Batch) -> Iterator[tuple[str, Batch]]:
+        """Yield (address, piece) for each rule and bucket with a sample in the batch; ValueError without series_ids."""
+        for route in self._routes_of(batch):
+            piece = _piece(batch, route)
+            if piece is not None:
+                yield route.address, piece
+
+    def _routes_of(self, batch: Batch) -> list[Route]:
+        if self._generation != self._book.generation or len(self._routes) >= CACHED_SETS:
+            self._routes.clear()
+            self._generation = self._book.generation
+        key = batch.tenant, set_hash(batch.series_set)
+        routes = self._routes.get(key)
+        if routes is None:
+            if batch.series_ids is None:
+                raise ValueError("a batch of metrics.valid carries series ids")
+            routes = self._routes[key] = list(_routes(self._book, batch.tenant, batch.series_set, batch.series_ids))
+        return routes
+
+
+def _routes(book: Book, tenant: str, series_set: bytes, series_ids: UInt64s) -> Iterator[Route]:
+    series = decode_series_set(series_set)
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for place, one in enumerate(series):
+        by_name[one.name].append(place)
+    for rule, expression in book.of(tenant):
+        buckets: dict[int, list[int]] = defaultdict(list)
+        for place in sorted(_matched(expression, series, by_name)):
+            buckets[expression.spread.bucket(series[place])].append(place)
+        for bucket, places in buckets.items():
+            yield _route(rule, expression, bucket, places, series, series_ids)
+
+
+def _matched(expression: Expression, series: list[Series], by_name: dict[str, list[int]]) -> set[int]:
+    found: set[int] = set()
+    for selector in expression.selectors:
+        candidates = by_name.get(selector.metric, ()) if selector.metric else range(len(series))
+        found.update(
+            place
+            for place in candidates
+            if matches(selector, {NAME: series[place].name, **{k: v for k, v in series[place].labels if v}})
+        )
+    return found
+
+
+def _route(
+    rule: Rule, expression: Expression, bucket: int, places: list[int], series: list[Series], series_ids: UInt64s
+) -> Route:
+    address = Address(rule.tenant, rule.rule_id, expression.shape, bucket)
+    return Route(
+        str(address), np.array(places), encode_series_set(series[place] for place in places), series_ids[places]
+    )
+
+
+def _piece(batch: Batch, route: Route) -> Batch | None:
+    """Return the route's part of the batch, None if it holds no sample."""
+    if batch.index is None:
+        timestamps, values, index = batch.timestamps, batch.values[:, route.places], None
+    else:
+        at = np.searchsorted(route.places, batch.index)
+        at[at == len(route.places)] = 0
+        kept = route.places[at] == batch.index
+        timestamps, values, index = batch.timestamps[kept], batch.values[kept], at[kept].astype(np.uint32)
+    if is_missing(values).all():
+        return None
+    return Batch(
+        tenant=batch.tenant,
+        source=batch.source,
+        sent_at=batch.sent_at,
+        series_set=route.series_set,
+        timestamps=timestamps,
+        values=values,
+        index=index,
+        series_ids=route.series_ids,
+        shard=batch.shard,
+    )

@@ -1,0 +1,79 @@
+"""How an expression may be spread over keys: which labels must be equal for two series to meet in one evaluation.
+
+A large rule is then judged by many subtasks, each holding whole groups. The analysis is a walk over the syntax tree,
+from the selectors up; what it cannot prove is kept together under one key.
+"""
+
+from dataclasses import dataclass
+
+import xxhash
+
+from promql.plan import Aggregate, Binary, Call, Expr, Negate, Number, Select, Text, Window
+from schemas.batch import Series
+
+# Most keys of one rule. A bucket holds many groups, judged in one vectorised evaluation. Changing it forgets state.
+BUCKETS = 16
+
+# The result for one label set depends on series that this walk cannot name, or the labels are rewritten.
+_WHOLE = {"absent", "absent_over_time", "scalar", "vector", "label_replace", "label_join", "info"}
+_WITHOUT_LE = {"histogram_quantile", "histogram_fraction"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Series that agree on these labels stay together: `by` names, or all labels without `names` and __name__."""
+
+    by: bool
+    names: frozenset[str]
+
+    def meet(self, other: "Spread") -> "Spread":
+        """Return the finest spread that keeps together what either of the two does."""
+        if self.by and other.by:
+            return Spread(True, self.names & other.names)
+        if self.by:
+            return Spread(True, self.names - other.names)
+        if other.by:
+            return Spread(True, other.names - self.names)
+        return Spread(False, self.names | other.names)
+
+    def bucket(self, series: Series) -> int:
+        """Return the key number of a series, in [0, BUCKETS)."""
+        if self.by and not self.names:
+            return 0
+        parts = [
+            text
+            for name, value in sorted((("__name__", series.name), *series.labels))
+            if value and (name in self.names if self.by else name != "__name__" and name not in self.names)
+            for text in (name, value)
+        ]
+        return xxhash.xxh3_64_intdigest(b"\xff".join(part.encode() for part in parts)) % BUCKETS
+
+    def __str__(self) -> str:
+        return f"{'by' if self.by else 'without'} ({', '.join(sorted(self.names))})"
+
+
+EACH = Spread(False, frozenset())
+WHOLE = Spread(True, frozenset())
+
+
+def spread_of(expr: Expr) -> Spread:
+    """Return how the series of an expression may be spread."""
+    match expr:
+        case Number() | Text() | Select() | Window():
+            return EACH
+        case Negate():
+            return spread_of(expr.expr)
+        case Aggregate():
+            inner = spread_of(expr.expr) if expr.param is None else spread_of(expr.expr).meet(spread_of(expr.param))
+            return inner.meet(Spread(not expr.without, frozenset(expr.labels)))
+        case Binary():
+            both = spread_of(expr.lhs).meet(spread_of(expr.rhs))
+            on = expr.matching
+            return both if on is None else both.meet(Spread(on.on, frozenset(on.labels)))
+        case Call() if expr.function not in _WHOLE:
+            found = EACH if expr.function not in _WITHOUT_LE else Spread(False, frozenset({"le"}))
+            for argument in expr.args:
+                found = found.meet(spread_of(argument))
+            return found
+        case _:
+            return WHOLE
