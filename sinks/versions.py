@@ -4,22 +4,23 @@ One version per (tenant, metric, block), block = start of the UTC hour. A versio
 two writers may race, and the larger one stands for both, since each raises it after its own write.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.batch import Frame, Int64s, UInt32s
+from schemas.batch import Int64s
 from sinks.clickhouse import Clickhouse
 
 HOUR_MS = 3_600_000
 
 Pair = tuple[str, int]
+Codes = npt.NDArray[np.integer[Any]]
 
 
-def touched(metrics: Sequence[str], codes: npt.NDArray[np.integer[Any]], timestamps: Int64s) -> list[Pair]:
+def pairs(metrics: Sequence[str], codes: Codes, timestamps: Int64s) -> list[Pair]:
     """Return the distinct (metric, block) of samples, sorted; block in seconds since 1970 UTC.
 
     codes (N,): position of each sample's metric in metrics. timestamps (N,): ms since 1970 UTC.
@@ -27,41 +28,53 @@ def touched(metrics: Sequence[str], codes: npt.NDArray[np.integer[Any]], timesta
     if not len(codes):
         return []
     blocks = np.floor_divide(timestamps, HOUR_MS)
-    first, last = int(blocks.min()), int(blocks.max())
-    span = last - first + 1
-    # One integer per pair; the span of all int64 milliseconds in hours times any list of names stays below 2**63.
-    pairs = np.unique(codes.astype(np.int64) * span + (blocks - first))
-    found = {(metrics[int(pair) // span], (int(pair) % span + first) * 3600) for pair in pairs}
-    return sorted(found)
+    first = int(blocks.min())
+    span = int(blocks.max()) - first + 1
+    # One integer a pair. Hours of int64 milliseconds times the metrics of one block stay far below 2**63.
+    found = np.unique(codes.astype(np.int64) * span + (blocks - first))
+    return sorted((metrics[int(one) // span], (int(one) % span + first) * 3600) for one in found)
 
 
-def touched_by(frames: Iterable[Frame]) -> dict[str, list[Pair]]:
-    """Return for each tenant the (metric, block) pairs that its frames hold samples of."""
-    found: dict[str, set[Pair]] = {}
-    for frame in frames:
-        index, stamps, _ = frame.points()
-        codes: UInt32s = frame.metric_codes[index]
-        found.setdefault(frame.tenant, set()).update(touched(frame.metrics, codes, stamps))
-    return {tenant: sorted(pairs) for tenant, pairs in found.items() if pairs}
+def touched(block: pa.Table, before: int | None = None) -> dict[str, list[Pair]]:
+    """Return for each tenant the pairs that rows of a block fall into; only rows older than `before` (ms), if given.
+
+    block has columns tenant, metric, ts, as sinks/rows.py makes them.
+    """
+    stamps = np.asarray(block["ts"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()))
+    kept = slice(None) if before is None else stamps < before
+    tenants, tenant_codes = _codes(block["tenant"])
+    metrics, metric_codes = _codes(block["metric"])
+    tenant_codes, metric_codes, stamps = tenant_codes[kept], metric_codes[kept], stamps[kept]
+    found = {}
+    for code in np.unique(tenant_codes):
+        mine = tenant_codes == code
+        found[tenants[code]] = pairs(metrics, metric_codes[mine], stamps[mine])
+    return found
 
 
-def raise_versions(clickhouse: Clickhouse, tenant: str, pairs: Sequence[Pair], now_ns: int) -> None:
+def _codes(column: pa.ChunkedArray) -> tuple[list[str], Codes]:
+    # dictionary_encode() makes the chunks share one dictionary, and leaves encoded chunks that already do.
+    whole = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        whole = whole.chunk(0) if whole.num_chunks else pa.array([], pa.string()).dictionary_encode()
+    return whole.dictionary.to_pylist(), np.asarray(whole.indices)
+
+
+def raise_versions(clickhouse: Clickhouse, tenant: str, touched: Sequence[Pair], now_ns: int) -> None:
     """Raise the versions of a tenant's pairs to now_ns. Call it after the samples are written, never before."""
-    if not pairs:
-        return
-    clickhouse.insert("data_versions", rows(tenant, pairs, now_ns))
+    if touched:
+        clickhouse.insert("data_versions", rows(tenant, touched, now_ns))
 
 
-def rows(tenant: str, pairs: Sequence[Pair], now_ns: int) -> pa.Table:
+def rows(tenant: str, touched: Sequence[Pair], now_ns: int) -> pa.Table:
     """Return the rows of table data_versions for raise_versions."""
-    count = len(pairs)
+    count = len(touched)
+    blocks = np.array([block for _, block in touched], dtype=np.int64)
     return pa.table(
         {
             "tenant": pa.array([tenant] * count, pa.string()),
-            "metric": pa.array([metric for metric, _ in pairs], pa.string()),
-            "block": pa.array(np.array([block for _, block in pairs], dtype=np.int64)).cast(
-                pa.timestamp("s", tz="UTC")
-            ),
+            "metric": pa.array([metric for metric, _ in touched], pa.string()),
+            "block": pa.array(blocks).cast(pa.timestamp("s", tz="UTC")),
             "version": pa.array(np.full(count, now_ns, dtype=np.uint64)),
         }
     )
