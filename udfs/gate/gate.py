@@ -63,7 +63,7 @@ class Gate:
             yield Refused(batch.tenant, batch.source, refusal)
             return
         on_time, untimely = self._clock(batch, received_at)
-        misfit = _misfit(batch, admission)
+        misfit = _misfit(batch, admission, on_time)
         if misfit is not None and batch.index is None:
             yield Refused(batch.tenant, batch.source, misfit)
             return
@@ -124,14 +124,15 @@ def _count(batch: Batch, mask: Mask) -> int:
     return int((~is_missing(batch.values[mask])).sum())
 
 
-def _misfit(batch: Batch, admission: Admission) -> Refusal | None:
+def _misfit(batch: Batch, admission: Admission, on_time: Mask) -> Refusal | None:
     """Return a refusal if the columns do not fit the series set: whole if dense, the stray samples if sparse."""
     width = admission.width
     if batch.index is not None:
         stray = batch.index >= width
         if not stray.any():
             return None
-        return Refusal(Reason.SERIES_INDEX, str(batch.index[stray][0]), f"{width} series", samples=int(stray.sum()))
+        first = str(batch.index[stray][0])
+        return Refusal(Reason.SERIES_INDEX, first, f"{width} series", samples=_count(batch, stray & on_time))
     if not len(batch.timestamps) or batch.values.shape[1] == width:
         return None
     value = f"rows of {batch.values.shape[1]} cells for {width} series"
@@ -144,5 +145,5 @@ def _refused_series(batch: Batch, admission: Admission, on_time: Mask) -> Iterat
         if batch.index is None:
             samples = int((~is_missing(batch.values[on_time][:, positions])).sum())
         else:
-            samples = int((on_time & np.isin(batch.index, positions)).sum())
+            samples = _count(batch, on_time & np.isin(batch.index, positions))
         yield replace(refusal, series=len(positions), samples=samples)

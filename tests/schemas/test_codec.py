@@ -1,0 +1,157 @@
+"""Single-object encoding: what is read, what is refused, and how schemas evolve."""
+
+import copy
+import json
+from importlib import resources
+from io import BytesIO
+
+import avro.io
+import avro.schema
+import pytest
+from fastavro import parse_schema
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.codec import MAGIC, Codec, CodecError, codec, fingerprint_of, load_schema
+
+NAMES = ["metric_batch", "series_set", "metric", "frame", "rejected", "alert_event"]
+METRIC = {
+    "tenant": "acme",
+    "source": "web-1",
+    "name": "up",
+    "labels": {"job": "node"},
+    "timestamp": 1_700_000_000_000,
+    "value": 1.5,
+    "type": "gauge",
+    "unit": "",
+}
+# A contract: producers carry these bytes. A changed fingerprint needs the old schema kept as a pinned writer.
+PINNED = {
+    "metric_batch": "8d3da49f1de8f5f5",
+    "metric": "3f4f08e2ce448a5e",
+    "frame": "3f31f23835584fd1",
+    "rejected": "9cebe214c8ea3d91",
+    "alert_event": "67b57d0a14b20d4b",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_says_what_it_is(name: str) -> None:
+    def walk(node: object) -> None:
+        if isinstance(node, list):
+            for one in node:
+                walk(one)
+        elif isinstance(node, dict):
+            for field in node.get("fields", []):
+                assert field.get("doc", "").strip(), f"{name}.{field['name']} has no doc"
+            for child in node.values():
+                walk(child)
+
+    walk(json.loads(resources.files("schemas").joinpath("avro", f"{name}.avsc").read_text()))
+
+
+@pytest.mark.parametrize(("name", "fingerprint"), PINNED.items())
+def test_fingerprints_are_pinned(name: str, fingerprint: str) -> None:
+    assert fingerprint_of(load_schema(name)).hex() == fingerprint
+
+
+def test_the_body_is_what_the_reference_library_reads() -> None:
+    schema = avro.schema.parse(resources.files("schemas").joinpath("avro", "metric.avsc").read_text())
+    body = codec("metric").encode(METRIC)[10:]
+    assert avro.io.DatumReader(schema).read(avro.io.BinaryDecoder(BytesIO(body))) == METRIC
+
+
+def test_a_record_written_by_the_reference_library_is_read() -> None:
+    schema = avro.schema.parse(resources.files("schemas").joinpath("avro", "metric.avsc").read_text())
+    out = BytesIO()
+    avro.io.DatumWriter(schema).write(METRIC, avro.io.BinaryEncoder(out))
+    assert codec("metric").decode(codec("metric").header + out.getvalue()) == METRIC
+
+
+RECORD = codec("metric").encode(METRIC)
+
+REFUSED = [
+    # what, record, kind
+    ("nothing", b"", "truncated"),
+    ("half a header", RECORD[:9], "truncated"),
+    ("another magic", b"PK" + RECORD[2:], "magic"),
+    ("another schema", MAGIC + b"\0" * 8 + RECORD[10:], "fingerprint"),
+    ("cut in a string", RECORD[:14], "truncated"),
+    ("cut in the last field", RECORD[:-1], "truncated"),
+    ("more behind the end", RECORD + b"\0", "body"),
+    ("a string of 2**62 bytes", RECORD[:10] + b"\xfe" * 8 + b"\x7f", "truncated"),
+    ("a string of negative length", RECORD[:10] + b"\x03" + RECORD[11:], "truncated"),
+    ("no UTF-8", RECORD[:10] + b"\x02\xff" + RECORD[15:], "body"),
+    ("larger than the limit", RECORD + b"\0" * (9 << 20), "oversized"),
+]
+
+
+@pytest.mark.parametrize(("record", "kind"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_refused(record: bytes, kind: str) -> None:
+    with pytest.raises(CodecError) as caught:
+        codec("metric").decode(record)
+    assert caught.value.kind == kind
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_refused_and_never_crash(body: bytes) -> None:
+    for name in ("metric", "metric_batch"):
+        try:
+            codec(name).decode(codec(name).header + body)
+        except CodecError as error:
+            assert error.kind in {"truncated", "body"}
+
+
+def test_a_bomb_of_a_declared_count_is_refused_without_being_built() -> None:
+    # An array block that declares 2**60 series and holds none.
+    count = (1 << 61).to_bytes(9, "little")
+    varint = bytearray()
+    number = 1 << 61
+    while number >= 0x80:
+        varint.append(number & 0x7F | 0x80)
+        number >>= 7
+    varint.append(number)
+    with pytest.raises(CodecError):
+        codec("series_set").decode_body(bytes(varint) + count)
+
+
+def newer(schema: dict[str, object]) -> object:
+    """Return the schema as a later version may have it: one field more, with a default."""
+    later = copy.deepcopy(schema)
+    fields = later["fields"]
+    assert isinstance(fields, list)
+    fields.append({"name": "added_later", "type": ["null", "string"], "default": None, "doc": "New."})
+    for key in list(later):
+        if key.startswith("__"):
+            del later[key]
+    return parse_schema(later, named_schemas={})
+
+
+@pytest.mark.parametrize("name", ["metric_batch", "metric", "frame", "rejected", "alert_event"])
+def test_old_readers_read_new_writers_and_the_reverse(name: str) -> None:
+    text = resources.files("schemas").joinpath("avro", f"{name}.avsc").read_text()
+    old_schema, new_schema = load_schema(name), newer(json.loads(text))
+    old_alone, old = Codec(old_schema), Codec(old_schema, [new_schema])
+    new = Codec(new_schema, [old_schema])
+    record = sample(old_schema)
+    assert new.decode(old.encode(record)) == {**record, "added_later": None}
+    assert old.decode(new.encode({**record, "added_later": "x"})) == record
+    with pytest.raises(CodecError, match="not pinned"):
+        old_alone.decode(new.encode({**record, "added_later": "x"}))
+
+
+def sample(schema: dict[str, object]) -> dict[str, object]:
+    """Return a record of the schema with something in every field."""
+    plain = {"string": "x", "bytes": b"12345678", "long": 7, "int": 7, "double": 0.5}
+    record: dict[str, object] = {}
+    fields = schema["fields"]
+    assert isinstance(fields, list)
+    for field in fields:
+        kind = field["type"]
+        if isinstance(kind, list):
+            record[field["name"]] = None
+        elif isinstance(kind, dict):
+            record[field["name"]] = {"map": {"a": "b"}, "enum": "firing", "array": ["m"]}[kind["type"]]
+        else:
+            record[field["name"]] = plain[kind]
+    return record
