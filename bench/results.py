@@ -66,7 +66,7 @@ class Results:
             f"SELECT sum(rows), sum(bytes_on_disk) FROM system.parts {where}", parameters=named
         ).result_rows[0]
         columns = self.client.query(
-            f"SELECT column, sum(column_bytes_on_disk) AS b FROM system.parts_columns {where} GROUP BY column ORDER BY b",
+            f"SELECT column, sum(column_bytes_on_disk) AS b FROM system.parts_columns {where} GROUP BY column",
             parameters=named,
         ).result_rows
         return int(rows), int(size), {name: int(used) for name, used in columns}

@@ -1,0 +1,84 @@
+"""A stack of its own for one run: fresh home, free ports, gone afterwards."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bench import cpu
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ClusterError(RuntimeError):
+    """The stack or a job did what it should not; the message says where its log lies."""
+
+
+class Cluster:
+    """Starts with `with`; env holds settings of the processes, by their TIDEGAUGE_ names."""
+
+    def __init__(self, env: Mapping[str, str], keep: bool = False) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="tidegauge-bench-"))
+        self.keep = keep
+        self.endpoints: dict[str, str] = {}
+        self._env = {**os.environ, **env, "TIDEGAUGE_HOME": str(self.home)}
+
+    def __enter__(self) -> "Cluster":
+        try:
+            self._run("stack", "up", "--detach", "--ports", "auto", "--no-jobs")
+            self.endpoints = self.status()["endpoints"]
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        self._env |= {f"TIDEGAUGE_{name.upper()}": address for name, address in self.endpoints.items()}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.keep:
+            print(f"kept: TIDEGAUGE_HOME={self.home} tidegauge status", file=sys.stderr)
+            return
+        self._run("stack", "down")
+        if error is None:
+            shutil.rmtree(self.home)
+        else:
+            print(f"logs: {self.home}/log", file=sys.stderr)
+
+    def status(self) -> dict[str, Any]:
+        """Return what `tidegauge status --json` says."""
+        found: dict[str, Any] = json.loads(self._run("stack", "status", "--json"))
+        return found
+
+    def submit(self, jobs: Sequence[str]) -> None:
+        """Submit jobs and return once the cluster has them."""
+        self._run("jobs", "submit", *jobs)
+
+    def tasks(self) -> tuple[int, int, list[str]]:
+        """Return (running tasks, all tasks, jobs that are in trouble) from Flink's REST API."""
+        with urllib.request.urlopen(f"http://{self.endpoints['flink']}/jobs/overview", timeout=10) as answer:
+            jobs = json.load(answer)["jobs"]
+        trouble = [f"{job['name']} is {job['state']}" for job in jobs if job["state"] not in ("CREATED", "RUNNING")]
+        return sum(j["tasks"]["running"] for j in jobs), sum(j["tasks"]["total"] for j in jobs), trouble
+
+    def cpu(self) -> dict[str, float]:
+        """Return the CPU seconds of each process of the stack so far, with its children."""
+        state = json.loads((self.home / "state.json").read_text())
+        roots = {name: one["pid"] for name, one in state["processes"].items() if one["pid"]}
+        roots["supervisor"] = state["supervisor"]["pid"]
+        return cpu.seconds(roots, cpu.snapshot())
+
+    def _run(self, module: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", module, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self._env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stdout + done.stderr).strip()[-2000:]
+            raise ClusterError(f"TG-bench-command: {' '.join(command[1:])} ended with {done.returncode}:\n{said}")
+        return done.stdout

@@ -1,0 +1,194 @@
+"""How many samples does the whole path carry per second and per CPU second, and is every number right?
+
+Kafka → gate → store → ClickHouse samples, and → rollup → ClickHouse rollup_1m, on a stack of its own. The clock runs
+from the first produced record until both tables hold everything; then each row is compared with numpy's. See README.md.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bench import cpu
+from bench.cluster import Cluster, ClusterError
+from bench.compare import Generated
+from bench.hosts import Workload
+from bench.produce import produce
+from bench.report import Progress, report
+from bench.results import Results
+
+JOBS = ("gate", "store", "rollup")
+TENANT = "bench"
+MINUTE_MS = 60_000
+# The broker's clock bounds event time: closing rows two minutes after the data's end then pass every window of it.
+_GAP_MS = 2 * MINUTE_MS
+_STALL_S = 120
+
+
+def workload(options: argparse.Namespace, now_ms: int) -> Workload:
+    """Return what is to be produced, ending just before now."""
+    return Workload.of_samples(
+        int(options.samples * 1e6),
+        options.sources,
+        options.series,
+        options.interval * 1000,
+        now_ms - now_ms % MINUTE_MS - _GAP_MS,
+        options.values,
+        TENANT,
+    )
+
+
+def fill(cluster: Cluster, load: Workload, options: argparse.Namespace, progress: Progress) -> dict[str, float]:
+    """Produce everything, the closing rows included; returns seconds and megabytes."""
+    started = time.monotonic()
+    total = -(-load.rows // options.rows) * load.sources
+    sent = produce(
+        cluster.endpoints["kafka"],
+        load.batches(options.rows),
+        lambda done: progress(f"producing {done} of {total} batches"),
+    )
+    produce(cluster.endpoints["kafka"], load.closing(load.end_ms + _GAP_MS), lambda done: None)
+    seconds = time.monotonic() - started
+    progress.say(f"produced {load.samples:,} samples in {seconds:.1f} s, {sent / 1e6:.0f} MB")
+    return {"produce_s": round(seconds, 2), "produced_mb": round(sent / 1e6, 1)}
+
+
+def submit(cluster: Cluster, progress: Progress, wait: bool) -> dict[str, float]:
+    """Submit the jobs; returns seconds, and the CPU seconds of the client that only submits."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    progress.say(f"submitting {', '.join(JOBS)}")
+    cluster.submit(JOBS)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    while wait:
+        running, tasks, trouble = cluster.tasks()
+        if trouble or time.monotonic() - started > _STALL_S:
+            raise ClusterError(f"TG-bench-jobs: {running} of {tasks} tasks run, {'; '.join(trouble)}")
+        if running == tasks:
+            break
+        time.sleep(0.5)
+    client = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"submit_s": round(time.monotonic() - started, 2), "submit_client_cpu_s": round(client, 2)}
+
+
+def await_rows(cluster: Cluster, results: Results, load: Workload, progress: Progress) -> float:
+    """Wait until both tables hold everything; returns the seconds since the first row came.
+
+    Rows may repeat until merged, so this is a lower bound; the check afterwards counts distinct keys.
+    """
+    rows = load.samples * load.interval_ms // MINUTE_MS
+    expected = {"samples": load.samples, "rollup_1m": rows}
+    seen, moved, first = dict.fromkeys(expected, 0), time.monotonic(), 0.0
+    while True:
+        found = {table: results.rows(table, load.tenant, load.end_ms) for table in expected}
+        now = time.monotonic()
+        if found != seen:
+            seen, moved, first = found, now, first or now
+        progress(", ".join(f"{table} {found[table]:,} of {wanted:,}" for table, wanted in expected.items()))
+        if all(found[table] >= wanted for table, wanted in expected.items()):
+            return now - first
+        _, _, trouble = cluster.tasks()
+        if now - moved > _STALL_S or any("FAILED" in line for line in trouble):
+            raise ClusterError(
+                f"TG-bench-stall: no new row for {now - moved:.0f} s at {found} of {expected}; {trouble}"
+            )
+        time.sleep(0.5)
+
+
+def measure(cluster: Cluster, load: Workload, options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Run the data through the jobs and return the figures of time and CPU."""
+    results = Results(cluster.endpoints["clickhouse"], "tidegauge", "default", "")
+    figures: dict[str, Any] = {}
+    if options.stream:
+        figures |= submit(cluster, progress, wait=True)
+    before, started = cluster.cpu(), time.monotonic()
+    figures |= fill(cluster, load, options, progress)
+    if not options.stream:
+        figures |= submit(cluster, progress, wait=False)
+    flowing = await_rows(cluster, results, load, progress)
+    wall = time.monotonic() - started
+    used = cpu.difference(before, cluster.cpu())
+    total = sum(used.values())
+    return figures | {
+        "wall_s": round(wall, 2),
+        "flow_s": round(flowing, 2),
+        "samples_per_s": round(load.samples / wall),
+        "samples_per_flow_s": round(load.samples / max(flowing, 0.5)),
+        "cpu_s": used,
+        "cpu_total_s": round(total, 2),
+        "samples_per_cpu_s": round(load.samples / total),
+    }
+
+
+def inspect(cluster: Cluster, load: Workload, progress: Progress) -> dict[str, Any]:
+    """Compare every row with the oracle and return what is wrong, and the bytes on disk."""
+    results = Results(cluster.endpoints["clickhouse"], "tidegauge", "default", "")
+    before = cluster.cpu()
+    disk = {}
+    for table in ("samples", "rollup_1m"):
+        progress.say(f"optimizing {table}")
+        results.optimize(table)
+        rows, size, columns = results.disk(table)
+        disk[table] = {
+            "rows": rows,
+            "bytes": size,
+            "bytes_per_row": round(size / max(rows, 1), 3),
+            "bytes_per_row_by_column": {name: round(used / max(rows, 1), 3) for name, used in columns.items()},
+        }
+    merging = cpu.difference(before, cluster.cpu())["clickhouse"]
+    wrong = results.check(Generated.of(load), load.tenant, load.end_ms, progress)
+    return {"optimize_cpu_s": merging, "disk": disk, "wrong": wrong}
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(prog="python -m bench.pipeline", description=__doc__)
+    parser.add_argument("--samples", type=float, default=10, metavar="N", help="millions of samples (default 10)")
+    parser.add_argument("--sources", type=int, default=20, help="hosts (default 20)")
+    parser.add_argument("--series", type=int, default=1000, help="series of each host (default 1000)")
+    parser.add_argument("--interval", type=int, default=10, help="seconds between scrapes (default 10)")
+    parser.add_argument(
+        "--values", choices=["integers", "decimals"], default="decimals", help="two decimals by default"
+    )
+    parser.add_argument("--rows", type=int, default=10, metavar="R", help="scrapes in one batch (default 10)")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--prefill", action="store_true", help="produce everything, then start the jobs (default)")
+    mode.add_argument("--stream", action="store_true", help="start the jobs, then produce")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    parser.add_argument("--keep", action="store_true", help="leave the stack running")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns 0 if every row is right."""
+    options = parse(argv)
+    progress = Progress()
+    load = workload(options, time.time_ns() // 1_000_000)
+    # The data may be older than the gate takes by default.
+    tolerance_s = load.rows * options.interval + 3600
+    progress.say("starting a stack of its own")
+    try:
+        with Cluster({"TIDEGAUGE_GATE_TOLERANCE_S": str(max(7200, tolerance_s))}, options.keep) as cluster:
+            figures: dict[str, Any] = {
+                "samples": load.samples,
+                "values": load.values,
+                "mode": "stream" if options.stream else "prefill",
+                "rows_per_batch": options.rows,
+                "series": load.sources * load.series,
+            }
+            figures |= measure(cluster, load, options, progress)
+            figures |= inspect(cluster, load, progress)
+    except ClusterError as error:
+        progress.say(str(error))
+        return 2
+    progress.say(report(figures))
+    if options.json:
+        with open(options.json, "w") as out:
+            json.dump(figures, out, indent=1)
+    return 1 if figures["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
