@@ -1,0 +1,129 @@
+"""The `tidegauge` command."""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from stack.home import Home
+from stack.ports import DEFAULTS, PortError
+
+ELSEWHERE = {
+    "agent": ("agent.__main__", "send this machine's metrics, and those of Prometheus endpoints"),
+    "load": ("load.load", "write a file of series straight to ClickHouse"),
+    "produce": ("load.produce", "send a file of series to metrics.raw"),
+    "rules": ("load.rules", "apply, list and remove alert rules"),
+}
+"""Commands of other packages: module with main(argv), one line of help."""
+
+
+def _up(args: argparse.Namespace) -> int:
+    from stack.up import up
+
+    home = Home.choose(args.home)
+    off = {*args.without, *(() if args.agent else ("agent",))}
+    up(home, args.ports, off=off, detached=args.detach)
+    if args.detach:
+        print("ready; `tidegauge status` shows it, `tidegauge down` stops it")
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    from stack.up import down
+
+    left = down(Home.choose(args.home))
+    if left:
+        print("ended what a killed supervisor left behind:", ", ".join(left))
+    print("nothing runs")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from stack.status import status, text
+
+    shown = status(Home.choose(args.home))
+    print(json.dumps(shown, indent=1) if args.json else text(shown))
+    return 0 if shown["phase"] != "stopped" else 3
+
+
+def _logs(args: argparse.Namespace) -> int:
+    from stack.logs import lines, names
+
+    home = Home.choose(args.home)
+    if args.name not in names(home):
+        print(f"TG-log no log of {args.name!r}; there are: {', '.join(names(home)) or 'none'}", file=sys.stderr)
+        return 2
+    for line in lines(home, args.name, args.lines, follow=args.follow):
+        print(line, end="", flush=True)
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from stack.doctor import examine, text
+
+    findings = examine(Home.choose(args.home), args.ports)
+    print(text(findings))
+    return 0 if all(one.good for one in findings) else 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    from stack.run import run
+
+    run(Home.choose(args.home), args.ports)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    ports_help = f"NAME=PORT,... or the first of {len(DEFAULTS)} ports or `auto` for free ones; kept in the home. "
+    ports_help += "Defaults: " + ", ".join(f"{name}={port}" for name, port in DEFAULTS.items())
+    top = argparse.ArgumentParser(prog="tidegauge", description="A metrics pipeline on Apache Flink.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, act: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text)
+        one.add_argument("--home", help="folder of all state (TIDEGAUGE_HOME, else .tidegauge in the checkout)")
+        one.set_defaults(act=act)
+        return one
+
+    up = command("up", _up, "start the local stack, or bring a running one to the code in the checkout")
+    up.add_argument("--detach", action="store_true", help="return when everything is ready; the stack runs on")
+    up.add_argument("--agent", action="store_true", help="run the agent too")
+    up.add_argument("--without", action="append", default=[], choices=["jobs", "query"], help="leave this part out")
+    command("down", _down, "stop everything of this home")
+    command("status", _status, "show what runs").add_argument("--json", action="store_true", help="as JSON")
+    logs = command("logs", _logs, "show the log of one process")
+    logs.add_argument("name", metavar="NAME", help="a process as `tidegauge status` names it")
+    logs.add_argument("-f", "--follow", action="store_true", help="wait for more")
+    logs.add_argument("-n", "--lines", type=int, default=50, help="how many lines of the end; default 50")
+    doctor = command("doctor", _doctor, "check Java, ports, disk, jars, versions and the clock")
+    run = command("run", _run, "start everything with this machine's metrics, show three queries with their answers")
+    for one in (up, doctor, run):
+        one.add_argument("--ports", metavar="PORTS", help=ports_help)
+    for name, (_, text) in ELSEWHERE.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code, 1 with one message for what can be explained."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in ELSEWHERE:
+        module = importlib.import_module(ELSEWHERE[arguments[0]][0])
+        return int(module.main(arguments[1:]) or 0)
+    args = parser().parse_args(arguments)
+    from stack.supervisor import AlreadyRunning
+    from stack.up import StackError
+
+    try:
+        return int(args.act(args))
+    except (StackError, PortError, AlreadyRunning, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

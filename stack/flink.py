@@ -1,0 +1,145 @@
+"""The Flink cluster: a JobManager and the TaskManagers, started from the wheel."""
+
+import json
+import sys
+import urllib.request
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+
+from stack.home import JARS, ROOT, Home
+from stack.ports import HOST
+from stack.process import Process, answers
+
+TASKMANAGERS = ("taskmanager-1", "taskmanager-2")
+"""Two, because all Python of one TaskManager shares one interpreter lock."""
+
+JOB_PACKAGES = ("jobs", "udfs", "schemas", "sinks", "promql")
+
+LOG4J = """monitorInterval = 30
+rootLogger.level = INFO
+rootLogger.appenderRef.console.ref = console
+appender.console.name = console
+appender.console.type = CONSOLE
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %c{1.} %x - %m%n
+logger.kafka.name = org.apache.kafka
+logger.kafka.level = WARN
+logger.shaded_kafka.name = org.apache.flink.kafka.shaded
+logger.shaded_kafka.level = WARN
+logger.zookeeper.name = org.apache.flink.shaded.zookeeper3
+logger.zookeeper.level = WARN
+"""
+# To the console only: the supervisor keeps and bounds the files.
+
+
+def pyflink_home() -> Path:
+    """Return the folder of the wheel that carries Flink's bin/, lib/ and opt/. Does not import pyflink."""
+    spec = find_spec("pyflink")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("TG-missing pyflink is not installed; run `make setup`")
+    return Path(spec.origin).parent
+
+
+def script(name: str) -> str:
+    """Return the path of one of Flink's start scripts."""
+    return str(pyflink_home() / "bin" / name)
+
+
+def shared_settings() -> dict[str, object]:
+    """Return flink-conf/config.yaml."""
+    settings: dict[str, object] = yaml.safe_load((ROOT / "flink-conf" / "config.yaml").read_text())
+    return settings
+
+
+def local_settings(home: Home, ports: Mapping[str, int]) -> dict[str, object]:
+    """Return what config.yaml leaves open: addresses, ports and folders."""
+    data = home.folder("flink")
+    return {
+        "jobmanager.rpc.address": HOST,
+        "jobmanager.bind-host": HOST,
+        "taskmanager.host": HOST,
+        "taskmanager.bind-host": HOST,
+        "rest.address": HOST,
+        "rest.bind-address": HOST,
+        "rest.port": ports["flink"],
+        "high-availability.zookeeper.quorum": f"{HOST}:{ports['zookeeper']}",
+        "high-availability.storageDir": (data / "ha").as_uri(),
+        "execution.checkpointing.dir": (data / "checkpoints").as_uri(),
+        "execution.checkpointing.savepoint-dir": (data / "savepoints").as_uri(),
+        "io.tmp.dirs": str(home.folder("flink", "tmp")),
+        "env.pid.dir": str(home.folder("flink", "pids")),
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+    }
+
+
+def render(home: Home, ports: Mapping[str, int]) -> None:
+    """Write the configuration and lib folders of this home's cluster."""
+    conf = home.folder("flink", "conf")
+    settings = {**shared_settings(), **local_settings(home, ports)}
+    (conf / "config.yaml").write_text(yaml.safe_dump(settings, width=10_000))
+    for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
+        (conf / name).write_text(LOG4J)
+    # flink-python must be in the cluster's lib: shipped with each job, the second job of a TaskManager
+    # dies on Java 17 with NoSuchFieldException: loadedLibraryNames.
+    wheel = pyflink_home()
+    jars = [*wheel.glob("lib/*.jar"), *wheel.glob("opt/flink-python-*.jar"), *JARS.glob("flink/*.jar")]
+    lib = home.folder("flink", "lib")
+    for link in lib.iterdir():
+        link.unlink()
+    for jar in jars:
+        (lib / jar.name).symlink_to(jar)
+
+
+def flink_env(home: Home) -> dict[str, str]:
+    """Return what Flink's scripts and clients need to find this home's cluster."""
+    wheel = pyflink_home()
+    flink = home.folder("flink")
+    return {
+        "FLINK_HOME": str(wheel),
+        "FLINK_CONF_DIR": str(flink / "conf"),
+        "FLINK_LIB_DIR": str(flink / "lib"),
+        "FLINK_OPT_DIR": str(wheel / "opt"),
+        "FLINK_PLUGINS_DIR": str(wheel / "plugins"),
+        "FLINK_LOG_DIR": str(home.folder("log")),
+        "FLINK_PID_DIR": str(flink / "pids"),
+    }
+
+
+def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Process:
+    """Return the JobManager's process."""
+    return Process(
+        name="jobmanager",
+        command=(script("jobmanager.sh"), "start-foreground"),
+        env={**env, **flink_env(home)},
+        cwd=home.folder("flink"),
+        ready=answers(ports["flink"], "/overview", b"slots-total"),
+        needs=("zookeeper",),
+        grace_s=15.0,
+    )
+
+
+def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Process:
+    """Return one TaskManager's process. Its fixed id lets a restarted one take the dead one's place at once."""
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{ports['flink']}/taskmanagers", timeout=1.0) as response:
+                listed = json.load(response)["taskmanagers"]
+        except (OSError, ValueError):
+            return False
+        return any(one["id"] == name and one["slotsNumber"] > 0 for one in listed)
+
+    return Process(
+        name=name,
+        command=(script("taskmanager.sh"), "start-foreground", "-D", f"taskmanager.resource-id={name}"),
+        env={**env, **flink_env(home)},
+        cwd=home.folder("flink"),
+        ready=ready,
+        needs=("zookeeper",),
+        code=JOB_PACKAGES,
+        grace_s=15.0,
+    )

@@ -1,0 +1,25 @@
+"""tidegauge logs: the end of one process's log, and what is added to it."""
+
+import time
+from collections.abc import Iterator
+
+from stack.home import Home
+
+
+def names(home: Home) -> list[str]:
+    """Return the processes that have a log."""
+    return sorted(log.stem for log in home.folder("log").glob("*.log"))
+
+
+def lines(home: Home, name: str, count: int, *, follow: bool) -> Iterator[str]:
+    """Yield the last lines, then, when following, each new one. A log that was cut is read from its start."""
+    with home.log(name).open(errors="replace") as log:
+        yield from log.readlines()[-count:]
+        while follow:
+            line = log.readline()
+            if line:
+                yield line
+            elif log.tell() > home.log(name).stat().st_size:
+                log.seek(0)
+            else:
+                time.sleep(0.2)

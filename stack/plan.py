@@ -1,0 +1,57 @@
+"""All processes of one stack, with the environment that they share."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack import flink, kafka, redis, services, zookeeper
+from stack.home import ROOT, Home
+from stack.ports import ENDPOINTS, HOST
+from stack.process import Process
+
+
+def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
+    """Return host:port of each part that people and programs use."""
+    return {name: f"{HOST}:{ports[name]}" for name in ENDPOINTS}
+
+
+def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the environment of every process: the caller's, with the shared TIDEGAUGE_ names set."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    scraped = [f"http://{HOST}:{ports['metrics']}/metrics", f"http://{HOST}:{ports['query']}/metrics"]
+    return {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "TIDEGAUGE_HOME": str(home.path),
+        "TIDEGAUGE_CLICKHOUSE_USER": "default",
+        "TIDEGAUGE_CLICKHOUSE_PASSWORD": "",
+        "TIDEGAUGE_CLICKHOUSE_DATABASE": "tidegauge",
+        "TIDEGAUGE_AGENT_SCRAPE": ",".join(scraped),
+        **{f"TIDEGAUGE_{name.upper()}": address for name, address in endpoints(ports).items()},
+    }
+
+
+def processes(home: Home, ports: Mapping[str, int]) -> list[Process]:
+    """Return the stack's processes and write the configuration files that they read."""
+    env = environment(home, ports)
+    flink.render(home, ports)
+    return [
+        zookeeper.server(home, ports, env),
+        kafka.broker(home, ports, env),
+        services.clickhouse(home, ports, env),
+        redis.server(home, ports, env),
+        flink.jobmanager(home, ports, env),
+        *(flink.taskmanager(name, home, ports, env) for name in flink.TASKMANAGERS),
+        services.topics(home, env),
+        services.tables(home, env),
+        services.query(home, ports, env),
+        services.jobs(home, env),
+        services.agent(home, env),
+    ]
+
+
+CODE = {"query": services.QUERY_PACKAGES, "agent": services.AGENT_PACKAGES, "jobs": flink.JOB_PACKAGES}
+"""Whom `up` restarts when their code changed; the TaskManagers follow the jobs."""

@@ -1,0 +1,59 @@
+"""What the supervisor needs to know of one process, and the checks that tell that it answers."""
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.ports import HOST
+
+Check = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the stack.
+
+    ready tells whether it answers; needs names the processes that must be ready before it starts. once: it runs to
+    its end, exit code 0 makes it ready. code names the packages it runs, so that an upgrade knows whom to restart.
+    grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    ready: Check
+    needs: tuple[str, ...] = ()
+    once: bool = False
+    code: tuple[str, ...] = ()
+    grace_s: float = 10.0
+    ready_s: float = 90.0
+
+
+def listens(port: int) -> Check:
+    """Return a check: something accepts connections on the port."""
+
+    def check() -> bool:
+        try:
+            socket.create_connection((HOST, port), timeout=0.5).close()
+        except OSError:
+            return False
+        return True
+
+    return check
+
+
+def answers(port: int, path: str, holds: bytes = b"") -> Check:
+    """Return a check: GET of the path gives status 200 and a body that holds the bytes."""
+
+    def check() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=1.0) as response:
+                return response.status == 200 and holds in response.read()
+        except (OSError, urllib.error.URLError):
+            return False
+
+    return check

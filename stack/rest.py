@@ -1,0 +1,85 @@
+"""Flink's REST API, as much of it as the stack needs."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+LIVE = ("INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING", "SUSPENDED", "RECONCILING")
+PREFIX = "tidegauge-"
+
+
+class FlinkError(RuntimeError):
+    """Flink refused a request or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of the cluster; name is without the prefix `tidegauge-`."""
+
+    id: str
+    name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkRest:
+    """The JobManager at host:port."""
+
+    address: str
+    timeout_s: float = 5.0
+
+    def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        """Return the JSON of an answer; raises FlinkError."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://{self.address}{path}", data=data, method=method, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
+                return json.loads(response.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            raise FlinkError(f"{path}: HTTP {error.code}: {error.read()[:500].decode(errors='replace')}") from error
+        except (OSError, ValueError) as error:
+            raise FlinkError(f"{path}: {error}") from error
+
+    def jobs(self) -> dict[str, Job]:
+        """Return Tidegauge's jobs that have not ended, by name."""
+        return {
+            job["name"].removeprefix(PREFIX): Job(job["jid"], job["name"].removeprefix(PREFIX), job["state"])
+            for job in self.call("/jobs/overview")["jobs"]
+            if job["name"].startswith(PREFIX) and job["state"] in LIVE
+        }
+
+    def stop_with_savepoint(self, job: Job, within_s: float = 120.0) -> str:
+        """Stop a running job and return where its savepoint lies; raises FlinkError with Flink's reason."""
+        trigger = self.call(f"/jobs/{job.id}/stop", {"drain": False})["request-id"]
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            answer = self.call(f"/jobs/{job.id}/savepoints/{trigger}")
+            if answer["status"]["id"] == "COMPLETED":
+                operation = answer["operation"]
+                if "location" in operation:
+                    return str(operation["location"])
+                reason = operation["failure-cause"]["stack-trace"].splitlines()
+                raise FlinkError(f"savepoint of {job.name} failed: {reason[0]}")
+            time.sleep(0.2)
+        raise FlinkError(f"savepoint of {job.name} took longer than {within_s:.0f} s")
+
+    def latest_checkpoint(self, job: Job) -> str | None:
+        """Return where the newest completed checkpoint of the job lies, None if it has none."""
+        completed = self.call(f"/jobs/{job.id}/checkpoints")["latest"]["completed"]
+        restored = self.call(f"/jobs/{job.id}/checkpoints")["latest"]["restored"]
+        newest = completed or restored
+        return None if newest is None else str(newest["external_path"])
+
+    def cancel(self, job: Job, within_s: float = 60.0) -> None:
+        """Cancel the job and wait until it has ended; raises FlinkError."""
+        self.call(f"/jobs/{job.id}", method="PATCH")
+        deadline = time.monotonic() + within_s
+        while job.name in (live := self.jobs()) and live[job.name].id == job.id:
+            if time.monotonic() > deadline:
+                raise FlinkError(f"{job.name} did not end within {within_s:.0f} s of its cancellation")
+            time.sleep(0.2)

@@ -1,0 +1,69 @@
+"""tidegauge status: what runs, where it listens, how much memory it takes."""
+
+from dataclasses import asdict
+from typing import Any
+
+import psutil
+
+from stack import plan
+from stack.home import Home
+from stack.rest import FlinkError, FlinkRest
+from stack.up import running
+
+
+def memory(pid: int | None) -> int:
+    """Return the resident bytes of a process and all its descendants; 0 if it is gone."""
+    if pid is None:
+        return 0
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    total = 0
+    for one in family:
+        try:
+            total += one.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def status(home: Home) -> dict[str, Any]:
+    """Return everything that status shows, as the JSON that --json prints."""
+    recorded = running(home)
+    if recorded is None:
+        return {"home": str(home.path), "phase": "stopped", "endpoints": {}, "processes": {}, "jobs": {}}
+    addresses = plan.endpoints(recorded.ports)
+    processes = {name: {**asdict(one), "rss": memory(one.pid)} for name, one in recorded.processes.items()}
+    supervisor = {**asdict(recorded.supervisor), "rss": psutil.Process(recorded.supervisor.pid).memory_info().rss}
+    try:
+        jobs = {job.name: {"id": job.id, "state": job.state} for job in FlinkRest(addresses["flink"]).jobs().values()}
+    except FlinkError:
+        jobs = {}
+    return {
+        "home": str(home.path),
+        "phase": recorded.phase,
+        "endpoints": addresses,
+        "metrics": f"{addresses['query'].partition(':')[0]}:{recorded.ports['metrics']}",
+        "processes": {"supervisor": supervisor, **processes},
+        "jobs": jobs,
+        "rss": supervisor["rss"] + sum(one["rss"] for one in processes.values()),
+    }
+
+
+def text(shown: dict[str, Any]) -> str:
+    """Return the status for people."""
+    if shown["phase"] == "stopped":
+        return f"no stack runs in {shown['home']}; `tidegauge up --detach` starts one"
+    lines = [f"home    {shown['home']}", f"phase   {shown['phase']}", ""]
+    lines += [f"{name:<12}http://{address}" if name in ("clickhouse", "flink", "query") else f"{name:<12}{address}"
+              for name, address in shown["endpoints"].items()]  # fmt: skip
+    lines += ["", f"{'process':<15}{'state':<10}{'pid':>8}{'restarts':>10}{'memory':>10}"]
+    for name, one in shown["processes"].items():
+        pid = "" if one["pid"] is None else one["pid"]
+        size = f"{one['rss'] / 2**20:.0f} MiB" if one["rss"] else ""
+        lines.append(f"{name:<15}{one['state']:<10}{pid:>8}{one['restarts']:>10}{size:>10}")
+    lines += [f"{'all together':<43}{shown['rss'] / 2**30:>6.2f} GiB", ""]
+    lines += [f"job {name:<11}{job['state']}" for name, job in shown["jobs"].items()] or ["no jobs run"]
+    return "\n".join(lines)

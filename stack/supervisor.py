@@ -1,0 +1,150 @@
+"""The one process that starts, watches and stops the others."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Sequence
+from types import FrameType
+from typing import IO
+
+from stack.child import Child
+from stack.code import version
+from stack.home import Home
+from stack.ports import check
+from stack.process import Process
+from stack.state import Running, State, kill_leftovers, save, started_at
+
+TICK_S = 0.1
+LOG_LIMIT_BYTES = 20 << 20
+
+
+class AlreadyRunning(RuntimeError):
+    """Another supervisor holds the home."""
+
+
+def hold(home: Home) -> IO[str]:
+    """Return the home's lock, held until the file is closed or this process ends; raises AlreadyRunning."""
+    home.folder()
+    lock = home.lock.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise AlreadyRunning(f"TG-running a supervisor runs in {home.path} already") from None
+    return lock
+
+
+def ask(home: Home, name: str) -> None:
+    """Ask the home's supervisor to restart a process, or to run a step again."""
+    (home.folder("requests") / name).touch()
+
+
+class Supervisor:
+    """Runs the processes of a plan until it is told to stop.
+
+    off: names that start only when asked for (see ask). on_change is told of every change of state.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        plan: Sequence[Process],
+        ports: dict[str, int],
+        off: Collection[str] = (),
+        on_change: Callable[[str, Running], None] = lambda name, record: None,
+    ) -> None:
+        self.home = home
+        self.children = {process.name: Child(process, home.log(process.name)) for process in plan}
+        for name in off:
+            self.children[name].record.state = "off"
+        self.on_change = on_change
+        self.stopping = False
+        own = Running("up", os.getpid(), started_at(os.getpid()))
+        self.state = State(own, "starting", ports, {name: child.record for name, child in self.children.items()})
+        self._seen: dict[str, tuple[str, int | None]] = {}
+        self._next_trim = 0.0
+
+    def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Stop everything in reverse order and return from run; a signal handler too."""
+        self.stopping = True
+
+    def run(self) -> None:
+        """Run until stop() is called and everything has ended. Call it while holding the home's lock."""
+        requests = self.home.folder("requests")
+        for request in requests.iterdir():
+            request.unlink()
+        while not self.stopping:
+            for request in requests.iterdir():
+                request.unlink()
+                if child := self.children.get(request.name):
+                    child.restart(time.monotonic())
+            self._start_ready()
+            self._tick()
+            if self.state.phase == "starting" and all(child.satisfied for child in self.children.values()):
+                self.state.phase = "running"
+                save(self.home, self.state)
+            self._trim_logs()
+            time.sleep(TICK_S)
+        self._stop_all()
+
+    def _start_ready(self) -> None:
+        for child in self.children.values():
+            needs = (self.children[name] for name in child.process.needs if name in self.children)
+            if child.record.state == "waiting" and all(need.satisfied for need in needs):
+                child.start(version(child.process.code), time.monotonic())
+                save(self.home, self.state)
+
+    def _tick(self) -> None:
+        for child in self.children.values():
+            child.tick(time.monotonic())
+            now = (child.record.state, child.record.pid)
+            if self._seen.get(child.name) != now:
+                self._seen[child.name] = now
+                save(self.home, self.state)
+                self.on_change(child.name, child.record)
+
+    def _stop_all(self) -> None:
+        """Stop each process once none of those that need it runs any more."""
+        self.state.phase = "stopping"
+        save(self.home, self.state)
+        while running := [child for child in self.children.values() if child.popen is not None]:
+            needed = {name for child in running for name in child.process.needs}
+            for child in running:
+                if child.name not in needed:
+                    child.stop(time.monotonic())
+            self._tick()
+            time.sleep(TICK_S / 2)
+        for child in self.children.values():
+            child.record.state = "stopped"
+        self.state.phase, self.state.supervisor = "stopped", Running("stopped")
+        save(self.home, self.state)
+
+    def _trim_logs(self) -> None:
+        """Keep each log and one older part of it; the processes append, so cutting the file is safe."""
+        if time.monotonic() < self._next_trim:
+            return
+        self._next_trim = time.monotonic() + 5.0
+        for log in self.home.folder("log").glob("*.log"):
+            if log.stat().st_size > LOG_LIMIT_BYTES:
+                log.with_suffix(".log.1").write_bytes(log.read_bytes())
+                os.truncate(log, 0)
+
+
+def supervise(
+    home: Home,
+    ports: dict[str, int],
+    make_plan: Callable[[], Sequence[Process]],
+    off: Collection[str] = (),
+    on_change: Callable[[str, Running], None] = lambda name, record: None,
+) -> None:
+    """Hold the home, end what an earlier supervisor left there, run the plan until SIGTERM or SIGINT."""
+    with hold(home):
+        left = kill_leftovers(home)
+        if left:
+            print("ended what an earlier supervisor left behind:", ", ".join(left), flush=True)
+        check(ports)
+        supervisor = Supervisor(home, make_plan(), ports, off, on_change)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, supervisor.stop)
+        supervisor.run()

@@ -1,0 +1,153 @@
+"""tidegauge up and down: start a supervisor in front or behind, bring a running one to the current code, stop it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from stack import plan, ports, state
+from stack.code import version
+from stack.home import Home
+from stack.state import Running, State
+from stack.supervisor import AlreadyRunning, ask, hold, supervise
+
+GIVE_UP_AFTER = 4
+"""Failed starts of one process after which `up` stops waiting; the supervisor itself goes on trying."""
+
+
+class StackError(RuntimeError):
+    """The stack cannot be started or stopped; the message says why and what to do."""
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """Return the last lines of a log."""
+    if not log.exists():
+        return ""
+    return "\n".join(log.read_text(errors="replace")[-16_384:].splitlines()[-lines:])
+
+
+def running(home: Home) -> State | None:
+    """Return the state of the home's living supervisor, None if there is none."""
+    recorded = state.load(home)
+    return recorded if state.alive(recorded.supervisor) else None
+
+
+def choose_ports(home: Home, text: str | None) -> dict[str, int]:
+    """Return the ports and remember them in the home; raises StackError if a running stack has others."""
+    remembered = ports.load(home)
+    chosen = ports.parse(text, remembered)
+    if running(home) and text is not None and chosen != remembered:
+        raise StackError(f"TG-running the stack in {home.path} runs on other ports; `tidegauge down` first")
+    home.folder()
+    home.ports.write_text(json.dumps(chosen, indent=1))
+    return chosen
+
+
+def foreground(home: Home, chosen: Mapping[str, int], off: Collection[str]) -> None:
+    """Be the supervisor until SIGTERM or Ctrl-C."""
+
+    def show(name: str, record: Running) -> None:
+        took = "" if record.exit in (None, 0) else f" (exit code {record.exit}; tidegauge logs {name})"
+        print(f"{time.strftime('%H:%M:%S')} {name}: {record.state}{took}", flush=True)
+
+    supervise(home, dict(chosen), lambda: plan.processes(home, chosen), off, show)
+
+
+def detach(home: Home, off: Collection[str]) -> "subprocess.Popen[bytes]":
+    """Start a supervisor that outlives this process and return it."""
+    flags = [f"--without={name}" for name in off if name != "agent"] + ([] if "agent" in off else ["--agent"])
+    with home.log("supervisor").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "stack.cli", "up", "--home", str(home.path), *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        )
+
+
+def refresh(home: Home, recorded: State, off: Collection[str]) -> None:
+    """Ask a running supervisor for what is missing or runs other code than the checkout holds."""
+    for name, packages in plan.CODE.items():
+        one = recorded.processes[name]
+        if one.state == "off":
+            if name not in off:
+                ask(home, name)
+        elif one.code != version(packages) or name == "jobs":
+            # The jobs step does little when nothing changed, and brings back a job that someone cancelled.
+            ask(home, name)
+
+
+def wait(home: Home, supervisor: "subprocess.Popen[bytes] | None", within_s: float) -> None:
+    """Show each part becoming ready; return when all are. Raises StackError with the log of what is not."""
+    began, seen = time.monotonic(), dict[str, str]()
+    # Requests are taken within a tick; without this a running stack would look ready before it took them.
+    while list(home.folder("requests").iterdir()) and time.monotonic() - began < 5.0:
+        time.sleep(0.05)
+    while True:
+        recorded = running(home)
+        if supervisor is not None and supervisor.poll() is not None:
+            raise StackError(f"the supervisor ended:\n{tail(home.log('supervisor'))}")
+        for name, one in (recorded.processes if recorded else {}).items():
+            if seen.get(name) != one.state:
+                seen[name] = one.state
+                if one.state in ("up", "done", "backoff"):
+                    print(f"  {time.monotonic() - began:5.1f} s  {name} {one.state}", flush=True)
+            if one.restarts >= GIVE_UP_AFTER and one.state == "backoff" and supervisor is not None:
+                raise StackError(f"TG-start {name} does not start:\n{tail(home.log(name))}")
+            if name == "jobs" and one.state == "backoff":
+                raise StackError(f"TG-start the jobs are not all running:\n{tail(home.log(name))}")
+        if recorded and all(one.state in ("up", "done", "off") for one in recorded.processes.values()):
+            return
+        if time.monotonic() - began > within_s:
+            waiting = [name for name, one in seen.items() if one not in ("up", "done", "off")]
+            raise StackError(f"TG-start not ready after {within_s:.0f} s: {', '.join(waiting) or 'the supervisor'}")
+        time.sleep(0.1)
+
+
+def up(home: Home, port_text: str | None, *, off: Collection[str], detached: bool, within_s: float = 240.0) -> None:
+    """Start the stack without the parts in `off`, or bring the running one to the current code.
+
+    Raises StackError, PortError.
+    """
+    chosen = choose_ports(home, port_text)
+    recorded = running(home)
+    if recorded is not None:
+        print(f"the stack in {home.path} is running", flush=True)
+        refresh(home, recorded, off)
+        wait(home, None, within_s)
+    elif detached:
+        print(f"starting the stack in {home.path}", flush=True)
+        wait(home, detach(home, off), within_s)
+    else:
+        foreground(home, chosen, off)
+
+
+def down(home: Home, within_s: float = 90.0) -> list[str]:
+    """Stop everything of this home, also what a killed supervisor left; return what had to be cleaned up."""
+    if not home.path.exists():
+        return []
+    recorded = running(home)
+    if recorded is not None:
+        assert recorded.supervisor.pid is not None
+        os.kill(recorded.supervisor.pid, signal.SIGTERM)
+        deadline = time.monotonic() + within_s
+        while state.alive(recorded.supervisor):
+            if time.monotonic() > deadline:
+                raise StackError(f"TG-stop the supervisor, pid {recorded.supervisor.pid}, did not end")
+            time.sleep(0.05)
+    try:
+        with hold(home):
+            left = state.kill_leftovers(home)
+            ended = state.load(home)
+            ended.phase, ended.supervisor = "stopped", Running("stopped")
+            ended.processes = {name: Running("stopped") for name in ended.processes}
+            state.save(home, ended)
+            return left
+    except AlreadyRunning:
+        raise StackError(f"TG-stop another supervisor has just started in {home.path}") from None

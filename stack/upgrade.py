@@ -1,0 +1,150 @@
+"""python -m stack.upgrade: bring the cluster's jobs to the code in the checkout.
+
+Jobs of another code version are stopped with a savepoint, the TaskManagers that still hold the old modules are
+restarted (in thread mode the interpreter lives as long as its TaskManager), and the jobs are submitted from there.
+The savepoints are written down before anything else happens, so that an interrupted upgrade goes on from them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from jobs.settings import JobSettings
+from stack import state
+from stack.code import version
+from stack.flink import JOB_PACKAGES, TASKMANAGERS
+from stack.home import Home
+from stack.rest import FlinkError, FlinkRest, Job
+from stack.supervisor import ask
+
+JOBS = ("gate", "store", "rollup", "alert", "reroll")
+
+Submit = Callable[[Mapping[str, str]], None]
+"""Submits the jobs that do not run; takes the path of the state that a job starts from, by name."""
+
+
+class UpgradeError(RuntimeError):
+    """The jobs cannot be brought to the current code; says why and what to do."""
+
+
+@dataclass(slots=True)
+class Submitted:
+    """jobs.json. code and mode of the jobs last submitted; pending: state to start from, of jobs stopped meanwhile."""
+
+    code: str = ""
+    mode: str = ""
+    pending: dict[str, str] = field(default_factory=dict)
+
+
+def load(home: Home) -> Submitted:
+    """Return what was submitted last; empty if nothing was."""
+    return Submitted(**json.loads(home.jobs.read_text())) if home.jobs.exists() else Submitted()
+
+
+def save(home: Home, submitted: Submitted) -> None:
+    """Write jobs.json whole or not at all."""
+    draft = home.jobs.with_suffix(".tmp")
+    draft.write_text(json.dumps(asdict(submitted), indent=1))
+    draft.replace(home.jobs)
+
+
+def stop(rest: FlinkRest, job: Job) -> str | None:
+    """Stop a job and return the state to start from: a savepoint, or the last checkpoint if it is not running."""
+    if job.state == "RUNNING":
+        print(f"stopping {job.name} with a savepoint", flush=True)
+        try:
+            return rest.stop_with_savepoint(job)
+        except FlinkError as error:
+            raise UpgradeError(
+                f"TG-savepoint {error}. The job still runs the old code; `tidegauge logs jobmanager` has the whole "
+                "reason, the next try follows by itself"
+            ) from error
+    # A job that keeps failing takes no savepoint; its last checkpoint is what it would come back with.
+    checkpoint = rest.latest_checkpoint(job)
+    print(
+        f"cancelling {job.name} ({job.state}), state from {checkpoint or 'nothing: it has no checkpoint'}", flush=True
+    )
+    rest.cancel(job)
+    return checkpoint
+
+
+def refresh_taskmanagers(home: Home, rest: FlinkRest, code: str, within_s: float = 60.0) -> None:
+    """Restart the TaskManagers that were started with other code, and wait until they are back."""
+    recorded = state.load(home).processes
+    stale = {name: recorded[name].pid for name in TASKMANAGERS if name in recorded and recorded[name].code != code}
+    for name in stale:
+        print(f"restarting {name}: it holds the old code", flush=True)
+        ask(home, name)
+    deadline = time.monotonic() + within_s
+    while stale:
+        recorded = state.load(home).processes
+        stale = {n: p for n, p in stale.items() if recorded[n].state != "up" or recorded[n].pid == p}
+        if time.monotonic() > deadline:
+            raise UpgradeError(f"TG-taskmanager {', '.join(stale)} did not come back within {within_s:.0f} s")
+        time.sleep(0.2)
+
+
+def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, submit: Submit) -> None:
+    """Bring the jobs to `code`. Raises UpgradeError or FlinkError and can be called again."""
+    done = load(home)
+    live = rest.jobs()
+    if done.mode and done.mode != mode and (live or done.pending):
+        raise UpgradeError(
+            f"TG-execution-mode the jobs' state was made in {done.mode} mode, TIDEGAUGE_EXECUTION_MODE says "
+            f"{mode}: restored in another mode it would be empty. Set TIDEGAUGE_EXECUTION_MODE={done.mode}"
+        )
+    if code != done.code:
+        for job in live.values():
+            start = stop(rest, job)
+            if start is not None:
+                done.pending[job.name] = start
+            done.mode = mode
+            save(home, done)
+    refresh_taskmanagers(home, rest, code)
+    submit(done.pending)
+    save(home, Submitted(code, mode))
+
+
+def submit_jobs(start: Mapping[str, str]) -> None:
+    """Run `python -m jobs submit`; raises UpgradeError if it fails."""
+    arguments = [part for name, path in start.items() for part in ("--from", f"{name}={path}")]
+    done = subprocess.run([sys.executable, "-m", "jobs", "submit", *arguments], check=False)
+    if done.returncode:
+        raise UpgradeError(f"TG-submit `python -m jobs submit` ended with exit code {done.returncode}, see above")
+
+
+def wait_running(rest: FlinkRest, names: tuple[str, ...], within_s: float = 60.0) -> None:
+    """Return once the jobs run; raises UpgradeError naming those that do not."""
+    deadline = time.monotonic() + within_s
+    while True:
+        live = rest.jobs()
+        states = {name: live[name].state if name in live else "not there" for name in names}
+        waited = {name: one for name, one in states.items() if one != "RUNNING"}
+        if not waited:
+            return
+        if time.monotonic() > deadline:
+            shown = ", ".join(f"{name} is {one}" for name, one in waited.items())
+            raise UpgradeError(f"TG-jobs {shown} after {within_s:.0f} s; `tidegauge logs taskmanager-1` may say why")
+        time.sleep(0.3)
+
+
+def main() -> int:
+    """Upgrade the cluster of TIDEGAUGE_HOME and TIDEGAUGE_FLINK; exit code 1 and one line if that fails."""
+    home, rest = Home.choose(None), FlinkRest(os.environ["TIDEGAUGE_FLINK"])
+    mode = JobSettings().execution_mode
+    try:
+        upgrade(home, rest, version(JOB_PACKAGES), mode, submit_jobs)
+        wait_running(rest, JOBS)
+    except (UpgradeError, FlinkError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    print("all jobs run", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
