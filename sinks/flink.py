@@ -16,7 +16,7 @@ from schemas.reason import Reason
 from sinks import rows
 from sinks.clickhouse import Clickhouse, RefusedBlock
 from sinks.target import Target
-from sinks.versions import raise_versions, touched_in
+from sinks.versions import raise_versions, touched
 
 
 class BlockWriter(KeyedProcessFunction):
@@ -75,7 +75,7 @@ class BlockWriter(KeyedProcessFunction):
         """Tell caches about rows older than the fresh tail, which they may hold."""
         if "ts" not in block.column_names:
             return
-        for tenant, pairs in touched_in(block, now - self._target.fresh_tail_s * 1000).items():
+        for tenant, pairs in touched(block, now - self._target.fresh_tail_s * 1000).items():
             raise_versions(self._clickhouse, tenant, pairs, now * 1_000_000)
 
 

@@ -85,8 +85,8 @@ def _by_series_and_time(series: npt.NDArray[np.int64], stamps: npt.NDArray[np.in
     low = int(stamps.min())
     span = int(stamps.max()) - low + 1
     if span * (int(series.max()) + 1) < 1 << 62:
-        return np.argsort(series * span + (stamps - low), kind="stable").astype(np.intp, copy=False)
-    return np.lexsort((stamps, series)).astype(np.intp, copy=False)
+        return np.argsort(series * span + (stamps - low), kind="stable")
+    return np.lexsort((stamps, series))
 
 
 def series(tenant: str, rows: Sequence[tuple[int, Series]], first_seen: int, last_seen: int) -> pa.Table:

@@ -60,27 +60,6 @@ def _codes(column: pa.ChunkedArray) -> tuple[list[str], Codes]:
     return whole.dictionary.to_pylist(), np.asarray(whole.indices)
 
 
-def touched_in(block: pa.Table, before: int) -> dict[str, list[Pair]]:
-    """Return for each tenant the pairs of a block's rows older than `before` (ms since 1970 UTC).
-
-    block has the columns tenant, metric (dictionaries) and ts.
-    """
-    stamps = block["ts"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
-    old = stamps < before
-    if not old.any():
-        return {}
-    late = block.select(["tenant", "metric"]).filter(pa.array(old)).unify_dictionaries()
-    tenant, metric = late["tenant"].combine_chunks(), late["metric"].combine_chunks()
-    metrics = metric.dictionary.to_pylist()
-    owners, codes = tenant.indices.to_numpy(), metric.indices.to_numpy()
-    found = {}
-    for place, name in enumerate(tenant.dictionary.to_pylist()):
-        mine = owners == place
-        if mine.any():
-            found[name] = touched(metrics, codes[mine], stamps[old][mine])
-    return found
-
-
 def raise_versions(clickhouse: Clickhouse, tenant: str, touched: Sequence[Pair], now_ns: int) -> None:
     """Raise the versions of a tenant's pairs to now_ns. Call it after the samples are written, never before."""
     if touched:

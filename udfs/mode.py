@@ -40,8 +40,5 @@ def execution_mode(runtime_context: Any) -> str:
 def announce(word: str, runtime_context: Any) -> None:
     """Log the operator's name, mode and code version."""
     mode = execution_mode(runtime_context)
-    if mode == "thread" and not _log.handlers:
-        # Embedded Python has no way into Flink's own log: its stderr is the TaskManager's.
-        _log.addHandler(logging.StreamHandler())
-        _log.setLevel(logging.INFO)
+    _log.setLevel(logging.INFO)  # else the root logger's WARNING would swallow it
     _log.info("tidegauge operator=%s mode=%s code=%s", word, mode, LOADED)
