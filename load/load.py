@@ -1,0 +1,181 @@
+"""tidegauge load: a file of samples straight into ClickHouse, past the stream. No rollups are made."""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from load.jsonl import BadLine, Line, lines
+from load.progress import Progress
+from load.settings import LoadSettings
+from schemas.batch import Frame, Series
+from schemas.ids import series_id
+from schemas.reason import Reason
+from sinks import rows
+from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+from sinks.ddl import DdlError, apply
+from sinks.versions import raise_versions, touched
+
+BLOCK_SAMPLES = 500_000
+DAY_MS = 86_400_000
+# ClickHouse refuses an insert into more than 100 partitions, and samples has one a day.
+DAYS_AT_ONCE = 90
+
+TENANT = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
+
+
+@dataclass(slots=True)
+class Block:
+    """Lines collected for one write."""
+
+    tenant: str
+    lines: list[Line] = field(default_factory=list)
+    samples: int = 0
+
+    def add(self, line: Line) -> None:
+        """Take a line in."""
+        self.lines.append(line)
+        self.samples += len(line.timestamps)
+
+    def frame(self) -> Frame:
+        """Return the samples of all lines; a series that stands in several lines is one series."""
+        ids: dict[int, int] = {}
+        metrics: dict[str, int] = {}
+        codes, index = [], []
+        for line in self.lines:
+            identity = series_id(self.tenant, line.series.name, line.series.labels)
+            if identity not in ids:
+                ids[identity] = len(ids)
+                codes.append(metrics.setdefault(line.series.name, len(metrics)))
+            index.append(np.full(len(line.timestamps), ids[identity], dtype=np.uint32))
+        return Frame(
+            tenant=self.tenant,
+            shard=0,
+            metrics=list(metrics),
+            metric_codes=np.array(codes, dtype=np.uint32),
+            series_ids=np.array(list(ids), dtype=np.uint64),
+            timestamps=np.concatenate([line.timestamps for line in self.lines]),
+            values=np.concatenate([line.values for line in self.lines]),
+            index=np.concatenate(index),
+        )
+
+    def series(self) -> list[tuple[int, Series, int, int]]:
+        """Return (id, series, first ms, last ms) of every series that has a sample."""
+        found: dict[int, tuple[int, Series, int, int]] = {}
+        for line in self.lines:
+            if not len(line.timestamps):
+                continue
+            identity = series_id(self.tenant, line.series.name, line.series.labels)
+            first, last = int(line.timestamps.min()), int(line.timestamps.max())
+            if identity in found:
+                first, last = min(first, found[identity][2]), max(last, found[identity][3])
+            found[identity] = (identity, line.series, first, last)
+        return list(found.values())
+
+
+def series_rows(tenant: str, found: Sequence[tuple[int, Series, int, int]]) -> pa.Table:
+    """Return the rows of table series, each with its own first and last time."""
+    table = rows.series(tenant, [(identity, series) for identity, series, _, _ in found], 0, 0)
+    times = {identity: (first, last) for identity, _, first, last in found}
+    order = [times[identity] for identity in table["series_id"].to_pylist()]
+    for place, name in enumerate(("first_seen", "last_seen")):
+        stamps = pa.array(np.array([pair[place] for pair in order], dtype=np.int64)).cast(pa.timestamp("ms", tz="UTC"))
+        table = table.set_column(table.schema.get_field_index(name), name, stamps)
+    return table
+
+
+def by_days(block: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows of a block in parts of at most DAYS_AT_ONCE partitions."""
+    days = np.floor_divide(np.asarray(block["ts"].cast(pa.int64())), DAY_MS)
+    distinct = np.unique(days)
+    if len(distinct) <= DAYS_AT_ONCE:
+        yield block
+        return
+    for start in range(0, len(distinct), DAYS_AT_ONCE):
+        part = distinct[start : start + DAYS_AT_ONCE]
+        yield block.filter(pa.array((days >= part[0]) & (days <= part[-1])))
+
+
+def write(clickhouse: Clickhouse, block: Block, clock_ns: Callable[[], int]) -> None:
+    """Write a block: labels first, so that no sample is seen without them, versions last."""
+    if not block.samples:
+        return
+    clickhouse.insert("series", series_rows(block.tenant, block.series()))
+    samples = rows.samples([block.frame()])
+    for part in by_days(samples):
+        clickhouse.insert("samples", part)
+    for tenant, pairs in touched(samples).items():
+        raise_versions(clickhouse, tenant, pairs, clock_ns())
+
+
+def load(
+    clickhouse: Clickhouse,
+    tenant: str,
+    path: Path,
+    progress: Progress,
+    block_samples: int = BLOCK_SAMPLES,
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> None:
+    """Load a file; bad lines are told to progress. At most about block_samples and one line are held at a time."""
+    block = Block(tenant)
+    with path.open("rb") as file:
+        for number, size, line in lines(file):
+            if isinstance(line, BadLine):
+                progress.bad(size, f"{path}:{number}", line)
+                continue
+            block.add(line)
+            progress.good(size, len(line.timestamps))
+            # Series without samples take memory too.
+            if block.samples >= block_samples or len(block.lines) >= block_samples // 10:
+                write(clickhouse, block, clock_ns)
+                block = Block(tenant)
+    write(clickhouse, block, clock_ns)
+
+
+def arguments(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the command line that load and produce share."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--tenant", default="default", help="owner of the series (default: default)")
+    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="one series a line, see docs/sql.md")
+    return parser
+
+
+def check(tenant: str, path: Path) -> str | None:
+    """Return what is wrong with tenant or file, if anything."""
+    if not TENANT.match(tenant):
+        return f"{Reason.TENANT.id}: {tenant!r}: {Reason.TENANT.meaning}"
+    if not path.is_file():
+        return f"TG-load-file: {path} is not a file"
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tidegauge load`: 0 when every line was loaded, 1 when some were refused, 2 when it could not be done."""
+    args = arguments("tidegauge load", __doc__).parse_args(argv)
+    if wrong := check(args.tenant, args.file):
+        print(wrong, file=sys.stderr)
+        return 2
+    settings = LoadSettings()
+    target = (settings.clickhouse, settings.clickhouse_user, settings.clickhouse_password, settings.clickhouse_database)
+    try:
+        with Progress("load", args.file.stat().st_size) as progress:
+            apply(*target)
+            load(Clickhouse(*target), args.tenant, args.file, progress)
+    except (ClickhouseError, Unavailable, DdlError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(
+        f"{progress.samples} samples of {progress.lines} lines loaded for tenant {args.tenant},"
+        f" {progress.rejected} lines refused, {progress.seconds:.1f} s"
+    )
+    return 1 if progress.rejected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""tidegauge produce: a file of samples as batches to metrics.raw, through the whole stream.
+
+Samples go in the order of time within a stretch of the file, so that one pass over all its series does not make the
+rest of them late. A file longer than one stretch should be sorted by time itself.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from load.jsonl import BadLine, Line, lines
+from load.load import arguments, check
+from load.progress import Progress
+from load.settings import LoadSettings
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.codec import codec
+from schemas.topics import RAW
+
+STRETCH_SAMPLES = 4_000_000
+BATCH_SAMPLES = 20_000
+SERIES_PER_SET = 1_000
+IN_FLIGHT = 64
+
+
+class Producer(Protocol):
+    """The part of KafkaProducer that is needed here."""
+
+    def send(self, topic: str, value: bytes, key: bytes) -> "Future[Any]": ...  # noqa: D102 - kafka.KafkaProducer
+
+
+def batches(found: Sequence[Line], tenant: str, source: str, clock_ms: Callable[[], int]) -> Iterator[Batch]:
+    """Yield the samples of lines as sparse batches, by rising time; series keep to sets of at most SERIES_PER_SET."""
+    place: dict[Series, int] = {}
+    which = [place.setdefault(line.series, len(place)) for line in found]
+    if not which:
+        return
+    stamps = np.concatenate([line.timestamps for line in found])
+    values = np.concatenate([line.values for line in found])
+    series = np.repeat(np.array(which, dtype=np.int64), [len(line.timestamps) for line in found])
+    groups = series // SERIES_PER_SET
+    known = list(place)
+    sets = [encode_series_set(known[i : i + SERIES_PER_SET]) for i in range(0, len(known), SERIES_PER_SET)]
+    order = np.argsort(stamps, kind="stable")
+    # Slices of time are cut for all groups alike, so that no group runs ahead of the others.
+    for start in range(0, len(order), BATCH_SAMPLES * len(sets)):
+        part = order[start : start + BATCH_SAMPLES * len(sets)]
+        for group, encoded in enumerate(sets):
+            mine = part[groups[part] == group]
+            for first in range(0, len(mine), BATCH_SAMPLES):
+                cut = mine[first : first + BATCH_SAMPLES]
+                index = (series[cut] - group * SERIES_PER_SET).astype(np.uint32)
+                yield Batch(tenant, source, clock_ms(), encoded, stamps[cut], values[cut], index)
+
+
+def produce(
+    producer: Producer,
+    tenant: str,
+    source: str,
+    path: Path,
+    progress: Progress,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    stretch_samples: int = STRETCH_SAMPLES,
+) -> int:
+    """Send a file; return the number of batches. Raises what the producer's futures raise."""
+    sent = 0
+    waiting: list[Future[Any]] = []
+    for stretch in _stretches(path, progress, stretch_samples):
+        for batch in batches(stretch, tenant, source, clock_ms):
+            waiting.append(producer.send(RAW, value=batch.encode(), key=source.encode()))
+            sent += 1
+            while len(waiting) >= IN_FLIGHT:
+                waiting.pop(0).get(timeout=60)  # type: ignore[attr-defined]  # kafka's futures have get, not result
+    for future in waiting:
+        future.get(timeout=60)  # type: ignore[attr-defined]  # as above
+    return sent
+
+
+def _stretches(path: Path, progress: Progress, most: int) -> Iterator[list[Line]]:
+    stretch: list[Line] = []
+    held = 0
+    with path.open("rb") as file:
+        for number, size, line in lines(file):
+            if isinstance(line, BadLine):
+                progress.bad(size, f"{path}:{number}", line)
+                continue
+            stretch.append(line)
+            held += len(line.timestamps)
+            progress.good(size, len(line.timestamps))
+            if held >= most:
+                yield stretch
+                stretch, held = [], 0
+    yield stretch
+
+
+def open_producer(bootstrap: str) -> Any:
+    """Return a producer for records that matter: acks=all, lz4, order kept by one request in flight."""
+    from kafka import KafkaProducer
+
+    return KafkaProducer(
+        bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
+        acks="all",
+        enable_idempotence=False,
+        compression_type="lz4",
+        linger_ms=20,
+        batch_size=1 << 20,
+        max_request_size=codec("metric_batch").limit,
+        max_in_flight_requests_per_connection=1,
+        bootstrap_timeout_ms=5_000,
+        max_block_ms=10_000,
+        allow_auto_create_topics=False,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tidegauge produce`: 0 when every line was sent, 1 when some were refused, 2 when it could not be done."""
+    parser = arguments("tidegauge produce", __doc__)
+    parser.add_argument("--source", default="", help="name of the sender, Kafka key (default: the file's name)")
+    args = parser.parse_args(argv)
+    if wrong := check(args.tenant, args.file):
+        print(wrong, file=sys.stderr)
+        return 2
+    from kafka.errors import KafkaError
+
+    settings = LoadSettings()
+    source = args.source or args.file.name
+    try:
+        with Progress("produce", args.file.stat().st_size) as progress:
+            producer = open_producer(settings.kafka)
+            try:
+                sent = produce(producer, args.tenant, source, args.file, progress)
+            finally:
+                producer.close(timeout=10)
+    except KafkaError as error:
+        print(f"TG-kafka-unavailable: {settings.kafka}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{progress.samples} samples of {progress.lines} lines sent in {sent} batches for tenant {args.tenant},"
+        f" {progress.rejected} lines refused, {progress.seconds:.1f} s"
+    )
+    return 1 if progress.rejected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
