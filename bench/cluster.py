@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from bench import cpu
+from stack.flink import flink_env
+from stack.home import Home
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,20 +26,22 @@ class ClusterError(RuntimeError):
 class Cluster:
     """Starts with `with`; env holds settings of the processes, by their TIDEGAUGE_ names."""
 
-    def __init__(self, env: Mapping[str, str], keep: bool = False) -> None:
+    def __init__(self, env: Mapping[str, str], without: Sequence[str] = (), keep: bool = False) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="tidegauge-bench-"))
+        self.without = [f"--without={part}" for part in ("jobs", *without)]
         self.keep = keep
         self.endpoints: dict[str, str] = {}
         self._env = {**os.environ, **env, "TIDEGAUGE_HOME": str(self.home)}
 
     def __enter__(self) -> "Cluster":
         try:
-            self._run("stack", "up", "--detach", "--ports", "auto", "--no-jobs")
+            self._run("stack.cli", "up", "--detach", "--ports", "auto", *self.without)
             self.endpoints = self.status()["endpoints"]
         except BaseException:
             self.__exit__(None, None, None)
             raise
         self._env |= {f"TIDEGAUGE_{name.upper()}": address for name, address in self.endpoints.items()}
+        self._env |= flink_env(Home(self.home))
         return self
 
     def __exit__(
@@ -46,7 +50,7 @@ class Cluster:
         if self.keep:
             print(f"kept: TIDEGAUGE_HOME={self.home} tidegauge status", file=sys.stderr)
             return
-        self._run("stack", "down")
+        self._run("stack.cli", "down")
         if error is None:
             shutil.rmtree(self.home)
         else:
@@ -54,7 +58,7 @@ class Cluster:
 
     def status(self) -> dict[str, Any]:
         """Return what `tidegauge status --json` says."""
-        found: dict[str, Any] = json.loads(self._run("stack", "status", "--json"))
+        found: dict[str, Any] = json.loads(self._run("stack.cli", "status", "--json"))
         return found
 
     def submit(self, jobs: Sequence[str]) -> None:

@@ -157,6 +157,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     mode.add_argument("--prefill", action="store_true", help="produce everything, then start the jobs (default)")
     mode.add_argument("--stream", action="store_true", help="start the jobs, then produce")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    parser.add_argument("--without", action="append", default=[], metavar="PART", help="as in `tidegauge up`: query")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     return parser.parse_args(argv)
 
@@ -167,10 +168,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = Progress()
     load = workload(options, time.time_ns() // 1_000_000)
     # The data may be older than the gate takes by default.
-    tolerance_s = load.rows * options.interval + 3600
+    env = {"TIDEGAUGE_GATE_TOLERANCE_S": str(max(7200, load.rows * options.interval + 3600))}
     progress.say("starting a stack of its own")
     try:
-        with Cluster({"TIDEGAUGE_GATE_TOLERANCE_S": str(max(7200, tolerance_s))}, options.keep) as cluster:
+        with Cluster(env, options.without, options.keep) as cluster:
             figures: dict[str, Any] = {
                 "samples": load.samples,
                 "values": load.values,
