@@ -4,6 +4,7 @@ PyFlink has no CheckpointedFunction: a Python list would lose its rows at a rest
 written and cleared in one step; a repeat after a restore meets tables that replace equal keys.
 """
 
+import time
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -76,7 +77,8 @@ class BlockWriter(KeyedProcessFunction):
         if "ts" not in block.column_names:
             return
         for tenant, pairs in touched(block, now - self._target.fresh_tail_s * 1000).items():
-            raise_versions(self._clickhouse, tenant, pairs, now * 1_000_000)
+            # The clock after the write, not the timer's: see raise_versions.
+            raise_versions(self._clickhouse, tenant, pairs, time.time_ns())
 
 
 def _refused(table: str, block: pa.Table, refused: RefusedBlock, now: int) -> Row:

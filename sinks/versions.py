@@ -30,8 +30,10 @@ def pairs(metrics: Sequence[str], codes: Codes, timestamps: Int64s) -> list[Pair
     blocks = np.floor_divide(timestamps, HOUR_MS)
     first = int(blocks.min())
     span = int(blocks.max()) - first + 1
-    # One integer a pair. Hours of int64 milliseconds times the metrics of one block stay far below 2**63.
-    found = np.unique(codes.astype(np.int64) * span + (blocks - first))
+    # One integer a pair: hours of int64 milliseconds times the metrics of one block stay far below 2**63.
+    keys = codes.astype(np.int64) * span + (blocks - first)
+    # Blocks come sorted: nearly all repeats stand side by side, and only what is left is sorted again.
+    found = np.unique(keys[np.append(True, keys[1:] != keys[:-1])])
     return sorted((metrics[int(one) // span], (int(one) % span + first) * 3600) for one in found)
 
 
@@ -61,7 +63,11 @@ def _codes(column: pa.ChunkedArray) -> tuple[list[str], Codes]:
 
 
 def raise_versions(clickhouse: Clickhouse, tenant: str, touched: Sequence[Pair], now_ns: int) -> None:
-    """Raise the versions of a tenant's pairs to now_ns. Call it after the samples are written, never before."""
+    """Raise the versions of a tenant's pairs to now_ns. Call it after the samples are written, never before.
+
+    now_ns is the clock *after* that write: with an earlier one the version could stand below, or at, one that another
+    writer raised meanwhile, and an answer cached between the two would never be dropped.
+    """
     if touched:
         clickhouse.insert("data_versions", rows(tenant, touched, now_ns))
 
