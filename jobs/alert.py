@@ -14,9 +14,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     valid = streams.source(topics.VALID, settings.alert_lateness_s)
     rules = streams.control(topics.RULES).broadcast(RULES)
 
-    pieces = valid.connect(rules).process(MatchFunction(), KEYED).name("match").uid("match")
+    pieces = valid.connect(rules).process(MatchFunction(), KEYED).name("match").uid(streams.uid("match"))
     by_address = pieces.key_by(address_of, Types.STRING())
-    events = by_address.connect(rules).process(JudgeFunction(), OUT).name("judge").uid("judge")
+    events = by_address.connect(rules).process(JudgeFunction(), OUT).name("judge").uid(streams.uid("judge"))
 
     streams.sink(events, topics.ALERTS)
     return streams

@@ -25,7 +25,8 @@ from udfs.alert.window import Window
 from udfs.mode import announce
 
 RULES = MapStateDescriptor("rules", Types.STRING(), Types.STRING())
-_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+# Keyed state of this type takes and gives bytes whole; an array of bytes would come as a tuple of numbers in thread mode.
+_BYTES = Types.PICKLED_BYTE_ARRAY()
 
 _log = logging.getLogger("tidegauge.alert")
 
@@ -126,9 +127,9 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         entry = self._rules.load(ctx).get(Address.parse(value[0]).rule)
         interval = entry[0].interval_ms if entry else DEFAULT_INTERVAL_S * 1000
         self._pieces.add(value[1])
+        timers = ctx.timer_service()  # the context's own current_watermark() does not work in thread mode
         # From the record's own time, so that a replay starts on the same tick; behind the watermark ticks are over.
-        after = max(ctx.timestamp() - 1, ctx.current_watermark())
-        ctx.timer_service().register_event_time_timer(next_tick(after, interval))
+        timers.register_event_time_timer(next_tick(max(ctx.timestamp() - 1, timers.current_watermark()), interval))
         return iter(())
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> Iterator[Row]:
@@ -159,8 +160,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         self, address: Address, rule: Rule, expression: Expression, tick: int, now_ms: int
     ) -> tuple[list[Event], bool]:
         stored = self._window.value()
-        before = Window.decode(bytes(stored)) if stored is not None else Window.empty(address.tenant)
-        pieces = [Batch.decode(bytes(piece)) for piece in self._pieces.get()]
+        before = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
+        pieces = [Batch.decode(piece) for piece in self._pieces.get()]
         window = (before.append(pieces) if pieces else before).trim(tick - retention_ms(rule, expression))
         memory = after = self._remembered()
         self._evaluations.inc()
@@ -184,8 +185,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         return events(entered, None, (address.tenant, address.rule_id), memory.revision, now_ms)
 
     def _remembered(self) -> Memory:
-        stored = self._memory.value()
-        return Memory.decode(None if stored is None else bytes(stored))
+        return Memory.decode(self._memory.value())
 
     def _clear(self) -> None:
         for state in (self._pieces, self._window, self._memory):

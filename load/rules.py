@@ -1,0 +1,166 @@
+"""`tidegauge rules check FILE… | apply FILE [--tenant T] | list`: rule files to control.rules, and what is in force there.
+
+control.rules is compacted: the newest record of a key is the rule, a null value deletes it.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import RULES
+from udfs.alert.rule import Rule, RuleFault
+from udfs.alert.rulefile import parse_rules
+
+TIMEOUT_S = 10.0
+
+
+class RulesSettings(BaseSettings):
+    """Every field is the environment variable TIDEGAUGE_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
+
+    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port[,host:port].")
+
+
+def changes(stored: Mapping[str, bytes], rules: Iterable[Rule], tenant: str, file: str) -> dict[str, bytes | None]:
+    """Return the records that make control.rules hold exactly these rules of one tenant and file.
+
+    stored: the newest value of each key. What other files of the tenant brought is not touched, unless a rule of the
+    same group and name stands here too.
+    """
+    wanted = {rule.key: rule.encode() for rule in rules}
+    gone = [key for key, value in stored.items() if key not in wanted and _owner(value) == (tenant, file)]
+    changed: dict[str, bytes | None] = {key: value for key, value in wanted.items() if stored.get(key) != value}
+    return {**changed, **dict.fromkeys(gone)}
+
+
+def _owner(value: bytes) -> tuple[str, str] | None:
+    try:
+        rule = Rule.decode(value)
+    except RuleFault:
+        return None  # not ours to delete; `list` shows it
+    return rule.tenant, rule.file
+
+
+def stored_rules(bootstrap: str) -> dict[str, bytes]:
+    """Return the newest value of every key of control.rules; raises KafkaError."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, group_id=None)
+    try:
+        parts = [TopicPartition(RULES, number) for number in sorted(consumer.partitions_for_topic(RULES) or ())]
+        consumer.assign(parts)
+        consumer.seek_to_beginning(*parts)
+        ends = consumer.end_offsets(parts)
+        found: dict[str, bytes] = {}
+        while any(consumer.position(part) < ends[part] for part in parts):
+            for records in consumer.poll(timeout_ms=500).values():
+                _fold(found, records)
+        return found
+    finally:
+        consumer.close()
+
+
+def _fold(found: dict[str, bytes], records: Iterable[Any]) -> None:
+    for record in records:
+        key = (record.key or b"").decode("utf-8", "replace")
+        if record.value is None:
+            found.pop(key, None)
+        else:
+            found[key] = record.value
+
+
+def publish(bootstrap: str, records: Mapping[str, bytes | None]) -> None:
+    """Send records to control.rules and wait until the broker has them; raises KafkaError."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap.split(","), acks="all")
+    try:
+        sent = [producer.send(RULES, key=key.encode(), value=value) for key, value in records.items()]
+        for future in sent:
+            future.get(timeout=TIMEOUT_S)
+    finally:
+        producer.close(timeout=TIMEOUT_S)
+
+
+def check(paths: Iterable[Path], tenant: str) -> int:
+    """Print what each file holds or what is wrong with it; return 1 if anything is."""
+    code = 0
+    for path in paths:
+        rules = _read(path, tenant)
+        if rules is None:
+            code = 1
+        else:
+            print(f"{path}: {len(rules)} rules, no faults")
+    return code
+
+
+def _read(path: Path, tenant: str) -> list[Rule] | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"{path}: TG-rule-file: {error}", file=sys.stderr)
+        return None
+    rules, faults = parse_rules(text, tenant, path.name)
+    for fault in faults:
+        print(f"{path}: {fault}", file=sys.stderr)
+    return None if faults else rules
+
+
+def apply(path: Path, tenant: str, bootstrap: str) -> int:
+    """Bring one file into force, whole or not at all."""
+    rules = _read(path, tenant)
+    if rules is None:
+        print(f"{path}: nothing was applied", file=sys.stderr)
+        return 1
+    records = changes(stored_rules(bootstrap), rules, tenant, path.name)
+    publish(bootstrap, records)
+    deleted = [key for key, value in records.items() if value is None]
+    for key in deleted:
+        print(f"{path}: deleted {key}, which {path.name} held before")
+    written = len(records) - len(deleted)
+    print(f"{path}: {written} rules written, {len(rules) - written} unchanged, {len(deleted)} deleted")
+    return 0
+
+
+def show(bootstrap: str) -> int:
+    """Print the rules in force, one a line."""
+    for key, value in sorted(stored_rules(bootstrap).items()):
+        try:
+            rule = Rule.decode(value)
+            line = f"{rule.revision}  every {rule.interval_s:g}s  for {rule.for_s:g}s  {rule.expr}"
+        except RuleFault as fault:
+            line = f"not in force: {fault}"
+        print(f"{key}  {line}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tidegauge rules", description="Prometheus alerting rules on the stream.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    checking = commands.add_parser("check", help="say what is wrong with rule files")
+    checking.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    applying = commands.add_parser("apply", help="bring a file into force")
+    applying.description = (
+        "Rules that a file of this name (without folders) held before and no longer holds are deleted."
+    )
+    applying.add_argument("file", type=Path, metavar="FILE")
+    applying.add_argument("--tenant", default="default", help="owner of the rules (default: default)")
+    commands.add_parser("list", help="print the rules in force")
+    args = parser.parse_args(argv)
+    if args.command == "check":
+        return check(args.files, "default")
+    bootstrap = RulesSettings().kafka
+    try:
+        return apply(args.file, args.tenant, bootstrap) if args.command == "apply" else show(bootstrap)
+    except KafkaError as error:
+        print(f"TG-kafka: {bootstrap} (TIDEGAUGE_KAFKA): {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
