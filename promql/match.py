@@ -10,16 +10,20 @@ from promql.errors import PARSE, PromqlError
 
 # Compiled programs are bounded, so that a pattern cannot take memory without end.
 _OPTIONS = re2.Options()
-_OPTIONS.dot_nl = True
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 8 << 20
 
 
+def anchored(pattern: str) -> str:
+    """Return a pattern as Prometheus means it: it matches the whole value, and . a newline too."""
+    return f"^(?s:{pattern})$"
+
+
 @lru_cache(maxsize=1024)
 def compile_regex(pattern: str) -> Any:
-    """Return the compiled pattern; raises PromqlError PARSE. Use its fullmatch: Prometheus anchors both ends."""
+    """Return the compiled, anchored pattern; raises PromqlError PARSE."""
     try:
-        return re2.compile(pattern, options=_OPTIONS)
+        return re2.compile(anchored(pattern), options=_OPTIONS)
     except re2.error as error:
         reason = error.args[0].decode("utf-8", "replace") if error.args else "invalid"
         raise PromqlError(PARSE, f"invalid regular expression {pattern!r}: {reason}") from error
@@ -33,9 +37,9 @@ def matches_value(op: str, pattern: str, value: str) -> bool:
         case "!=":
             return value != pattern
         case "=~":
-            return compile_regex(pattern).fullmatch(value) is not None
+            return compile_regex(pattern).match(value) is not None
         case "!~":
-            return compile_regex(pattern).fullmatch(value) is None
+            return compile_regex(pattern).match(value) is None
     raise ValueError(f"no such matcher: {op}")
 
 

@@ -1,1 +1,1 @@
-"""How it is read: Prometheus's HTTP API over ClickHouse, with a cache in Redis."""
+"""The query service: Prometheus's HTTP API over ClickHouse, with a cache in Redis that is never wrong."""

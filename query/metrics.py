@@ -1,0 +1,21 @@
+"""The service's own metrics, all of them."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+# handler is the route, code the HTTP status.
+REQUESTS = Counter("tidegauge_query_requests", "Requests answered", ["handler", "code"], registry=REGISTRY)
+SECONDS = Histogram(
+    "tidegauge_query_duration_seconds",
+    "Time to answer",
+    ["handler"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+RUNNING = Gauge("tidegauge_query_running", "Evaluations running now", registry=REGISTRY)
+ERRORS = Counter("tidegauge_query_errors", "Requests refused or failed, by stable id", ["id"], registry=REGISTRY)
+SAMPLES_READ = Counter("tidegauge_query_samples_read", "Samples read from ClickHouse", registry=REGISTRY)
+# outcome: hit, miss, or error (Redis absent, slow, or an entry that is not whole), per block.
+CACHE = Counter("tidegauge_query_cache_blocks", "Blocks asked of the cache", ["outcome"], registry=REGISTRY)
+CACHE_STORED = Counter("tidegauge_query_cache_stored_bytes", "Bytes written to the cache", registry=REGISTRY)

@@ -1,0 +1,82 @@
+"""Request parameters as Prometheus reads them (web/api/v1/api.go): times, durations, selectors."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from promql.parse import parse
+from promql.plan import Select
+from query.errors import bad_data
+
+_DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?\Z", re.ASCII)
+_UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 1)
+# The times that ClickHouse's DateTime64(3) holds, with room for ranges and offsets.
+MIN_MS, MAX_MS = -(10**12), 10**13
+
+
+def required(params: Mapping[str, str], name: str) -> str:
+    """Return a parameter that must be there."""
+    value = params.get(name, "")
+    if not value:
+        raise bad_data("TG-query-parameter", f'invalid parameter "{name}": it is missing')
+    return value
+
+
+def time_ms(params: Mapping[str, str], name: str, default: int | None) -> int:
+    """Return a time as ms since 1970 UTC: unix seconds, with a fraction if need be, or RFC 3339."""
+    text = params.get(name, "")
+    if not text:
+        if default is None:
+            raise bad_data("TG-query-parameter", f'invalid parameter "{name}": it is missing')
+        return default
+    try:
+        seconds = float(text)
+        stamp = round(seconds * 1000) if math.isfinite(seconds) else MAX_MS + 1
+    except ValueError:
+        stamp = _rfc3339(text, name)
+    if not MIN_MS <= stamp <= MAX_MS:
+        raise bad_data("TG-query-time", f'invalid parameter "{name}": {text[:50]!r} is out of range')
+    return stamp
+
+
+def _rfc3339(text: str, name: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("no zone")
+    except ValueError:
+        message = f'invalid parameter "{name}": cannot parse {text[:50]!r} to a valid timestamp'
+        raise bad_data("TG-query-time", message) from None
+    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+
+
+def duration_ms(params: Mapping[str, str], name: str) -> int:
+    """Return a positive duration in ms: seconds as a number, or Prometheus's 1h30m."""
+    text = required(params, name)
+    try:
+        seconds = float(text)
+        length = round(seconds * 1000) if math.isfinite(seconds) else MAX_MS + 1
+    except ValueError:
+        match = _DURATION.match(text)
+        if match is None:
+            message = f'invalid parameter "{name}": cannot parse {text[:50]!r} to a valid duration'
+            raise bad_data("TG-query-duration", message) from None
+        length = sum(int(part) * unit for part, unit in zip(match.groups(), _UNITS_MS, strict=True) if part)
+    if length <= 0:
+        raise bad_data(
+            "TG-query-duration",
+            f'invalid parameter "{name}": zero or negative query resolution step widths are not accepted. '
+            "Try a positive integer",
+        )
+    if length > MAX_MS:
+        raise bad_data("TG-query-duration", f'invalid parameter "{name}": {text[:50]!r} is out of range')
+    return length
+
+
+def selector(text: str) -> Select:
+    """Return the plan of a match[] parameter."""
+    plan = parse(text)
+    if not isinstance(plan, Select) or plan.offset_ms:
+        raise bad_data("TG-query-selector", f"{text[:200]!r} is not a series selector")
+    return plan

@@ -1,0 +1,74 @@
+"""Settings of the query service: environment TIDEGAUGE_… over the defaults here."""
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from query.errors import ConfigError
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+
+
+class QuerySettings(BaseSettings):
+    """What python -m query needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid")
+
+    query: str = Field(default="127.0.0.1:9099", description="host:port to bind. Default: 127.0.0.1:9099.")
+    clickhouse: str = Field(default="127.0.0.1:8123", description="ClickHouse's HTTP interface, host:port.")
+    clickhouse_user: str = Field(default="default", description="ClickHouse user; reading is enough.")
+    clickhouse_password: SecretStr = Field(default=SecretStr(""), description="Its password. Default: none.")
+    clickhouse_database: str = Field(default="tidegauge", description="Database of the tables. Default: tidegauge.")
+    redis: str = Field(default="127.0.0.1:6379", description="Redis of the cache, host:port; empty: no cache.")
+    query_auth: str = Field(
+        default="none",
+        pattern="^(none|key)$",
+        description="none: tenant from X-Scope-OrgID, for the loopback. key: tenant from the API key. Default: none.",
+    )
+    query_keys: str = Field(default="", description="YAML file of sha256(API key) in hex → tenant. For auth key.")
+    query_allow_open: bool = Field(
+        default=False, description="Allow auth none on an address that is not the loopback. Default: false."
+    )
+    query_tenant: str = Field(default="default", description="Tenant of a request without X-Scope-OrgID (auth none).")
+    query_timeout_s: float = Field(default=30.0, gt=0, description="Longest evaluation, seconds. Default: 30.")
+    query_concurrency: int = Field(default=10, gt=0, description="Evaluations at once. Default: 10.")
+    query_max_text: int = Field(default=16_384, gt=0, description="Longest query, characters. Default: 16384.")
+    query_max_points: int = Field(default=11_000, gt=0, description="Most steps of a range query. Default: 11000.")
+    query_max_series: int = Field(default=100_000, gt=0, description="Most series of a selector. Default: 100000.")
+    query_max_samples: int = Field(default=50_000_000, gt=0, description="Most samples a selector may read.")
+    query_max_cells: int = Field(default=50_000_000, gt=0, description="Most series x steps of a selector.")
+    query_lookback_s: float = Field(
+        default=300.0, gt=0, description="How long a sample stays current, s. Default: 300."
+    )
+    query_cache_timeout_s: float = Field(default=0.05, gt=0, description="Longest wait for Redis, s. Default: 0.05.")
+    query_cache_max_bytes: int = Field(default=16 << 20, gt=0, description="Largest cached block. Default: 16 MiB.")
+    query_cache_ttl_s: int = Field(default=86_400, gt=0, description="Life of a cached block, s. Default: 1 day.")
+    fresh_tail_s: float = Field(
+        default=300.0,
+        ge=0,
+        description="Writes younger than this raise no data version, so they are never cached. As the writer's. s.",
+    )
+    query_cache_margin_s: float = Field(
+        default=60.0, ge=0, description="Added to the fresh tail for clocks that differ, s. Default: 60."
+    )
+
+    @model_validator(mode="after")
+    def _safe(self) -> "QuerySettings":
+        if self.query_auth == "key" and not self.query_keys:
+            raise ConfigError("TG-query-keys", "TIDEGAUGE_QUERY_AUTH=key needs TIDEGAUGE_QUERY_KEYS, a YAML file")
+        if self.query_auth == "none" and self.host not in LOOPBACK and not self.query_allow_open:
+            raise ConfigError(
+                "TG-query-open",
+                f"without authentication the service binds to the loopback only, not to {self.host}: "
+                "set TIDEGAUGE_QUERY_AUTH=key, or TIDEGAUGE_QUERY_ALLOW_OPEN=true if something in front checks tenants",
+            )
+        return self
+
+    @property
+    def host(self) -> str:
+        """The address to bind."""
+        return self.query.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """The port to bind."""
+        return int(self.query.rpartition(":")[2])
