@@ -104,9 +104,12 @@ def _group(groups: Groups) -> Floats:
 
 
 def _stdvar(groups: Groups) -> Floats:
-    off = groups.values - np.repeat(_avg(groups), groups.sizes(), axis=0)
-    squares = groups.total(np.where(groups.present, off * off, 0.0))
-    return np.divide(squares, np.maximum(groups.count(), 1))
+    # Relative to one of the values: equal values then have a variance of exactly 0.
+    count = np.maximum(groups.count(), 1)
+    off = np.where(groups.present, groups.values - np.repeat(_min(groups), groups.sizes(), axis=0), 0.0)
+    mean = np.repeat(groups.total(off) / count, groups.sizes(), axis=0)
+    squares = groups.total(np.where(groups.present, (off - mean) ** 2, 0.0))
+    return np.divide(squares, count)
 
 
 def _stddev(groups: Groups) -> Floats:

@@ -119,4 +119,4 @@ def _result_labels(labels: Labels, matching: Matching, drops_name: bool) -> Labe
         labels = {name: value for name, value in labels.items() if name in matching.labels}
     else:
         labels = {name: value for name, value in labels.items() if name not in matching.labels}
-    return {name: value for name, value in labels.items() if name != NAME} if drops_name else labels
+    return drop_name([labels])[0] if drops_name else labels

@@ -62,13 +62,15 @@ def last_over_time(windows: Windows) -> Cells:
 
 def stdvar_over_time(windows: Windows) -> Cells:
     """Return the population variance."""
-    mean, some = avg_over_time(windows)
-    out = np.zeros(mean.shape)
+    out = np.zeros(windows.count.shape)
     for cells, sizes, samples in windows.chunks():
-        off = windows.columns.values[samples] - np.repeat(mean.reshape(-1)[cells], sizes)
         starts = np.cumsum(sizes) - sizes
+        values = windows.columns.values[samples]
+        # Relative to the first sample: equal samples then have a variance of exactly 0.
+        off = values - np.repeat(values[starts], sizes)
+        off -= np.repeat(np.add.reduceat(off, starts) / sizes, sizes)
         out.reshape(-1)[cells] = np.add.reduceat(off * off, starts) / sizes
-    return out, some
+    return out, windows.some
 
 
 def stddev_over_time(windows: Windows) -> Cells:

@@ -16,9 +16,13 @@ def signature(labels: Labels) -> Signature:
     return tuple(sorted(labels.items()))
 
 
+# What says which quantity a series measures; a function's result is another one.
+METADATA = frozenset({NAME, "__type__", "__unit__"})
+
+
 def drop_name(labels: Iterable[Labels]) -> list[Labels]:
-    """Return the label sets without __name__."""
-    return [{name: value for name, value in one.items() if name != NAME} for one in labels]
+    """Return the label sets without name, type and unit."""
+    return [{name: value for name, value in one.items() if name not in METADATA} for one in labels]
 
 
 def prune(vector: Vector) -> Vector:

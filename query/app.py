@@ -85,12 +85,14 @@ class Service:
         return Request(self.tenants.of(http.headers), named, matches, self.clock())
 
     async def _run(self, work: Answer, request: Request) -> bytes:
+        def counted() -> bytes:
+            with RUNNING.track_inprogress():
+                return work(request)
+
         try:
             with anyio.fail_after(self.timeout_s):
                 # An abandoned thread ends by ClickHouse's own max_execution_time.
-                return await anyio.to_thread.run_sync(
-                    RUNNING.track_inprogress()(work), request, abandon_on_cancel=True, limiter=self.places
-                )
+                return await anyio.to_thread.run_sync(counted, abandon_on_cancel=True, limiter=self.places)
         except TimeoutError:
             raise timeout(self.timeout_s) from None
 
