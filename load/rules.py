@@ -1,4 +1,4 @@
-"""`tidegauge rules check FILE… | apply FILE [--tenant T] | list`: rule files to control.rules, and what is in force there.
+"""`tidegauge rules check FILE… | apply FILE [--tenant T] | list`: rule files to control.rules, and what is in force.
 
 control.rules is compacted: the newest record of a key is the rule, a null value deletes it.
 """

@@ -25,7 +25,7 @@ from udfs.alert.window import Window
 from udfs.mode import announce
 
 RULES = MapStateDescriptor("rules", Types.STRING(), Types.STRING())
-# Keyed state of this type takes and gives bytes whole; an array of bytes would come as a tuple of numbers in thread mode.
+# As keyed state this takes bytes whole; an array of BYTE would come as a tuple of numbers in thread mode.
 _BYTES = Types.PICKLED_BYTE_ARRAY()
 
 _log = logging.getLogger("tidegauge.alert")

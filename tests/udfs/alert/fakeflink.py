@@ -1,0 +1,162 @@
+"""The two functions of the alert job on a Flink in memory: keyed state of bytes, broadcast state, event-time timers.
+
+Small fakes in place of Flink's contexts. restart() throws the function objects away and keeps what a checkpoint keeps.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.batch import Batch
+from schemas.codec import codec
+from udfs.alert.flink import JudgeFunction, MatchFunction
+
+NEVER = -(1 << 63)
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def inc(self) -> None:
+        self.count += 1
+
+
+@dataclass
+class Metrics:
+    counters: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+
+    def counter(self, name: str) -> Counter:
+        return self.counters[name]
+
+
+class Value:
+    """ValueState and ListState of the current key, whichever way it is used."""
+
+    def __init__(self, job: "FakeFlink", name: str) -> None:
+        self._job, self._name = job, name
+
+    def value(self) -> Any:
+        return self._job.state[self._job.key].get(self._name)
+
+    def update(self, value: bytes) -> None:
+        assert isinstance(value, bytes)
+        self._job.state[self._job.key][self._name] = value
+
+    def get(self) -> Iterator[bytes]:
+        return iter(self.value() or ())
+
+    def add(self, value: bytes) -> None:
+        self._job.state[self._job.key].setdefault(self._name, []).append(value)
+
+    def clear(self) -> None:
+        self._job.state[self._job.key].pop(self._name, None)
+
+
+@dataclass
+class Runtime:
+    job: "FakeFlink"
+
+    def get_index_of_this_subtask(self) -> int:
+        return 0
+
+    def get_metrics_group(self) -> Metrics:
+        return self.job.metrics
+
+    def get_state(self, descriptor: Any) -> Value:
+        return Value(self.job, descriptor.name)
+
+    get_list_state = get_state
+
+
+class Broadcast(dict[str, str]):
+    def put(self, key: str, value: str) -> None:
+        self[key] = value
+
+    def remove(self, key: str) -> None:
+        self.pop(key, None)
+
+
+@dataclass
+class Context:
+    """Every context of both functions at once."""
+
+    job: "FakeFlink"
+    broadcast: Broadcast
+
+    def get_broadcast_state(self, _: Any) -> Broadcast:
+        return self.broadcast
+
+    def get_current_key(self) -> str:
+        return self.job.key
+
+    def timestamp(self) -> int:
+        return self.job.now
+
+    def timer_service(self) -> "Context":
+        return self
+
+    def current_watermark(self) -> int:
+        return self.job.watermark
+
+    def current_processing_time(self) -> int:
+        return 4_102_444_800_000
+
+    def register_event_time_timer(self, timestamp: int) -> None:
+        timer = timestamp, self.job.key
+        if timer not in self.job.timers:
+            heapq.heappush(self.job.timers, timer)
+
+
+class FakeFlink:
+    """One subtask of match and judge. disturb is called before every timer, as a crash may come at any moment."""
+
+    def __init__(self, disturb: Callable[["FakeFlink"], None] = lambda job: None) -> None:
+        self.disturb = disturb
+        self.state: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.timers: list[tuple[int, str]] = []
+        self.metrics = Metrics()
+        self.key, self.now, self.watermark = "", 0, NEVER
+        self._rules = Broadcast(), Broadcast()
+        self.events: list[dict[str, Any]] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Make the functions anew; state, timers and broadcast state stay."""
+        self._match, self._judge = MatchFunction(), JudgeFunction()
+        self._contexts = Context(self, self._rules[0]), Context(self, self._rules[1])
+        self._match.open(Runtime(self))
+        self._judge.open(Runtime(self))
+
+    def rule(self, key: str, value: bytes | None) -> None:
+        """Deliver one record of control.rules to both functions."""
+        record = (key.encode(), value)
+        assert list(self._match.process_broadcast_element(record, self._contexts[0])) == []
+        assert list(self._judge.process_broadcast_element(record, self._contexts[1])) == []
+
+    def batch(self, batch: Batch, timestamp: int) -> None:
+        """Deliver one record of metrics.valid."""
+        self.raw(batch.encode(), timestamp)
+
+    def raw(self, record: bytes, timestamp: int) -> None:
+        """Deliver any bytes as a record of metrics.valid."""
+        self.now = timestamp
+        for address, piece in self._match.process_element((record,), self._contexts[0]):
+            self.key = address
+            list(self._judge.process_element((address, piece), self._contexts[1]))
+
+    def advance(self, watermark: int) -> None:
+        """Move the watermark and fire what is due, timers set meanwhile included."""
+        self.watermark = watermark
+        while self.timers and self.timers[0][0] <= watermark:
+            self.disturb(self)
+            timestamp, self.key = heapq.heappop(self.timers)
+            for row in self._judge.on_timer(timestamp, self._contexts[1]):
+                self.events.append(codec("alert_event").decode(row[1]))
+
+    @property
+    def stored(self) -> dict[str, dict[str, Any]]:
+        """The keyed state of keys that have any."""
+        return {key: state for key, state in self.state.items() if state}

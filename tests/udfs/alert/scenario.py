@@ -1,0 +1,170 @@
+"""Scenarios as text: input series, a rule and its edits, and the events that must come out, each with its event time.
+
+interval: 15s                 of the rule, and between two samples of the input
+input:                        promtool's notation; a series' samples begin at 0s
+  up{instance="a"}: 1x3 0x20
+rule: {alert, expr, for, keep_firing_for, labels, annotations}
+edits: {2m: {...}, 5m: null}  what the rule becomes, before the tick of that time; null deletes it
+until: 10m                    how far the watermark goes; the end of the input if left out
+events:                       time state {labels without alertname} value
+  - 1m pending {instance="a"} 0
+"""
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.ids import series_id
+from schemas.nan import MISSING, STALE, Floats
+from tests.udfs.alert.fakeflink import FakeFlink
+from udfs.alert.rule import Rule
+from udfs.alert.rulefile import parse_duration
+from udfs.alert.template import go_float
+
+T0 = 1_699_999_200_000  # a full hour
+SHARDS = 2
+
+_SERIES = re.compile(r"([a-zA-Z_:][\w:]*)?(?:\{(.*)\})?\Z")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_TERM = re.compile(r"(-?[\d.]+|_|stale|NaN)(?:([+-][\d.]+))?(?:x(\d+))?\Z")
+
+
+def parse_series(text: str) -> Series:
+    found = _SERIES.match(text)
+    assert found is not None, text
+    return Series(found[1] or "", tuple(sorted(_LABEL.findall(found[2] or ""))))
+
+
+def parse_values(text: str) -> Floats:
+    """Return the samples of promtool's notation: 1 2, 0+5x3 (four samples), 1x3 (four), _x3 (three gaps), stale."""
+    assert isinstance(text, str), f"YAML reads {text!r} as a number: quote it"
+    cells: list[Floats] = []
+    for term in text.split():
+        found = _TERM.match(term)
+        assert found is not None, term
+        count = int(found[3] or 0) + (found[1] != "_" or found[3] is None)
+        if found[1] in ("_", "stale"):
+            cells += [MISSING if found[1] == "_" else STALE] * count
+        else:
+            first, by = float(found[1]), float(found[2] or 0)
+            cells += [np.array([first + by * number]) for number in range(count)]
+    return np.concatenate(cells)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    at: int
+    batch: Batch
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    rules: list[tuple[int, Rule | None]]
+    deliveries: list[Delivery]
+    until: int
+    events: list[str]
+
+    def run(
+        self,
+        disturb: Callable[[FakeFlink], None] = lambda job: None,
+        shuffle: random.Random | None = None,
+    ) -> FakeFlink:
+        """Play the scenario; shuffle delivers what lies between two ticks in another order, and some of it twice."""
+        job = FakeFlink(disturb)
+        key = next(rule.key for _, rule in self.rules if rule is not None)
+        times = sorted({T0 + at for at, _ in self.rules} | {one.at for one in self.deliveries})
+        for at in times:
+            for when, rule in self.rules:
+                if T0 + when == at:
+                    job.rule(key, None if rule is None else rule.encode())
+            here = [one for one in self.deliveries if one.at == at]
+            if shuffle is not None:
+                here = shuffle.sample(here, len(here)) + [one for one in here if shuffle.random() < 0.5]
+            for one in here:
+                job.batch(one.batch, one.at)
+            job.advance(at)
+        job.advance(T0 + self.until)
+        return job
+
+
+def load(path: Path) -> Scenario:
+    """Return the scenario of a file."""
+    text = yaml.safe_load(path.read_text())
+    interval = round(parse_duration(text["interval"]) * 1000)
+    rule = _rule(text["rule"], interval)
+    edits = [
+        (_ms(when), None if edit is None else _rule({**text["rule"], **edit}, interval))
+        for when, edit in text.get("edits", {}).items()
+    ]
+    deliveries = _deliveries(text["input"], interval)
+    until = _ms(text["until"]) if "until" in text else max(one.at for one in deliveries) - T0
+    return Scenario(path.stem, [(0, rule), *edits], deliveries, until, text["events"])
+
+
+def _ms(text: str) -> int:
+    return round(parse_duration(text) * 1000)
+
+
+def _rule(fields: dict[str, Any], interval: int) -> Rule:
+    return Rule(
+        tenant="acme",
+        rule_id=f"g/{fields['alert']}",
+        group="g",
+        alert=fields["alert"],
+        expr=fields["expr"],
+        interval_s=interval / 1000,
+        for_s=parse_duration(fields.get("for", "0")),
+        keep_firing_for_s=parse_duration(fields.get("keep_firing_for", "0")),
+        labels=tuple(sorted(fields.get("labels", {}).items())),
+        annotations=tuple(sorted(fields.get("annotations", {}).items())),
+    )
+
+
+def _deliveries(series: dict[str, str], interval: int) -> list[Delivery]:
+    """Return one sparse batch a step and shard, as the gate would send them."""
+    rows = [(parse_series(name), parse_values(cells)) for name, cells in series.items()]
+    ids = np.array([series_id("acme", one.name, one.labels) for one, _ in rows], np.uint64)
+    made = []
+    for shard in range(SHARDS):
+        mine = np.flatnonzero(ids % SHARDS == shard)
+        series_set = encode_series_set(rows[place][0] for place in mine)
+        for tick in range(max(len(cells) for _, cells in rows)):
+            at = T0 + tick * interval
+            row = np.concatenate(
+                [MISSING, *(rows[p][1][tick : tick + 1] if tick < len(rows[p][1]) else MISSING for p in mine)]
+            )
+            batch = Batch("acme", "test", at, series_set, np.array([at]), row[np.newaxis, 1:], None, ids[mine], shard)
+            made.append(Delivery(at, batch if tick % 2 else _sparse(batch)))
+    return sorted(made, key=lambda one: one.at)
+
+
+def _sparse(batch: Batch) -> Batch:
+    index, timestamps, values = batch.points()
+    return replace(batch, index=index, timestamps=timestamps, values=values)
+
+
+def lines(job: FakeFlink) -> list[str]:
+    """Return the events as a scenario writes them, by time, labels and number."""
+    ordered = sorted(job.events, key=lambda one: (one["evaluated_at"], sorted(one["labels"].items()), one["seq"]))
+    return [
+        f"{_duration(one['evaluated_at'] - T0)} {one['state']} {_braces(one['labels'])} {go_float(one['value'])}"
+        for one in ordered
+    ]
+
+
+def _duration(milliseconds: int) -> str:
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    return f"{minutes}m{seconds}s" if minutes and seconds else f"{minutes}m" if minutes else f"{seconds}s"
+
+
+def _braces(labels: dict[str, str]) -> str:
+    inner = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "alertname")
+    return "{" + inner + "}"

@@ -1,0 +1,51 @@
+"""A scenario comes out the same as written, with a restart before every tick, with batches shuffled and repeated."""
+
+import random
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.udfs.alert.fakeflink import FakeFlink
+from tests.udfs.alert.scenario import Scenario, lines, load
+
+SCENARIOS = [load(path) for path in sorted((Path(__file__).parent / "scenarios").glob("*.yaml"))]
+each = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
+
+
+@each
+def test_the_events_are_those_written_down(scenario: Scenario) -> None:
+    assert lines(scenario.run()) == scenario.events
+
+
+@each
+def test_a_restart_before_every_tick_changes_nothing(scenario: Scenario) -> None:
+    assert scenario.run(disturb=FakeFlink.restart).events == scenario.run().events
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(), which=st.sampled_from(SCENARIOS))
+def test_order_and_repeats_of_batches_change_nothing(seed: int, which: Scenario) -> None:
+    def by_key(job: FakeFlink) -> list[dict[str, Any]]:
+        return sorted(job.events, key=itemgetter("key"))
+
+    assert by_key(which.run(shuffle=random.Random(seed))) == by_key(which.run())
+
+
+@each
+def test_the_whole_topic_again_gives_the_same_events(scenario: Scenario) -> None:
+    first, second = scenario.run(), scenario.run()
+    assert first.events == second.events
+    keys = [one["key"] for one in first.events]
+    assert len(set(keys)) == len(keys)
+
+
+@each
+def test_state_is_gone_when_nothing_is_left_to_judge(scenario: Scenario) -> None:
+    job = scenario.run()
+    job.advance(job.watermark + 3 * 3_600_000)
+    assert job.stored == {} and job.timers == []
+    assert all(one["state"] in ("resolved", "inactive") for one in {str(e["labels"]): e for e in job.events}.values())
