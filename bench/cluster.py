@@ -67,10 +67,22 @@ class Cluster:
 
     def tasks(self) -> tuple[int, int, list[str]]:
         """Return (running tasks, all tasks, jobs that are in trouble) from Flink's REST API."""
-        with urllib.request.urlopen(f"http://{self.endpoints['flink']}/jobs/overview", timeout=10) as answer:
-            jobs = json.load(answer)["jobs"]
-        trouble = [f"{job['name']} is {job['state']}" for job in jobs if job["state"] not in ("CREATED", "RUNNING")]
+        jobs = self._flink("jobs/overview")["jobs"]
+        trouble = [
+            f"{job['name']} is {job['state']}: {self._cause(job['jid'])}"
+            for job in jobs
+            if job["state"] not in ("CREATED", "RUNNING")
+        ]
         return sum(j["tasks"]["running"] for j in jobs), sum(j["tasks"]["total"] for j in jobs), trouble
+
+    def _cause(self, job: str) -> str:
+        """Return the first line of the job's last exception."""
+        entries = self._flink(f"jobs/{job}/exceptions")["exceptionHistory"]["entries"]
+        return str(entries[0]["stacktrace"]).splitlines()[0] if entries else "no exception"
+
+    def _flink(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://{self.endpoints['flink']}/{path}", timeout=10) as answer:
+            return json.load(answer)
 
     def cpu(self) -> dict[str, float]:
         """Return the CPU seconds of each process of the stack so far, with its children."""
