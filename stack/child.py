@@ -47,6 +47,8 @@ class Child:
 
     def start(self, code: str, now: float) -> None:
         """Start the process in a group of its own, so that its own children end with it."""
+        if self.process.prepare is not None:
+            self.process.prepare()
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 self.process.command,

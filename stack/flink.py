@@ -109,6 +109,21 @@ def flink_env(home: Home) -> dict[str, str]:
     }
 
 
+def drop_broken_results(home: Home) -> list[str]:
+    """Delete unfinished job results that lack an application id; return the ids of their jobs.
+
+    Flink 2.3.0 leaves such a result when a job fails while it is initialised, and every later JobManager dies of it
+    (IllegalStateException: Application ID is missing in the recovered job result). Without it the job is tried again.
+    """
+    dropped = []
+    for path in home.folder("flink", "ha", "job-result-store").glob("*/*_DIRTY.json"):
+        result = json.loads(path.read_text())["result"]
+        if not result.get("application-id"):
+            path.unlink()
+            dropped.append(str(result["id"]))
+    return dropped
+
+
 def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Process:
     """Return the JobManager's process."""
     return Process(
@@ -119,6 +134,7 @@ def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> 
         ready=answers(ports["flink"], "/overview", b"slots-total"),
         needs=("zookeeper",),
         grace_s=15.0,
+        prepare=lambda: drop_broken_results(home),
     )
 
 
@@ -142,4 +158,6 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
         needs=("zookeeper",),
         code=JOB_PACKAGES,
         grace_s=15.0,
+        # It waits for a JobManager by itself; killing it meanwhile would only cost.
+        ready_s=600.0,
     )

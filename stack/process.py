@@ -18,7 +18,7 @@ class Process:
 
     ready tells whether it answers; needs names the processes that must be ready before it starts. once: it runs to
     its end, exit code 0 makes it ready. code names the packages it runs, so that an upgrade knows whom to restart.
-    grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer.
+    prepare runs in the supervisor before each start and must be quick. grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer.
     """
 
     name: str
@@ -30,7 +30,8 @@ class Process:
     once: bool = False
     code: tuple[str, ...] = ()
     grace_s: float = 10.0
-    ready_s: float = 90.0
+    ready_s: float = 180.0
+    prepare: Callable[[], object] | None = None
 
 
 def listens(port: int) -> Check:

@@ -105,7 +105,8 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, submit: Submit) -
             done.mode = mode
             save(home, done)
     refresh_taskmanagers(home, rest, code)
-    submit(done.pending)
+    if not set(JOBS) <= rest.jobs().keys():
+        submit(done.pending)
     save(home, Submitted(code, mode))
 
 

@@ -1,0 +1,67 @@
+# Everything a person or a build machine does with this repository. `make help` lists it.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := agent jobs load promql query schemas sinks stack udfs bench tests
+
+.PHONY: help setup run stop status test check bench soak lock need-python need-java need-maven
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: $(VENV)/.stamp .jars/.stamp ## make .venv from the lock file and fetch the jars; quick when nothing changed
+
+need-python:
+	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON); apt-get install python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "missing: the venv module of $(PYTHON); apt-get install python3.11-venv" >&2; exit 1; }
+
+need-java:
+	@command -v java >/dev/null || { echo "missing: java 17; apt-get install openjdk-17-jre-headless" >&2; exit 1; }
+	@java -version 2>&1 | grep -q 'version "17' || \
+		{ echo "wrong java: $$(java -version 2>&1 | head -n 1), 17 is needed; apt-get install openjdk-17-jre-headless" >&2; exit 1; }
+
+need-maven:
+	@command -v mvn >/dev/null || { echo "missing: mvn; apt-get install maven" >&2; exit 1; }
+
+# Order-only: a check is made when there is something to do, and makes nothing out of date.
+$(VENV)/.stamp: requirements.lock pyproject.toml | need-python
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+.jars/.stamp: pom.xml | need-java need-maven
+	rm -rf .jars
+	mvn --quiet --batch-mode -P kafka package
+	mvn --quiet --batch-mode -P flink package
+	@touch $@
+
+run: setup ## start everything, feed it with this machine's metrics, show three queries with their answers
+	@$(BIN)/tidegauge run
+
+stop: ## stop everything
+	@$(BIN)/tidegauge down
+
+status: ## show what runs
+	@$(BIN)/tidegauge status
+
+check: setup ## formatting, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy $(foreach package,$(PACKAGES),-p $(package))
+
+test: check ## check, and every test, on one real stack of its own
+	$(BIN)/pytest
+
+bench: setup ## samples per second and per CPU second of the whole path, checked exactly
+	$(BIN)/python -m bench.pipeline
+
+soak: setup ## twenty minutes of load with faults; shows memory and lag
+	$(BIN)/python -m bench.soak
+
+lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "missing: uv; $(BIN)/python -m pip install uv" >&2; exit 1; }
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
