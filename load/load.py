@@ -166,7 +166,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Progress("load", args.file.stat().st_size) as progress:
             apply(*target)
-            load(Clickhouse(*target), args.tenant, args.file, progress)
+            clickhouse = Clickhouse(*target)
+            try:
+                load(clickhouse, args.tenant, args.file, progress)
+            finally:
+                clickhouse.close()
     except (ClickhouseError, Unavailable, DdlError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -94,12 +94,21 @@ def apply(
     if not _DATABASE.match(database):
         raise DdlError(f"TG-ddl-database: {database!r} is not a database name (TIDEGAUGE_CLICKHOUSE_DATABASE)")
     known = migrations() if known is None else known
-    Clickhouse(endpoint, user, password, "").command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+    server = Clickhouse(endpoint, user, password, "")
     clickhouse = Clickhouse(endpoint, user, password, database)
+    try:
+        server.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        return _apply(clickhouse, known)
+    finally:
+        server.close()
+        clickhouse.close()
+
+
+def _apply(clickhouse: Clickhouse, known: Sequence[Migration]) -> list[str]:
     clickhouse.command(_MIGRATIONS)
     rows = clickhouse.query("SELECT version, name, sha256 FROM schema_migrations FINAL ORDER BY version").to_pylist()
     applied = {row["version"]: row for row in rows}
-    _check(applied, known, database)
+    _check(applied, known, clickhouse.database)
     codec, settings = value_codec(clickhouse)
     done = []
     for migration in known:

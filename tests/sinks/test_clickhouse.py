@@ -1,0 +1,179 @@
+"""The client against the real embedded server, and against sockets that misbehave."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.batch import Frame
+from schemas.nan import MISSING_BITS, NORMAL_BITS, STALE_BITS
+from sinks import rows
+from sinks.clickhouse import Clickhouse, ClickhouseError, RefusedBlock, Unavailable, Value
+from sinks.ddl import apply
+from tests import embedded
+
+HOSTILE = 'it\'s "a" \\ `b`\t\n\r\0é{x:String}[],%'
+
+
+@pytest.fixture(scope="module")
+def clickhouse() -> Iterator[Clickhouse]:
+    apply(embedded.endpoint(), "default", "", "sinks_clickhouse")
+    client = Clickhouse(embedded.endpoint(), database="sinks_clickhouse")
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (HOSTILE, "String"),
+        ("", "String"),
+        ([HOSTILE, "", "x"], "Array(String)"),
+        ([], "Array(String)"),
+        ([1, 2**64 - 1], "Array(UInt64)"),
+        (2**64 - 1, "UInt64"),
+        (-(2**63), "Int64"),
+        (5e-324, "Float64"),
+        (float("-inf"), "Float64"),
+        (True, "Bool"),
+    ],
+)
+def test_parameters_come_back_as_they_went(clickhouse: Clickhouse, value: Value, kind: str) -> None:
+    assert clickhouse.query(f"SELECT {{x:{kind}}} AS x", {"x": value})["x"].to_pylist() == [value]
+
+
+def test_parameters_too_long_for_a_url(clickhouse: Clickhouse) -> None:
+    ids = list(range(2**63, 2**63 + 20_000))
+    answer = clickhouse.query("SELECT length({ids:Array(UInt64)}) AS n, {s:String} AS s", {"ids": ids, "s": HOSTILE})
+    assert answer.to_pylist() == [{"n": 20_000, "s": HOSTILE}]
+
+
+def frame(values: list[float] | np.ndarray, start: int = 1_760_000_000_000) -> Frame:
+    column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
+    stamps = start + np.arange(len(column), dtype=np.int64) * 1000
+    return Frame("t", 0, ["m"], np.zeros(1, np.uint32), np.array([7], np.uint64), stamps, column)
+
+
+def test_every_float_survives_bit_for_bit(clickhouse: Clickhouse) -> None:
+    odd = [
+        0,
+        1 << 63,
+        1,
+        (1 << 63) | 1,
+        0xFFFFFFFFFFFFF,
+        STALE_BITS,
+        NORMAL_BITS,
+        0x7FF0000000000000,
+        0xFFF0000000000000,
+    ]
+    odd += [0x7FEFFFFFFFFFFFFF, np.float64(0.1).view(np.uint64), np.float64(1e300).view(np.uint64), 0x7FF8000000000000]
+    # 3,000 of them: more than one unit of the codec, in its good case and in its bad one.
+    bits = np.array((odd * 240)[:3000], dtype=np.uint64)
+    bits[1024:2048] = (np.arange(1024) / 100).view(np.uint64)
+    assert MISSING_BITS not in bits
+    clickhouse.command("TRUNCATE TABLE samples")
+    assert clickhouse.insert("samples", rows.samples([frame(bits.view(np.float64))])) == 3000
+    clickhouse.command("OPTIMIZE TABLE samples FINAL")
+    got = clickhouse.query("SELECT value FROM samples ORDER BY ts")["value"].combine_chunks()
+    np.testing.assert_array_equal(np.frombuffer(got.buffers()[1], dtype=np.uint64)[:3000], bits)
+    wire = clickhouse.query("SELECT reinterpretAsUInt64(value) AS bits FROM samples ORDER BY ts")["bits"]
+    np.testing.assert_array_equal(np.asarray(wire), bits)
+
+
+def test_a_block_sent_twice_is_stored_once(clickhouse: Clickhouse) -> None:
+    block = rows.samples([frame([1.0, 2.0, 3.0], start=1_770_000_000_000)])
+    for token in ("", "", "a", "a"):
+        clickhouse.insert("samples", block, token)
+    count = "SELECT count() AS n FROM samples FINAL WHERE ts >= {from:DateTime64(3)}"
+    assert clickhouse.query(count, {"from": "2026-02-01 00:00:00"})["n"].to_pylist() == [3]
+
+
+def test_bad_data_are_refused_at_once_with_clickhouses_code(clickhouse: Clickhouse) -> None:
+    waits: list[float] = []
+    client = Clickhouse(clickhouse.endpoint, database=clickhouse.database, sleep=waits.append)
+    with pytest.raises(RefusedBlock, match="nonesuch") as unknown:
+        client.insert("samples", pa.table({"nonesuch": [1]}))
+    assert unknown.value.code == 16
+    with pytest.raises(RefusedBlock, match="samples") as unreadable:
+        client.insert("samples", pa.table({"tenant": ["t"], "ts": ["not a time"]}))
+    assert unreadable.value.code in (6, 41, 53)
+    with pytest.raises(ClickhouseError) as wrong:
+        client.query("SELECT nonesuch")
+    assert wrong.value.code == 47
+    assert waits == []
+    client.close()
+
+
+def test_names_are_not_taken_from_strangers(clickhouse: Clickhouse) -> None:
+    with pytest.raises(ValueError, match="TG-clickhouse-table"):
+        clickhouse.insert("samples; DROP TABLE samples", pa.table({"tenant": ["t"]}))
+    with pytest.raises(ValueError, match="TG-clickhouse-column"):
+        clickhouse.insert("samples", pa.table({"tenant`) --": ["t"]}))
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{free.getsockname()[1]}"
+        waits: list[float] = []
+        client = Clickhouse(endpoint, attempts=8, sleep=waits.append)
+        with pytest.raises(Unavailable, match=f"TG-clickhouse-unavailable: {endpoint} after 8 attempts"):
+            client.command("SELECT 1")
+    assert len(waits) == 7
+    assert all(low / 2 <= wait <= low for wait, low in zip(waits, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0], strict=True))
+
+
+def answering(*answers: bytes) -> tuple[str, Callable[[], None]]:
+    """Serve one canned answer a connection, then stop; return the endpoint and a function that waits for the end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for answer in answers:
+            client, _ = listener.accept()
+            client.recv(65536)
+            client.sendall(answer)
+            client.close()
+        listener.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return f"127.0.0.1:{listener.getsockname()[1]}", lambda: thread.join(10)
+
+
+def http_answer(status: str, body: str, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        b"",  # the connection breaks before an answer
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12",  # or within it
+        http_answer("503 Service Unavailable", "a proxy says no"),
+        http_answer("500 Error", "Code: 252. Too many parts", "X-ClickHouse-Exception-Code: 252"),
+        http_answer("500 Error", "Code: 241. Memory limit", "X-ClickHouse-Exception-Code: 241"),
+    ],
+)
+def test_what_may_pass_is_tried_again(failure: bytes) -> None:
+    endpoint, done = answering(failure, http_answer("200 OK", "1\n"))
+    waits: list[float] = []
+    client = Clickhouse(endpoint, sleep=waits.append)
+    assert client.command("SELECT 1") == "1\n"
+    assert len(waits) == 1
+    client.close()
+    done()
+
+
+def test_an_error_after_the_answer_began_is_an_error() -> None:
+    body = "1\n\r\n__exception__\r\nabc\r\nCode: 395. DB::Exception: late\n31 abc\r\n__exception__\r\n"
+    endpoint, done = answering(http_answer("200 OK", body, "X-ClickHouse-Exception-Tag: abc"))
+    client = Clickhouse(endpoint)
+    with pytest.raises(ClickhouseError, match="late") as late:
+        client.command("SELECT 1")
+    assert late.value.code == 395
+    client.close()
+    done()
