@@ -1,0 +1,112 @@
+import pytest
+
+from promql.columns import Selector
+from promql.errors import PromqlError
+from promql.evaluate import matches, selectors
+from promql.parse import MAX_DEPTH, MAX_SYMBOLS, parse
+from promql.plan import Aggregate, Binary, Call, Number, Select, Window, canonical, kind
+
+
+def test_a_plan_is_a_small_tree() -> None:
+    assert parse('sum by (b, a) (rate(http{x="1"}[5m] offset 1m)) > bool 2') == Binary(
+        ">",
+        Aggregate(
+            "sum",
+            Call("rate", (Window(Select("http", (("x", "=", "1"),), 60_000), 300_000),), "vector"),
+            None,
+            ("a", "b"),
+            False,
+        ),
+        Number(2.0),
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sum(up)", "sum (  up ) # spaces"),
+        ("up", "(up)"),
+        ('up{a="1",b="2"}', "up{b='2', a=`1`}"),
+        ('{__name__="up"}', "up"),
+        ("rate(up[5m])", "rate(up[300s])"),
+    ],
+)
+def test_equal_queries_have_one_canonical_text(one: str, other: str) -> None:
+    assert canonical(parse(one)) == canonical(parse(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('x{a="b\\",c=\\"d"}', 'x{a="b",c="d"}'),
+        ("up offset 5m", "up offset -5m"),
+        ("sum by () (up)", "sum without () (up)"),
+        ("a - b", "b - a"),
+        ('up{a="1"}', 'up{a=~"1"}'),
+        ("a > b", "a > bool b"),
+    ],
+)
+def test_different_queries_never_do(one: str, other: str) -> None:
+    assert canonical(parse(one)) != canonical(parse(other))
+
+
+@pytest.mark.parametrize(
+    ("text", "error_id"),
+    [
+        ("", "TG-promql-parse"),
+        ("sum(", "TG-promql-parse"),
+        ("nofunction(up)", "TG-promql-parse"),
+        ('up{a=~"*"}', "TG-promql-parse"),
+        ('up{a="1" or b="2"}', "TG-promql-parse"),
+        ("rate(up)", "TG-promql-parse"),
+        ("up @ -1", "TG-promql-unsupported"),
+        ("mad_over_time(up[5m])", "TG-promql-unsupported"),
+        ("(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1), "TG-promql-nesting"),
+        ("1" + "+1" * (MAX_SYMBOLS + 1), "TG-promql-nesting"),
+        ("1" + "+1" * (MAX_DEPTH + 1), "TG-promql-nesting"),
+    ],
+)
+def test_what_is_refused_says_so_by_its_id(text: str, error_id: str) -> None:
+    with pytest.raises(PromqlError) as caught:
+        parse(text)
+    assert caught.value.id == error_id
+    assert error_id in str(caught.value)
+
+
+def test_an_at_sign_in_a_string_is_no_modifier() -> None:
+    assert parse('up{mail="a@b"}') == Select("up", (("mail", "=", "a@b"),))
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [("1", "scalar"), ('"x"', "string"), ("up[5m]", "matrix"), ("-up", "vector"), ("1 + up", "vector")],
+)
+def test_kind(text: str, want: str) -> None:
+    assert kind(parse(text)) == want
+
+
+def test_selectors_tell_what_must_be_kept() -> None:
+    expr = parse("rate(a[10m] offset 1m) + b + b")
+    assert selectors(expr) == [Selector("a", (), -660_000, -60_000), Selector("b", (), -300_000, 0)]
+    assert selectors(expr, 1_000_000, 2_000_000, 60_000) == [
+        Selector("a", (), 340_000, 1_940_000),
+        Selector("b", (), 940_000, 2_000_000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "want"),
+    [
+        ("up", {"__name__": "up"}, True),
+        ("up", {"__name__": "upper"}, False),
+        ('{a="1"}', {"__name__": "x", "a": "1"}, True),
+        ('up{a!="1"}', {"__name__": "up"}, True),
+        ('up{a=~".*"}', {"__name__": "up", "a": "x\ny"}, True),
+        ('up{a=~"x"}', {"__name__": "up", "a": "xx"}, False),
+        ('up{a!~"x|y"}', {"__name__": "up", "a": "y"}, False),
+        ('{__name__=~"up.*",a=""}', {"__name__": "upper"}, True),
+    ],
+)
+def test_matches(text: str, labels: dict[str, str], want: bool) -> None:
+    assert matches(selectors(parse(text))[0], labels) is want
