@@ -15,6 +15,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     rules = streams.control(topics.RULES).broadcast(RULES)
 
     pieces = valid.connect(rules).process(MatchFunction(), KEYED).name("match").uid(streams.uid("match"))
+    pieces.disable_chaining()  # from key_by's own operator: two of Python must not share a thread (udfs/mode.py)
     by_address = pieces.key_by(address_of, Types.STRING())
     events = by_address.connect(rules).process(JudgeFunction(), OUT).name("judge").uid(streams.uid("judge"))
 

@@ -3,9 +3,9 @@
 from pyflink.common import Configuration
 
 from jobs.settings import JobSettings
-from jobs.streams import OUT, Streams
+from jobs.streams import ADDRESSED, Streams
 from schemas import topics
-from udfs.gate.flink import GateFunction, rejected_tag
+from udfs.gate.flink import GateFunction
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -14,11 +14,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     raw = streams.source(topics.RAW)
 
     gate = GateFunction(settings.shards, settings.gate_limits())
-    valid = raw.process(gate, OUT).name("gate").uid(streams.uid("gate"))
-    rejected = valid.get_side_output(rejected_tag())
+    judged = raw.process(gate, ADDRESSED).name("gate").uid(streams.uid("gate"))
 
-    streams.sink(valid, topics.VALID)
-    streams.sink(rejected, topics.REJECTED)
+    streams.route(judged, topics.VALID, topics.REJECTED)
     return streams
 
 

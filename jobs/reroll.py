@@ -5,9 +5,10 @@ from pyflink.common import Configuration, Types
 from jobs.settings import JobSettings
 from jobs.streams import KEYED, OUT, PAYLOAD, Streams
 from schemas import topics
-from sinks.flink import BlockWriter
 from udfs.reroll.flink import DirtyFunction, RerollFunction
+from udfs.rollup.flink import pane
 from udfs.rollup.window import MINUTE_MS
+from udfs.write.flink import BlockWriter, slot
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -17,11 +18,11 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     late = streams.source(topics.LATE)
 
     frames = late.map(DirtyFunction(MINUTE_MS), KEYED).name("dirty").uid(streams.uid("dirty"))
-    dirty = frames.key_by(lambda frame: frame[0], Types.STRING())
+    dirty = frames.key_by(pane, Types.STRING())
     recompute = RerollFunction(MINUTE_MS, settings.reroll_settle_s, settings.shards, settings.target())
     corrected = dirty.process(recompute, PAYLOAD).name("reroll").uid(streams.uid("reroll"))
 
-    blocks = corrected.key_by(lambda payload: payload[0], Types.STRING())
+    blocks = corrected.key_by(slot, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

@@ -3,11 +3,11 @@
 from pyflink.common import Configuration, Types
 
 from jobs.settings import JobSettings
-from jobs.streams import KEYED, OUT, PAYLOAD, Streams
+from jobs.streams import ADDRESSED, KEYED, OUT, PAYLOAD, Streams
 from schemas import topics
-from sinks.flink import BlockWriter
-from udfs.rollup.flink import PaneFunction, RollupFunction, late_tag
+from udfs.rollup.flink import PaneFunction, RollupFunction, pane
 from udfs.rollup.window import MINUTE_MS
+from udfs.write.flink import BlockWriter, is_block, payload, slot
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -16,15 +16,16 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     valid = streams.source(topics.VALID, settings.rollup_lateness_s)
 
     frames = valid.process(PaneFunction(MINUTE_MS), KEYED).name("panes").uid(streams.uid("panes"))
-    panes = frames.key_by(lambda frame: frame[0], Types.STRING())
+    panes = frames.key_by(pane, Types.STRING())
     close = RollupFunction(MINUTE_MS, settings.late_horizon_ms(), "rollup_1m")
-    minutes = panes.process(close, PAYLOAD).name("rollup").uid(streams.uid("rollup"))
-    late = minutes.get_side_output(late_tag())
+    minutes = panes.process(close, ADDRESSED).name("rollup").uid(streams.uid("rollup"))
+    streams.route(minutes, topics.LATE)
 
-    blocks = minutes.key_by(lambda payload: payload[0], Types.STRING())
+    # Parted, because two Python operators must not share a thread (udfs/mode.py).
+    payloads = minutes.rebalance().filter(is_block).map(payload, PAYLOAD).name("blocks").uid(streams.uid("blocks"))
+    blocks = payloads.key_by(slot, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
-    streams.sink(late, topics.LATE)
     streams.sink(refused, topics.REJECTED)
     return streams
 

@@ -5,8 +5,8 @@ from pyflink.common import Configuration, Types
 from jobs.settings import JobSettings
 from jobs.streams import OUT, PAYLOAD, Streams
 from schemas import topics
-from sinks.flink import BlockWriter
 from udfs.store.flink import RecordFunction, StoreFunction
+from udfs.write.flink import BlockWriter, slot
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -20,7 +20,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     records = events.map(RecordFunction("alert_events"), PAYLOAD).name("events").uid(streams.uid("events"))
     refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
 
-    blocks = columns.union(records, refusals).key_by(lambda payload: payload[0], Types.STRING())
+    blocks = columns.union(records, refusals).key_by(slot, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

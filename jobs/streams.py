@@ -1,8 +1,9 @@
 """Kafka topics as streams of raw bytes, by Flink's public API.
 
 A source is a table of format `raw` turned into a DataStream, so that Kafka's own record timestamp is the event time and
-watermarks are made per partition inside the source. A sink is the way back. Rows: IN (value, …), OUT (key, value,
-event time), KEYED (key, bytes), PAYLOAD (table/slot, rows, bytes).
+watermarks are made per partition inside the source. A sink is the way back. Rows:
+IN (value, …), OUT (key, value, event time), KEYED (key, bytes), PAYLOAD (table/slot, rows, bytes), and ADDRESSED
+(topic or table, key or slot, value, event time or number of rows).
 """
 
 from pyflink.common import Configuration, Types
@@ -14,6 +15,7 @@ from jobs.settings import JobSettings
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 KEYED = Types.TUPLE([Types.STRING(), BYTES])
 PAYLOAD = Types.TUPLE([Types.STRING(), Types.LONG(), BYTES])
+ADDRESSED = Types.ROW_NAMED(["address", "k", "v", "n"], [Types.STRING(), BYTES, BYTES, Types.LONG()])
 OUT = Types.ROW_NAMED(["k", "v", "ts"], [BYTES, BYTES, Types.LONG()])
 
 # A record may be as large as the topic allows (schemas/topics.py).
@@ -97,13 +99,26 @@ class Streams:
         )
         table = self._name("control", topic)
         self._tables.execute_sql(
-            f"CREATE TEMPORARY TABLE `{table}` (k BYTES, v BYTES, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
-            f"WATERMARK FOR ts AS ts) WITH ({options})"
+            f"CREATE TEMPORARY TABLE `{table}` (k BYTES, v BYTES, "
+            f"ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, WATERMARK FOR ts AS ts) WITH ({options})"
         )
         return self._tables.to_data_stream(self._tables.from_path(table))
 
     def sink(self, stream: DataStream, topic: str) -> None:
         """Write a stream of OUT rows to the topic, at least once; ts becomes the record's timestamp."""
+        self._insert(topic, f"SELECT k, v, TO_TIMESTAMP_LTZ(ts, 3) FROM {self._tables.from_data_stream(stream)}")
+
+    def route(self, stream: DataStream, *topics: str) -> None:
+        """Write a stream of ADDRESSED rows to the topics that they name; n becomes the record's timestamp.
+
+        Not by side outputs: PyFlink puts a Python map behind each, and that would share the operator's thread
+        (udfs/mode.py).
+        """
+        rows = self._tables.from_data_stream(stream)
+        for topic in topics:
+            self._insert(topic, f"SELECT k, v, TO_TIMESTAMP_LTZ(n, 3) FROM {rows} WHERE address = '{topic}'")
+
+    def _insert(self, topic: str, select: str) -> None:
         options = self._options(
             topic,
             {
@@ -119,8 +134,7 @@ class Streams:
             f"CREATE TEMPORARY TABLE `{table}` (k BYTES, v BYTES, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp') "
             f"WITH ({options})"
         )
-        rows = self._tables.from_data_stream(stream)
-        self._statements.add_insert_sql(f"INSERT INTO `{table}` SELECT k, v, TO_TIMESTAMP_LTZ(ts, 3) FROM {rows}")
+        self._statements.add_insert_sql(f"INSERT INTO `{table}` {select}")
 
     def uid(self, word: str) -> str:
         """Return the operator's stable uid. It carries the mode: state of one mode does not load into the other."""

@@ -85,8 +85,10 @@ def _by_series_and_time(series: npt.NDArray[np.int64], stamps: npt.NDArray[np.in
     low = int(stamps.min())
     span = int(stamps.max()) - low + 1
     if span * (int(series.max()) + 1) < 1 << 62:
-        return np.argsort(series * span + (stamps - low), kind="stable")
-    return np.lexsort((stamps, series))
+        by_both: npt.NDArray[np.intp] = np.argsort(series * span + (stamps - low), kind="stable")
+        return by_both
+    order: npt.NDArray[np.intp] = np.lexsort((stamps, series))
+    return order
 
 
 def series(tenant: str, rows: Sequence[tuple[int, Series]], first_seen: int, last_seen: int) -> pa.Table:

@@ -4,6 +4,7 @@ PyFlink falls back from thread to process mode without a word, and a TaskManager
 lives: only the operator itself can tell.
 """
 
+import ctypes
 import hashlib
 import logging
 from functools import cache
@@ -37,8 +38,22 @@ def execution_mode(runtime_context: Any) -> str:
     return "thread" if ".embedded." in type(runtime_context).__module__ else "process"
 
 
+def check_thread_state() -> None:
+    """Raise RuntimeError if this thread runs a second Python interpreter state.
+
+    pemja gives each chained Python operator a thread state of its own. PyGILState_Ensure, which pyarrow calls, knows
+    only the first of a thread: from the second it waits for a lock that its own thread holds, and the whole
+    TaskManager stands still. So two Python operators must not share a thread: part them by rebalance().
+    """
+    if not ctypes.pythonapi.PyGILState_Check():
+        raise RuntimeError(
+            "TG-two-interpreters: two Python operators are chained in one thread; put rebalance() between"
+        )
+
+
 def announce(word: str, runtime_context: Any) -> None:
-    """Log the operator's name, mode and code version."""
+    """Log the operator's name, mode and code version; raise if the operator must not run in this thread."""
+    check_thread_state()
     mode = execution_mode(runtime_context)
     _log.setLevel(logging.INFO)  # else the root logger's WARNING would swallow it
     _log.info("tidegauge operator=%s mode=%s code=%s", word, mode, LOADED)

@@ -1,21 +1,14 @@
-"""The gate as a Flink function: IN rows of metrics.raw, OUT rows for metrics.valid, refusals on a side output."""
+"""The gate as a Flink function: IN rows of metrics.raw, ADDRESSED rows for metrics.valid and metrics.rejected."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from pyflink.common import Row, Types
-from pyflink.datastream import OutputTag, ProcessFunction, RuntimeContext
+from pyflink.common import Row
+from pyflink.datastream import ProcessFunction, RuntimeContext
 
+from schemas import topics
 from udfs.gate.gate import Gate, Passed
 from udfs.gate.limits import Limits
 from udfs.mode import announce
-
-_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
-
-
-def rejected_tag() -> OutputTag:
-    """Return the tag of the refusals; made anew because a tag holds Java objects and does not travel."""
-    return OutputTag("rejected", Types.ROW_NAMED(["k", "v", "ts"], [_BYTES, _BYTES, Types.LONG()]))
 
 
 class GateFunction(ProcessFunction):
@@ -29,14 +22,13 @@ class GateFunction(ProcessFunction):
         """Make the gate with an empty cache."""
         announce("gate", runtime_context)
         self._gate = Gate(self._shards, self._limits)
-        self._rejected = rejected_tag()
 
-    def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Any]:
-        """Yield an OUT row per passed batch, and (tag, OUT row) per refusal."""
+    def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Row]:
+        """Yield a row per passed batch and per refusal."""
         now = ctx.timestamp()
         for outcome in self._gate.judge(value[0], now):
             if isinstance(outcome, Passed):
-                yield Row(outcome.key.encode(), outcome.batch.encode(), outcome.event_time)
+                yield Row(topics.VALID, outcome.key.encode(), outcome.batch.encode(), outcome.event_time)
             else:
                 record = outcome.refusal.encode(outcome.tenant, outcome.source, now)
-                yield self._rejected, Row(outcome.tenant.encode(), record, now)
+                yield Row(topics.REJECTED, outcome.tenant.encode(), record, now)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, MapFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor
-from sinks.clickhouse import Clickhouse
 
 from schemas.batch import Frame
 from sinks import rows, samples
+from sinks.clickhouse import Clickhouse
 from sinks.target import Target
 from udfs.mode import announce
 from udfs.reroll.dirty import unite

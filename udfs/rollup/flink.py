@@ -1,12 +1,12 @@
 """The rollup's Flink functions: valid batches → panes (tenant, shard, window) → rows when the watermark closes them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from pyflink.common import Row, Types
-from pyflink.datastream import KeyedProcessFunction, OutputTag, ProcessFunction, RuntimeContext
+from pyflink.datastream import KeyedProcessFunction, ProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
+from schemas import topics
 from schemas.batch import Batch, Frame
 from sinks import rows
 from udfs.frames import Framer
@@ -14,14 +14,12 @@ from udfs.mode import announce
 from udfs.rollup.rows import rollup
 from udfs.rollup.window import split
 
-_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
-
 Pane = tuple[str, bytes]
 
 
-def late_tag() -> OutputTag:
-    """Return the tag of frames whose window is closed; made anew because a tag holds Java objects."""
-    return OutputTag("late", Types.ROW_NAMED(["k", "v", "ts"], [_BYTES, _BYTES, Types.LONG()]))
+def pane(keyed: Pane) -> str:
+    """Return the pane's key."""
+    return keyed[0]
 
 
 class PaneFunction(ProcessFunction):
@@ -44,6 +42,8 @@ class PaneFunction(ProcessFunction):
 class RollupFunction(KeyedProcessFunction):
     """Collects the frames of a pane and turns them into rows once, when the watermark passes the window's end.
 
+    Yields ADDRESSED rows: blocks for the rollup table, and frames that came too late for metrics.late.
+
     A closed pane leaves a mark behind, for as long as the gate may still let samples of it through: watermarks are not
     part of a checkpoint, and after a restore a late frame must still be seen to be late.
     """
@@ -59,22 +59,21 @@ class RollupFunction(KeyedProcessFunction):
         self._frames = runtime_context.get_list_state(ListStateDescriptor("frames", Types.PICKLED_BYTE_ARRAY()))
         self._closed = runtime_context.get_state(ValueStateDescriptor("closed", Types.BOOLEAN()))
         self._open_panes: set[str] = set()
-        self._late = late_tag()
 
-    def process_element(self, value: Pane, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+    def process_element(self, value: Pane, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Keep the frame, or send it on as late."""
         key, payload = value
         timers = ctx.timer_service()
         if key not in self._open_panes:
             end = int(key.rpartition("/")[2]) + self._width
             if self._closed.value() or timers.current_watermark() >= end - 1:
-                yield self._late, Row(key.rpartition("/")[0].encode(), payload, ctx.timestamp())
+                yield Row(topics.LATE, key.rpartition("/")[0].encode(), payload, ctx.timestamp())
                 return
             self._open_panes.add(key)
             timers.register_event_time_timer(end - 1)
         self._frames.add(payload)
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[tuple[str, int, bytes]]:
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Close the pane, or forget that it was closed."""
         key = ctx.get_current_key()
         window = int(key.rpartition("/")[2])
@@ -88,4 +87,4 @@ class RollupFunction(KeyedProcessFunction):
         ctx.timer_service().register_event_time_timer(timestamp + self._horizon)
         made = rollup(frames, window) if frames else None
         if made is not None:
-            yield f"{self._table}/{frames[0].shard}", len(made), rows.pack(rows.rollup(made))
+            yield Row(self._table, str(frames[0].shard).encode(), rows.pack(rows.rollup(made)), len(made))

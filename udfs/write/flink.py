@@ -15,9 +15,27 @@ from pyflink.datastream.state import ListStateDescriptor
 from schemas.codec import codec
 from schemas.reason import Reason
 from sinks import rows
-from sinks.clickhouse import Clickhouse, RefusedBlock
+from sinks.clickhouse import TABLES, Clickhouse, RefusedBlock
 from sinks.target import Target
 from sinks.versions import raise_versions, touched
+from udfs.mode import announce
+
+Payload = tuple[str, int, bytes]
+
+
+def is_block(row: Row) -> bool:
+    """Tell whether an ADDRESSED row goes to a table."""
+    return row[0] in TABLES
+
+
+def payload(row: Row) -> Payload:
+    """Return the payload of an ADDRESSED row that is a block."""
+    return f"{row[0]}/{row[1].decode()}", row[3], row[2]
+
+
+def slot(payload: Payload) -> str:
+    """Return the key under which a payload waits for its block to fill."""
+    return payload[0]
 
 
 class BlockWriter(KeyedProcessFunction):
@@ -32,12 +50,13 @@ class BlockWriter(KeyedProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Connect lazily; state: the payloads of the block being filled."""
+        announce("write", runtime_context)
         target = self._target
         self._clickhouse = Clickhouse(target.clickhouse, target.user, target.password, target.database)
         self._blocks = runtime_context.get_list_state(ListStateDescriptor("blocks", Types.PICKLED_BYTE_ARRAY()))
         self._filled: dict[str, int] = {}
 
-    def process_element(self, value: tuple[str, int, bytes], ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
+    def process_element(self, value: Payload, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Add a payload; write the block if it is full."""
         key, count, payload = value
         self._blocks.add(payload)
