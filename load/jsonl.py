@@ -124,6 +124,8 @@ def _series(record: dict[str, Any]) -> Series:
 
 def _samples(samples: Any) -> tuple[Int64s, Floats]:
     try:
+        if not isinstance(samples, list):
+            raise TypeError
         stamps = [stamp for stamp, _ in samples]
         values = [value for _, value in samples]
     except (TypeError, ValueError):

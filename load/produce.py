@@ -7,7 +7,6 @@ rest of them late. A file longer than one stretch should be sorted by time itsel
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,12 +24,21 @@ STRETCH_SAMPLES = 4_000_000
 BATCH_SAMPLES = 20_000
 SERIES_PER_SET = 1_000
 IN_FLIGHT = 64
+ACKNOWLEDGED_WITHIN_S = 60.0
+
+
+class Sent(Protocol):
+    """A record on its way."""
+
+    def get(self, timeout: float) -> object:
+        """Wait until it is acknowledged; raises what went wrong."""
 
 
 class Producer(Protocol):
     """The part of KafkaProducer that is needed here."""
 
-    def send(self, topic: str, value: bytes, key: bytes) -> "Future[Any]": ...  # noqa: D102 - kafka.KafkaProducer
+    def send(self, topic: str, value: bytes, key: bytes) -> Sent:
+        """Hand a record over."""
 
 
 def batches(found: Sequence[Line], tenant: str, source: str, clock_ms: Callable[[], int]) -> Iterator[Batch]:
@@ -68,15 +76,15 @@ def produce(
 ) -> int:
     """Send a file; return the number of batches. Raises what the producer's futures raise."""
     sent = 0
-    waiting: list[Future[Any]] = []
+    waiting: list[Sent] = []
     for stretch in _stretches(path, progress, stretch_samples):
         for batch in batches(stretch, tenant, source, clock_ms):
             waiting.append(producer.send(RAW, value=batch.encode(), key=source.encode()))
             sent += 1
             while len(waiting) >= IN_FLIGHT:
-                waiting.pop(0).get(timeout=60)  # type: ignore[attr-defined]  # kafka's futures have get, not result
+                waiting.pop(0).get(timeout=ACKNOWLEDGED_WITHIN_S)
     for future in waiting:
-        future.get(timeout=60)  # type: ignore[attr-defined]  # as above
+        future.get(timeout=ACKNOWLEDGED_WITHIN_S)
     return sent
 
 

@@ -1,0 +1,108 @@
+"""Lines of series: what they may say and how they are refused."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from load.jsonl import BadLine, Line, lines, parse
+from schemas.batch import Series
+from schemas.nan import NORMAL_BITS, STALE_BITS
+
+
+def line(samples: str, labels: str = '{"__name__": "m"}', more: str = "") -> bytes:
+    return f'{{"labels": {labels}, "samples": {samples}{more}}}\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("written", "bits"),
+    [
+        ("0", 0),
+        ("-0", 1 << 63),
+        ("-0.0", 1 << 63),
+        (" -0 ", 1 << 63),
+        ("5e-324", 1),
+        ("-5e-324", 1 << 63 | 1),
+        ('"NaN"', NORMAL_BITS),
+        ('"stale"', STALE_BITS),
+        ('"+Inf"', 0x7FF0000000000000),
+        ('"-Inf"', 0xFFF0000000000000),
+        ("0.1", int(np.float64(0.1).view(np.uint64))),
+        ("9007199254740993", int(np.float64(9007199254740992).view(np.uint64))),
+        ("18446744073709551615", int(np.float64(2.0**64).view(np.uint64))),
+        ("1.7976931348623157e308", 0x7FEFFFFFFFFFFFFF),
+    ],
+)
+def test_values_keep_their_bits(written: str, bits: int) -> None:
+    values = parse(line(f"[[1, 1.5], [2, {written}], [3, -1]]")).values
+    assert values.view(np.uint64).tolist() == [
+        int(np.float64(1.5).view(np.uint64)),
+        bits,
+        int(np.float64(-1).view(np.uint64)),
+    ]
+
+
+def test_labels_are_sorted_and_empty_ones_are_none() -> None:
+    found = parse(
+        line("[]", '{"b": "-0, x", "__name__": "m.n:o", "a": "é", "c": ""}', ', "type": "gauge", "unit": "s"')
+    )
+    assert found.series == Series("m.n:o", (("a", "é"), ("b", "-0, x")), "gauge", "s")
+    assert len(found.timestamps) == len(found.values) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"nonsense", "TG-load-json: .* in nonsense"),
+        (b"[1]", "TG-load-shape: expected an object"),
+        (b'{"samples": []}', "TG-load-shape"),
+        (line("[]", more=', "tenant": "x"'), "TG-load-shape: unknown key 'tenant'"),
+        (line("[]", more=', "type": "gage"'), "TG-load-shape: type 'gage'"),
+        (line("{}"), "TG-load-shape: samples are {}"),
+        (line("[[1]]"), r"TG-load-shape: samples are \[\[1\]\]"),
+        (line("[[1, 2, 3]]"), "TG-load-shape"),
+        (line("7"), "TG-load-shape"),
+        (line('[[1, "Nan"]]'), "TG-load-value: value 'Nan'"),
+        (line("[[1, null]]"), "TG-load-value: value None"),
+        (line("[[1, true]]"), "TG-load-value: value True"),
+        (line("[[1, 1e999]]"), "TG-load-json"),
+        (line("[[1, -0], [2, NaN]]"), "TG-load-json: NaN is not JSON"),
+        (line("[[1.5, 1]]"), "TG-load-time: timestamp 1.5"),
+        (line('[["1", 1]]'), "TG-load-time: timestamp '1'"),
+        (line("[[-1, 1]]"), "TG-load-time: timestamp -1 is outside"),
+        (line("[[4294967296000, 1]]"), "TG-load-time"),
+        (line("[]", "{}"), "TG-metric-name"),
+        (line("[]", '{"__name__": "1m"}'), "TG-metric-name: __name__ is '1m'"),
+        (line("[]", '{"__name__": "m\\n"}'), "TG-metric-name"),
+        (line("[]", '{"__name__": "m", "a-b": "x"}'), "TG-label-name: label 'a-b'"),
+        (line("[]", '{"__name__": "m", "__x": "x"}'), "TG-label-name"),
+        (line("[]", '{"__name__": "m", "a": 1}'), "TG-label-value: label a is 1"),
+        (line("[]", '{"__name__": "m", "a": "\\u0000"}'), "TG-label-value"),
+    ],
+)
+def test_refusals_name_what_they_saw(text: bytes, message: str) -> None:
+    with pytest.raises(BadLine, match=message):
+        parse(text)
+
+
+def test_lines_are_counted_and_bad_ones_do_not_stop_the_rest() -> None:
+    text = line("[[1, 1]]") + b"\n  \nbad\n" + line("[[2, 2]]").strip()
+    found = list(lines(io.BytesIO(text)))
+    assert [(number, type(one)) for number, _, one in found] == [(1, Line), (4, BadLine), (5, Line)]
+    assert sum(size for _, size, _ in found) == len(text) - len(b"\n  \n")
+
+
+def test_a_line_past_the_limit_is_skipped_in_pieces() -> None:
+    text = line("[[1, 1]]") + b"x" * 1000 + b"\n" + line("[[2, 2]]")
+    found = list(lines(io.BytesIO(text), max_bytes=100))
+    assert [number for number, _, _ in found] == [1, 2, 3]
+    assert "TG-load-line-size: 1001 bytes, the limit is 100" in str(found[1][2])
+    assert isinstance(found[2][2], Line)
+
+
+def test_a_long_line_is_read_whole() -> None:
+    samples = [[1_700_000_000_000 + i, i / 100] for i in range(100_000)]
+    found = parse(line(json.dumps(samples)))
+    np.testing.assert_array_equal(found.values, np.arange(100_000) / 100)
+    assert found.timestamps.dtype == np.int64

@@ -1,0 +1,126 @@
+"""Files into a real ClickHouse."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from load import load
+from load.progress import Progress
+from schemas.ids import series_id
+from sinks.clickhouse import Clickhouse
+from sinks.ddl import apply
+from tests import embedded
+
+DATABASE = "load_tests"
+
+
+@pytest.fixture
+def clickhouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clickhouse]:
+    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE", embedded.endpoint())
+    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE_DATABASE", DATABASE)
+    apply(embedded.endpoint(), "default", "", DATABASE)
+    client = Clickhouse(embedded.endpoint(), database=DATABASE)
+    yield client
+    for table in ("samples", "series", "data_versions"):
+        client.command(f"TRUNCATE TABLE {table}")
+    client.close()
+
+
+def write(path: Path, *lines: object) -> Path:
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return path
+
+
+def one(samples: list[list[object]], **labels: str) -> dict[str, object]:
+    return {"labels": {"__name__": "m", **labels}, "samples": samples}
+
+
+def test_bits_and_old_times_survive(clickhouse: Clickhouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = [[0, "stale"], [1, -0.0], [2, 5e-324], [1_705_000_000_000, "NaN"], [4_294_967_295_999, "-Inf"]]
+    path = write(tmp_path / "a.jsonl", one(written, host="it's"))
+    assert load.main(["--tenant", "acme", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("5 samples of 1 lines loaded for tenant acme, 0 lines refused")
+    rows = clickhouse.query("SELECT tenant, time, labels, series_id, reinterpretAsUInt64(value) AS bits FROM v_samples")
+    rows = rows.sort_by("time").to_pydict()
+    assert [int(t.timestamp() * 1000) for t in rows["time"]] == [ms for ms, _ in written]
+    assert rows["bits"] == [0x7FF0000000000002, 1 << 63, 1, 0x7FF8000000000001, 0xFFF0000000000000]
+    assert set(rows["series_id"]) == {series_id("acme", "m", [("host", "it's")])}
+    assert [dict(labels) for labels in rows["labels"]] == [{"host": "it's"}] * 5
+    assert set(rows["tenant"]) == {"acme"}
+
+
+def test_more_days_than_clickhouse_takes_at_once(clickhouse: Clickhouse, tmp_path: Path) -> None:
+    days = [[day * 86_400_000, day] for day in range(0, 10_000, 40)]
+    assert load.main([str(write(tmp_path / "days.jsonl", one(days)))]) == 0
+    answer = clickhouse.query("SELECT count() AS n, sum(value) AS s, uniqExact(toDate(time)) AS d FROM v_samples")
+    assert answer.to_pylist() == [{"n": 250, "s": float(sum(range(0, 10_000, 40))), "d": 250}]
+
+
+def test_bad_lines_are_told_and_the_rest_is_loaded(
+    clickhouse: Clickhouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "mixed.jsonl", one([[1, 1]], a="1"), "bad", one([[1, "x"]]), one([[2, 2]], a="2"))
+    assert load.main([str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert "2 samples of 2 lines loaded for tenant default, 2 lines refused" in out
+    assert f"{path}:2: TG-load-json" in err
+    assert f"{path}:3: TG-load-value" in err
+    assert clickhouse.query("SELECT sum(value) AS s FROM v_samples")["s"].to_pylist() == [3.0]
+
+
+def test_versions_are_raised_for_every_hour_touched_after_the_write(clickhouse: Clickhouse, tmp_path: Path) -> None:
+    hour = 3_600_000
+    path = write(
+        tmp_path / "hours.jsonl",
+        one([[0, 1], [hour - 1, 1], [hour, 1], [9 * hour, 1]]),
+        {"labels": {"__name__": "n"}, "samples": [[hour, 1]]},
+    )
+    read = "SELECT metric, toUnixTimestamp(block) AS b, version FROM data_versions FINAL ORDER BY metric, b"
+    seen: list[dict[str, int]] = []
+
+    def clock_ns() -> int:
+        # The clock is asked when the versions are about to be raised: the samples must be there by then.
+        seen.append(clickhouse.query("SELECT count() AS n FROM samples").to_pylist()[0])
+        return 1000 + len(seen)
+
+    load.load(clickhouse, "default", path, Progress("load", 1), clock_ns=clock_ns)
+    assert seen == [{"n": 5}]
+    rows = clickhouse.query(read).to_pylist()
+    assert [(row["metric"], row["b"], row["version"]) for row in rows] == [
+        *(("m", 0, 1001), ("m", 3600, 1001), ("m", 32400, 1001)),
+        ("n", 3600, 1001),
+    ]
+
+
+def test_a_file_in_many_blocks_twice_is_the_same_as_once(clickhouse: Clickhouse, tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    values = np.round(rng.normal(0, 10, (40, 500)), 2)
+    lines = [one([[i * 1000, v] for i, v in enumerate(row)], host=f"h{n}") for n, row in enumerate(values)]
+    # The same series in two lines, in two blocks.
+    lines.append(one([[500_000, 1.0]], host="h0"))
+    path = write(tmp_path / "big.jsonl", *lines)
+    for _ in range(2):
+        load.load(clickhouse, "default", path, Progress("load", 1), block_samples=1700)
+    answer = clickhouse.query("SELECT count() AS n, min(value) AS low, max(value) AS high FROM v_samples").to_pylist()
+    assert answer == [{"n": 20_001, "low": values.min(), "high": values.max()}]
+    seen = clickhouse.query(
+        "SELECT labels['host'] AS h, toUnixTimestamp64Milli(last_seen) AS t FROM v_series ORDER BY h"
+    )
+    assert seen.num_rows == 40
+    assert seen["t"].to_pylist()[0] == 500_000
+    assert set(seen["t"].to_pylist()[1:]) == {499_000}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--tenant", "a/b", "x.jsonl"], "TG-tenant: 'a/b'"),
+        (["no-such.jsonl"], "TG-load-file: no-such.jsonl"),
+    ],
+)
+def test_what_cannot_be_done(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load.main(args) == 2
+    assert message in capsys.readouterr().err

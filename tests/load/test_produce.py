@@ -1,0 +1,132 @@
+"""Files as batches; the producer is a list."""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from load import produce
+from load.jsonl import parse
+from load.progress import Progress
+from schemas.batch import Batch, decode_series_set
+from schemas.nan import STALE_BITS
+from schemas.topics import RAW
+
+
+class Done:
+    """What a send returns; `late` counts how many were still open at once."""
+
+    def __init__(self, kept: "Kept") -> None:
+        self.kept = kept
+        kept.open += 1
+        kept.most_open = max(kept.most_open, kept.open)
+
+    def get(self, timeout: float) -> None:
+        self.kept.open -= 1
+        if self.kept.fails:
+            raise OSError("broker is gone")
+
+
+class Kept:
+    """A producer that keeps what it was given."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.records: list[tuple[str, bytes, bytes]] = []
+        self.open = self.most_open = 0
+        self.fails = fails
+
+    def send(self, topic: str, value: bytes, key: bytes) -> Done:
+        self.records.append((topic, value, key))
+        return Done(self)
+
+
+def samples_of(records: list[tuple[str, bytes, bytes]]) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for _, value, _ in records:
+        batch = Batch.decode(value)
+        series = decode_series_set(batch.series_set)
+        for index, stamp, bits in zip(*batch.points()[:2], batch.points()[2].view(np.uint64), strict=True):
+            one = series[int(index)]
+            found.setdefault((one.name, json.dumps(one.labels)), []).append((int(stamp), int(bits)))
+    return found
+
+
+def file_of(path: Path, series: Mapping[str, list[list[object]]]) -> Path:
+    lines = [{"labels": {"__name__": "m", "host": host}, "samples": samples} for host, samples in series.items()]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return path
+
+
+def test_every_sample_once_with_its_bits(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "a.jsonl", {"a": [[1, "stale"], [2, -0.0]], "b": [[1, 5e-324]]})
+    kept = Kept()
+    assert produce.produce(kept, "acme", "src", path, Progress("produce", 1), clock_ms=lambda: 99) == 1
+    (record,) = kept.records
+    assert (record[0], record[2]) == (RAW, b"src")
+    batch = Batch.decode(record[1])
+    assert (batch.tenant, batch.source, batch.sent_at) == ("acme", "src", 99)
+    assert samples_of(kept.records) == {
+        ("m", '[["host", "a"]]'): [(1, STALE_BITS), (2, 1 << 63)],
+        ("m", '[["host", "b"]]'): [(1, 1)],
+    }
+
+
+def test_time_rises_over_all_series_of_a_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(produce, "BATCH_SAMPLES", 50)
+    monkeypatch.setattr(produce, "SERIES_PER_SET", 4)
+    series = {f"h{n}": [[t * 1000, n * 1000 + t] for t in range(100)] for n in range(10)}
+    kept = Kept()
+    progress = Progress("produce", 1)
+    produce.produce(kept, "t", "s", file_of(tmp_path / "a.jsonl", series), progress)
+    batches = [Batch.decode(value) for _, value, _ in kept.records]
+    # Three sets of series, each the same bytes in all its batches.
+    assert len({batch.series_set for batch in batches}) == 3
+    highest = np.maximum.accumulate([int(batch.timestamps.max()) for batch in batches])
+    behind = [int(high - batch.timestamps.min()) for high, batch in zip(highest, batches, strict=True)]
+    # Within one slice of 3 times 50 samples of 10 series: 15 s.
+    assert max(behind) <= 15_000
+    assert {key: len(found) for key, found in samples_of(kept.records).items()} == {
+        ("m", json.dumps([["host", host]])): 100 for host in series
+    }
+    assert (progress.lines, progress.samples, progress.rejected) == (10, 1000, 0)
+
+
+def test_memory_is_bounded_by_stretches_and_by_what_is_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(produce, "BATCH_SAMPLES", 1)
+    series = {f"h{n}": [[t, 1] for t in range(100)] for n in range(10)}
+    kept = Kept()
+    sent = produce.produce(
+        kept, "t", "s", file_of(tmp_path / "a.jsonl", series), Progress("produce", 1), stretch_samples=200
+    )
+    assert sent == 1000
+    assert kept.most_open <= produce.IN_FLIGHT
+    assert kept.open == 0
+    assert len({Batch.decode(value).series_set for _, value, _ in kept.records}) == 5
+
+
+def test_a_batch_that_is_not_acknowledged_is_an_error(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "a.jsonl", {"a": [[1, 1]]})
+    with pytest.raises(OSError, match="broker is gone"):
+        produce.produce(Kept(fails=True), "t", "s", path, Progress("produce", 1))
+
+
+def test_nothing_to_send() -> None:
+    assert list(produce.batches([], "t", "s", lambda: 0)) == []
+    empty = parse(b'{"labels": {"__name__": "m"}, "samples": []}')
+    assert list(produce.batches([empty], "t", "s", lambda: 0)) == []
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then() -> None:
+    out = io.StringIO()
+    now = [0.0]
+    progress = Progress("load", 1000, out, lambda: now[0])
+    for second in range(11):
+        now[0] = float(second)
+        progress.good(100, 7)
+    progress.bad(0, "file:3", ValueError("TG-x: y"))
+    assert out.getvalue().splitlines() == ["load: 60 %, 42 samples", "load: 110 %, 77 samples", "file:3: TG-x: y"]
