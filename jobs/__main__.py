@@ -6,9 +6,12 @@ One client process for all of them; a job whose name already runs there is left 
 import argparse
 import importlib
 import json
+import os
 import sys
 import urllib.request
+from pathlib import Path
 
+import yaml
 from pyflink.common import Configuration
 
 from jobs.settings import JobSettings
@@ -24,10 +27,21 @@ def running(flink: str) -> set[str]:
     return {job["name"] for job in jobs if job["state"] in _ALIVE}
 
 
+def _job_options() -> dict[str, str]:
+    """Return the checkpoint options of FLINK_CONF_DIR: a client outside `flink run` would not look at them."""
+    folder = os.environ.get("FLINK_CONF_DIR")
+    if not folder or not (file := Path(folder) / "config.yaml").exists():
+        return {}
+    options = yaml.safe_load(file.read_text())
+    return {key: str(value) for key, value in options.items() if key.startswith("execution.checkpointing.")}
+
+
 def cluster(flink: str, savepoint: str | None = None) -> Configuration:
     """Return the client's configuration for a detached submission to a session cluster."""
     host, _, port = flink.rpartition(":")
     config = Configuration()
+    for key, value in _job_options().items():
+        config.set_string(key, value)
     config.set_string("execution.target", "remote")
     config.set_string("execution.attached", "false")
     config.set_string("rest.address", host)
