@@ -2,7 +2,6 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := agent jobs load promql query schemas sinks stack udfs bench tests
 
 .PHONY: help setup run stop status test check bench soak lock need-python need-java need-maven
 .DEFAULT_GOAL := help
@@ -50,7 +49,7 @@ status: ## show what runs
 check: setup ## formatting, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy $(foreach package,$(PACKAGES),-p $(package))
+	$(BIN)/mypy
 
 test: check ## check, and every test, on one real stack of its own
 	$(BIN)/pytest
@@ -58,8 +57,8 @@ test: check ## check, and every test, on one real stack of its own
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline
 
-soak: setup ## twenty minutes of load with faults; shows memory and lag
-	$(BIN)/python -m bench.soak
+soak: setup ## watch the running stack for twenty minutes; fails if its memory grows
+	$(BIN)/python -m stack.soak
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "missing: uv; $(BIN)/python -m pip install uv" >&2; exit 1; }

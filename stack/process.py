@@ -18,7 +18,8 @@ class Process:
 
     ready tells whether it answers; needs names the processes that must be ready before it starts. once: it runs to
     its end, exit code 0 makes it ready. code names the packages it runs, so that an upgrade knows whom to restart.
-    prepare runs in the supervisor before each start and must be quick. grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer.
+    prepare runs in the supervisor before each start and must be quick. grace_s is the time between SIGTERM and
+    SIGKILL, ready_s the time it may take to answer.
     """
 
     name: str

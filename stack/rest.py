@@ -17,11 +17,12 @@ class FlinkError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job of the cluster; name is without the prefix `tidegauge-`."""
+    """One job of the cluster; name is without the prefix `tidegauge-`. healthy: every one of its tasks runs."""
 
     id: str
     name: str
     state: str
+    healthy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,20 @@ class FlinkRest:
             with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
                 return json.loads(response.read() or b"{}")
         except urllib.error.HTTPError as error:
-            raise FlinkError(f"{path}: HTTP {error.code}: {error.read()[:500].decode(errors='replace')}") from error
+            reason = error.read(2000).decode(errors="replace").partition("\\n")[0]
+            raise FlinkError(f"TG-flink {path}: HTTP {error.code}: {reason}") from error
         except (OSError, ValueError) as error:
-            raise FlinkError(f"{path}: {error}") from error
+            raise FlinkError(f"TG-flink {path}: {error}") from error
 
     def jobs(self) -> dict[str, Job]:
         """Return Tidegauge's jobs that have not ended, by name."""
-        return {
-            job["name"].removeprefix(PREFIX): Job(job["jid"], job["name"].removeprefix(PREFIX), job["state"])
-            for job in self.call("/jobs/overview")["jobs"]
-            if job["name"].startswith(PREFIX) and job["state"] in LIVE
-        }
+        live = {}
+        for job in self.call("/jobs/overview")["jobs"]:
+            if job["name"].startswith(PREFIX) and job["state"] in LIVE:
+                name, tasks = job["name"].removeprefix(PREFIX), job["tasks"]
+                healthy = job["state"] == "RUNNING" and tasks["running"] == tasks["total"] > 0
+                live[name] = Job(job["jid"], name, job["state"], healthy)
+        return live
 
     def stop_with_savepoint(self, job: Job, within_s: float = 120.0) -> str:
         """Stop a running job and return where its savepoint lies; raises FlinkError with Flink's reason."""
@@ -70,9 +74,8 @@ class FlinkRest:
 
     def latest_checkpoint(self, job: Job) -> str | None:
         """Return where the newest completed checkpoint of the job lies, None if it has none."""
-        completed = self.call(f"/jobs/{job.id}/checkpoints")["latest"]["completed"]
-        restored = self.call(f"/jobs/{job.id}/checkpoints")["latest"]["restored"]
-        newest = completed or restored
+        latest = self.call(f"/jobs/{job.id}/checkpoints")["latest"]
+        newest = latest["completed"] or latest["restored"]
         return None if newest is None else str(newest["external_path"])
 
     def cancel(self, job: Job, within_s: float = 60.0) -> None:

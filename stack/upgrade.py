@@ -12,6 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from jobs.settings import JobSettings
 from stack import state
@@ -52,9 +55,23 @@ def save(home: Home, submitted: Submitted) -> None:
     draft.replace(home.jobs)
 
 
+def settled(rest: FlinkRest, within_s: float = 45.0) -> dict[str, Job]:
+    """Return the jobs once each runs whole or fails; one that is still being set up after `within_s` counts as failing.
+
+    After a start of the JobManager all jobs are being set up for a while.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        live = rest.jobs()
+        unsettled = [job for job in live.values() if not job.healthy and job.state not in ("RESTARTING", "FAILING")]
+        if not unsettled or time.monotonic() > deadline:
+            return live
+        time.sleep(0.3)
+
+
 def stop(rest: FlinkRest, job: Job) -> str | None:
-    """Stop a job and return the state to start from: a savepoint, or the last checkpoint if it is not running."""
-    if job.state == "RUNNING":
+    """Stop a job and return the state to start from: a savepoint, or the last checkpoint if the job fails."""
+    if job.healthy:
         print(f"stopping {job.name} with a savepoint", flush=True)
         try:
             return rest.stop_with_savepoint(job)
@@ -63,12 +80,11 @@ def stop(rest: FlinkRest, job: Job) -> str | None:
                 f"TG-savepoint {error}. The job still runs the old code; `tidegauge logs jobmanager` has the whole "
                 "reason, the next try follows by itself"
             ) from error
-    # A job that keeps failing takes no savepoint; its last checkpoint is what it would come back with.
-    checkpoint = rest.latest_checkpoint(job)
-    print(
-        f"cancelling {job.name} ({job.state}), state from {checkpoint or 'nothing: it has no checkpoint'}", flush=True
-    )
+    # A job that keeps failing takes no savepoint; its last checkpoint is what it would come back with. This is usual
+    # when the code was changed while the stack was down: the job comes back as the old plan with the new modules.
     rest.cancel(job)
+    checkpoint = rest.latest_checkpoint(job)
+    print(f"cancelled {job.name} ({job.state}), state from {checkpoint or 'nothing: it had no checkpoint'}", flush=True)
     return checkpoint
 
 
@@ -91,7 +107,7 @@ def refresh_taskmanagers(home: Home, rest: FlinkRest, code: str, within_s: float
 def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, submit: Submit) -> None:
     """Bring the jobs to `code`. Raises UpgradeError or FlinkError and can be called again."""
     done = load(home)
-    live = rest.jobs()
+    live = settled(rest)
     if done.mode and done.mode != mode and (live or done.pending):
         raise UpgradeError(
             f"TG-execution-mode the jobs' state was made in {done.mode} mode, TIDEGAUGE_EXECUTION_MODE says "
@@ -104,6 +120,14 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, submit: Submit) -
                 done.pending[job.name] = start
             done.mode = mode
             save(home, done)
+    lost = [
+        f"{name}={path}" for name, path in done.pending.items() if not Path(url2pathname(urlsplit(path).path)).exists()
+    ]
+    if lost:
+        raise UpgradeError(
+            f"TG-state-lost the state to start from is gone: {', '.join(lost)}. To start these jobs empty, which reads "
+            f"the topics again from their start, take them out of `pending` in {home.jobs}"
+        )
     refresh_taskmanagers(home, rest, code)
     if not set(JOBS) <= rest.jobs().keys():
         submit(done.pending)
@@ -118,13 +142,13 @@ def submit_jobs(start: Mapping[str, str]) -> None:
         raise UpgradeError(f"TG-submit `python -m jobs submit` ended with exit code {done.returncode}, see above")
 
 
-def wait_running(rest: FlinkRest, names: tuple[str, ...], within_s: float = 60.0) -> None:
+def wait_running(rest: FlinkRest, names: tuple[str, ...], within_s: float = 90.0) -> None:
     """Return once the jobs run; raises UpgradeError naming those that do not."""
     deadline = time.monotonic() + within_s
     while True:
         live = rest.jobs()
-        states = {name: live[name].state if name in live else "not there" for name in names}
-        waited = {name: one for name, one in states.items() if one != "RUNNING"}
+        waited = {name: live[name].state if name in live else "not there" for name in names}
+        waited = {name: one for name, one in waited.items() if name not in live or not live[name].healthy}
         if not waited:
             return
         if time.monotonic() > deadline:
