@@ -49,7 +49,8 @@ def serve(path: str, host: str, port: int, settings: ClickhouseSettings) -> int:
     os.environ["TZ"] = "UTC"
     from stack.clickhouse_engine import Access, Engine
     from stack.clickhouse_errors import Refused
-    from stack.clickhouse_http import Server, User
+    from stack.clickhouse_http import Handler
+    from stack.clickhouse_server import Server, User
 
     os.makedirs(path, mode=0o700, exist_ok=True)
     try:
@@ -62,7 +63,9 @@ def serve(path: str, host: str, port: int, settings: ClickhouseSettings) -> int:
     if settings.readonly_user:
         users.append(User(settings.readonly_user, settings.readonly_password, Access(True, *rights)))
     try:
-        server = Server((host, port), engine, users, settings.max_body_bytes, settings.max_queries, settings.max_wait_s)
+        server = Server(
+            (host, port), engine, users, settings.max_body_bytes, settings.max_queries, settings.max_wait_s, Handler
+        )
     except OSError as error:
         print(f"TG-clickhouse-port: cannot listen on {host}:{port}: {error}", file=sys.stderr)
         engine.close()

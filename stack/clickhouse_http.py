@@ -1,135 +1,29 @@
 """ClickHouse's HTTP interface (https://clickhouse.com/docs/interfaces/http) over the embedded engine."""
 
-import base64
-import binascii
-import hmac
 import json
 import logging
 import re
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import chain
 from typing import ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from stack.clickhouse_body import Body, choose, compressed, parse_form, read_all
-from stack.clickhouse_engine import Access, Engine, Session
-from stack.clickhouse_errors import (
-    ACCESS_DENIED,
-    AUTHENTICATION_FAILED,
-    BAD_ARGUMENTS,
-    TOO_MANY_SIMULTANEOUS_QUERIES,
-    UNKNOWN,
-    Refused,
-)
+from stack.clickhouse_engine import Session
+from stack.clickhouse_errors import ACCESS_DENIED, BAD_ARGUMENTS, READONLY, SYNTAX_ERROR, UNKNOWN, Refused
+from stack.clickhouse_request import Request, user_of
+from stack.clickhouse_server import Server
 from stack.clickhouse_sql import find_insert, find_output
 
 LOG = logging.getLogger("clickhouse")
 
-# Parameters of the URL that are not settings of a query.
-_TRANSPORT = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        query database user password default_format session_id session_timeout session_check close_session query_id
-        quota_key wait_end_of_query buffer_size compress decompress client_protocol_version role stacktrace
-        enable_http_compression send_progress_in_http_headers http_headers_progress_interval_ms
-        http_zlib_compression_level add_http_cors_header
-        """,
-    )
-)
+_QUERY_ID = re.compile(r"[\w.:/+=-]{1,128}\Z", re.ASCII)
+
 _MAX_SQL_BYTES = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who may come in, and with what rights."""
-
-    name: str
-    password: str
-    access: Access
-
-
-class Server(ThreadingHTTPServer):
-    """One thread a connection; the engine releases the GIL while it works.
-
-    users: at least one. max_body_bytes: largest request body, compressed and not. max_queries: at once; a request that
-    finds none free within max_wait_s is refused as ClickHouse does (TOO_MANY_SIMULTANEOUS_QUERIES).
-    """
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-
-    def __init__(
-        self,
-        address: tuple[str, int],
-        engine: Engine,
-        users: Iterable[User],
-        max_body_bytes: int,
-        max_queries: int,
-        max_wait_s: float,
-    ) -> None:
-        self.engine = engine
-        self.users = {user.name: user for user in users}
-        self.max_body_bytes = max_body_bytes
-        self._max_queries = max_queries
-        self._max_wait_s = max_wait_s
-        self._running = 0
-        self._change = threading.Condition()
-        super().__init__(address, Handler)
-
-    def enter_query(self) -> None:
-        """Take a place among the running queries; raises Refused if none becomes free."""
-        with self._change:
-            if not self._change.wait_for(lambda: self._running < self._max_queries, self._max_wait_s):
-                detail = f"{self._max_queries} queries are running (TIDEGAUGE_CLICKHOUSE_MAX_QUERIES)"
-                raise Refused.here(TOO_MANY_SIMULTANEOUS_QUERIES, "TG-clickhouse-busy", detail)
-            self._running += 1
-
-    def exit_query(self) -> None:
-        """Give the place back."""
-        with self._change:
-            self._running -= 1
-            self._change.notify_all()
-
-    def drain(self, within_s: float) -> bool:
-        """Wait until no query runs; tell whether that came within the time."""
-        with self._change:
-            return self._change.wait_for(lambda: self._running == 0, within_s)
-
-
-@dataclass(slots=True)
-class Request:
-    """What a request asks for, once its URL and headers are read."""
-
-    params: dict[str, str]
-    body: Body
-    query_id: str
-    user: User
-    may_change: bool
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """The settings among the URL's parameters."""
-        found = {k: v for k, v in self.params.items() if k not in _TRANSPORT and not k.startswith("param_")}
-        if not self.may_change:
-            found.setdefault("readonly", "2")
-        return found
-
-    @property
-    def bound(self) -> dict[str, str]:
-        """The parameters {name:Type} of the statement."""
-        return {k.removeprefix("param_"): v for k, v in self.params.items() if k.startswith("param_")}
-
-    @property
-    def database(self) -> str:
-        """The database that unqualified names mean; empty for ClickHouse's default."""
-        return self.params.get("database", "")
+READONLY_MESSAGE = "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -164,14 +58,17 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self, may_change: bool) -> None:
         body = Body(self.rfile, self.headers, self.server.max_body_bytes)
         params = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True, errors="replace"))
-        query_id = params.get("query_id") or str(uuid.uuid4())
+        query_id = params.get("query_id", "")
+        if not _QUERY_ID.match(query_id):
+            # It is echoed as a header: a line break in it would write headers of the client's own.
+            query_id = str(uuid.uuid4())
         self._started = False
         began = time.monotonic()
         try:
             self._guard_path()
             if header := self.headers.get("X-ClickHouse-Database"):
                 params.setdefault("database", header)
-            request = Request(params, body, query_id, self._user(params), may_change)
+            request = Request(params, body, query_id, user_of(params, self.headers, self.server.users), may_change)
             self.server.enter_query()
             try:
                 with self.server.engine.session(request.user.access) as session:
@@ -204,24 +101,6 @@ class Handler(BaseHTTPRequestHandler):
                 ACCESS_DENIED, "TG-clickhouse-origin", f"requests from {origin[:80]!r} are not served", 403
             )
 
-    def _user(self, params: dict[str, str]) -> User:
-        name, password = params.get("user", "default"), params.get("password", "")
-        if "X-ClickHouse-User" in self.headers:
-            name = self.headers["X-ClickHouse-User"]
-            password = self.headers.get("X-ClickHouse-Key") or ""
-        elif (self.headers.get("Authorization") or "").lower().startswith("basic "):
-            try:
-                pair = base64.b64decode(self.headers["Authorization"][6:], validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
-                pair = ":"
-            name, _, password = pair.partition(":")
-        user = self.server.users.get(name)
-        good = hmac.compare_digest((user.password if user else "").encode(), password.encode())
-        if user is None or not good:
-            detail = "wrong user name or password (TIDEGAUGE_CLICKHOUSE_USER, TIDEGAUGE_CLICKHOUSE_PASSWORD)"
-            raise Refused.here(AUTHENTICATION_FAILED, "TG-clickhouse-auth", detail)
-        return user
-
     def _run(self, request: Request, session: Session) -> None:
         text = request.params.get("query", "").encode()
         body = iter(request.body)
@@ -237,14 +116,14 @@ class Handler(BaseHTTPRequestHandler):
         if insert is not None:
             if request.user.access.read_only or not request.may_change:
                 session.check(f"{insert.statement} VALUES")
-                raise Refused(164, "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)")
+                raise Refused(READONLY, READONLY_MESSAGE)
             session.write(insert, chain([text[insert.data_at :]] if insert.data_at < len(text) else [], body))
             self._send([], request, session, "")
             return
         sql = self._rest(text, body, bool(request.params.get("query")))
         if not session.check(sql):
             if not request.may_change:
-                raise Refused(164, "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)")
+                raise Refused(READONLY, READONLY_MESSAGE)
             session.change(sql, request.bound)
             self._send([], request, session, "")
             return
@@ -264,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         except UnicodeDecodeError as error:
             raise Refused.here(BAD_ARGUMENTS, "TG-clickhouse-utf8", f"the statement is not UTF-8: {error}") from None
         if not sql.strip():
-            raise Refused(62, "Code: 62. DB::Exception: Empty query. (SYNTAX_ERROR)")
+            raise Refused(SYNTAX_ERROR, "Code: 62. DB::Exception: Empty query. (SYNTAX_ERROR)")
         return sql
 
     def _send(

@@ -1,7 +1,7 @@
 """Files into a real ClickHouse."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,13 @@ def write(path: Path, *lines: object) -> Path:
     return path
 
 
-def one(samples: list[list[object]], **labels: str) -> dict[str, object]:
+def one(samples: Sequence[tuple[int, float | str]], **labels: str) -> dict[str, object]:
     return {"labels": {"__name__": "m", **labels}, "samples": samples}
 
 
 def test_bits_and_old_times_survive(clickhouse: Clickhouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    written = [[0, "stale"], [1, -0.0], [2, 5e-324], [1_705_000_000_000, "NaN"], [4_294_967_295_999, "-Inf"]]
+    written: list[tuple[int, float | str]] = [(0, "stale"), (1, -0.0), (2, 5e-324), (1_705_000_000_000, "NaN")]
+    written.append((4_294_967_295_999, "-Inf"))
     path = write(tmp_path / "a.jsonl", one(written, host="it's"))
     assert load.main(["--tenant", "acme", str(path)]) == 0
     assert capsys.readouterr().out.startswith("5 samples of 1 lines loaded for tenant acme, 0 lines refused")
@@ -53,7 +54,7 @@ def test_bits_and_old_times_survive(clickhouse: Clickhouse, tmp_path: Path, caps
 
 
 def test_more_days_than_clickhouse_takes_at_once(clickhouse: Clickhouse, tmp_path: Path) -> None:
-    days = [[day * 86_400_000, day] for day in range(0, 10_000, 40)]
+    days = [(day * 86_400_000, day) for day in range(0, 10_000, 40)]
     assert load.main([str(write(tmp_path / "days.jsonl", one(days)))]) == 0
     answer = clickhouse.query("SELECT count() AS n, sum(value) AS s, uniqExact(toDate(time)) AS d FROM v_samples")
     assert answer.to_pylist() == [{"n": 250, "s": float(sum(range(0, 10_000, 40))), "d": 250}]
@@ -62,7 +63,7 @@ def test_more_days_than_clickhouse_takes_at_once(clickhouse: Clickhouse, tmp_pat
 def test_bad_lines_are_told_and_the_rest_is_loaded(
     clickhouse: Clickhouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write(tmp_path / "mixed.jsonl", one([[1, 1]], a="1"), "bad", one([[1, "x"]]), one([[2, 2]], a="2"))
+    path = write(tmp_path / "mixed.jsonl", one([(1, 1)], a="1"), "bad", one([(1, "x")]), one([(2, 2)], a="2"))
     assert load.main([str(path)]) == 1
     out, err = capsys.readouterr()
     assert "2 samples of 2 lines loaded for tenant default, 2 lines refused" in out
@@ -75,7 +76,7 @@ def test_versions_are_raised_for_every_hour_touched_after_the_write(clickhouse: 
     hour = 3_600_000
     path = write(
         tmp_path / "hours.jsonl",
-        one([[0, 1], [hour - 1, 1], [hour, 1], [9 * hour, 1]]),
+        one([(0, 1), (hour - 1, 1), (hour, 1), (9 * hour, 1)]),
         {"labels": {"__name__": "n"}, "samples": [[hour, 1]]},
     )
     read = "SELECT metric, toUnixTimestamp(block) AS b, version FROM data_versions FINAL ORDER BY metric, b"
@@ -98,9 +99,9 @@ def test_versions_are_raised_for_every_hour_touched_after_the_write(clickhouse: 
 def test_a_file_in_many_blocks_twice_is_the_same_as_once(clickhouse: Clickhouse, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     values = np.round(rng.normal(0, 10, (40, 500)), 2)
-    lines = [one([[i * 1000, v] for i, v in enumerate(row)], host=f"h{n}") for n, row in enumerate(values)]
+    lines = [one([(i * 1000, v) for i, v in enumerate(row)], host=f"h{n}") for n, row in enumerate(values)]
     # The same series in two lines, in two blocks.
-    lines.append(one([[500_000, 1.0]], host="h0"))
+    lines.append(one([(500_000, 1.0)], host="h0"))
     path = write(tmp_path / "big.jsonl", *lines)
     for _ in range(2):
         load.load(clickhouse, "default", path, Progress("load", 1), block_samples=1700)

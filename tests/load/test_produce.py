@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def samples_of(records: list[tuple[str, bytes, bytes]]) -> dict[tuple[str, str],
     return found
 
 
-def file_of(path: Path, series: Mapping[str, list[list[object]]]) -> Path:
+def file_of(path: Path, series: Mapping[str, Sequence[Sequence[float | str]]]) -> Path:
     lines = [{"labels": {"__name__": "m", "host": host}, "samples": samples} for host, samples in series.items()]
     path.write_text("\n".join(json.dumps(line) for line in lines))
     return path

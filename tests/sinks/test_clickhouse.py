@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.batch import Frame
-from schemas.nan import MISSING_BITS, NORMAL_BITS, STALE_BITS
+from schemas.nan import MISSING_BITS, NORMAL_BITS, STALE_BITS, Floats
 from sinks import rows
 from sinks.clickhouse import Clickhouse, ClickhouseError, RefusedBlock, Unavailable, Value
 from sinks.ddl import apply
@@ -51,7 +51,7 @@ def test_parameters_too_long_for_a_url(clickhouse: Clickhouse) -> None:
     assert answer.to_pylist() == [{"n": 20_000, "s": HOSTILE}]
 
 
-def frame(values: list[float] | np.ndarray, start: int = 1_760_000_000_000) -> Frame:
+def frame(values: list[float] | Floats, start: int = 1_760_000_000_000) -> Frame:
     column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
     stamps = start + np.arange(len(column), dtype=np.int64) * 1000
     return Frame("t", 0, ["m"], np.zeros(1, np.uint32), np.array([7], np.uint64), stamps, column)
@@ -69,7 +69,7 @@ def test_every_float_survives_bit_for_bit(clickhouse: Clickhouse) -> None:
         0x7FF0000000000000,
         0xFFF0000000000000,
     ]
-    odd += [0x7FEFFFFFFFFFFFFF, np.float64(0.1).view(np.uint64), np.float64(1e300).view(np.uint64), 0x7FF8000000000000]
+    odd += [0x7FEFFFFFFFFFFFFF, *np.array([0.1, 1e300]).view(np.uint64).tolist(), 0x7FF8000000000000]
     # 3,000 of them: more than one unit of the codec, in its good case and in its bad one.
     bits = np.array((odd * 240)[:3000], dtype=np.uint64)
     bits[1024:2048] = (np.arange(1024) / 100).view(np.uint64)

@@ -64,6 +64,10 @@ def test_get_and_post_and_their_headers() -> None:
     assert json.loads(headers["X-ClickHouse-Summary"])["result_rows"] == "1"
     assert ask("SELECT 2 FORMAT JSONEachRow")[2] == b'{"2":2}\n'
     assert ask("SELECT 3", {"default_format": "CSV"})[2] == b"3\n"
+    # What a client says comes back in a header only if it is one word.
+    headers = ask("SELECT 1", {"query_id": "x\r\nSet-Cookie: a=b"})[1]
+    assert "Set-Cookie" not in headers
+    assert "x" not in headers["X-ClickHouse-Query-Id"]
     # URL and body are one text, as clients that keep the query in the URL expect.
     assert ask("SELECT 4", {"query": "-- first half"})[2] == b"4\n"
 
