@@ -1,0 +1,69 @@
+"""A store in memory, with data versions as the writers raise them: for tests of the API and of the cache."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from promql.columns import NAME, Labels, Selector
+from promql.match import matches
+from promql.memory import MemorySource
+from promql.plan import Select
+from promql.series import Signature, signature
+from query.blocks import HOUR_MS
+from query.store import Versions
+
+
+class MemoryStore:
+    """Samples by tenant, series and time. fresh_tail_ms: writes younger than it raise no version."""
+
+    def __init__(self, fresh_tail_ms: int = 300_000) -> None:
+        self._samples: dict[str, dict[Signature, dict[int, float]]] = {}
+        self._versions: dict[tuple[str, str, int], int] = {}
+        self._fresh_tail_ms = fresh_tail_ms
+        self.reads = 0
+
+    def write(self, tenant: str, labels: Labels, samples: Sequence[tuple[int, float]], now_ms: int) -> None:
+        """Store samples (ms, value) of one series as if at now_ms."""
+        held = self._samples.setdefault(tenant, {}).setdefault(signature(labels), {})
+        for at, value in samples:
+            held[at] = value
+            if at < now_ms - self._fresh_tail_ms:
+                key = (tenant, labels[NAME], at // HOUR_MS)
+                self._versions[key] = self._versions.get(key, 0) + 1
+
+    def source(self, tenant: str, steps: int) -> MemorySource:
+        """Return the source of a tenant's samples."""
+        self.reads += 1
+        return MemorySource(
+            (dict(labels), np.array(sorted(held), np.int64), np.array([held[at] for at in sorted(held)], np.float64))
+            for labels, held in self._samples.get(tenant, {}).items()
+        )
+
+    def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
+        """Return the data versions of metrics, for the hours from start to end."""
+        found: Versions = {}
+        for (owner, metric, hour), version in sorted(self._versions.items()):
+            if owner == tenant and metric in metrics and start_ms // HOUR_MS <= hour <= end_ms // HOUR_MS:
+                found.setdefault(metric, []).append((hour * 3600, "data", version))
+        return found
+
+    def label_sets(self, tenant: str, select: Select | None, start_ms: int, end_ms: int) -> list[Labels]:
+        """Return the label sets of a selector."""
+        selector = Selector("", (), 0, 0) if select is None else Selector(select.metric, select.matchers, 0, 0)
+        return [
+            dict(labels)
+            for labels, held in self._samples.get(tenant, {}).items()
+            if matches(selector, dict(labels)) and any(start_ms <= at <= end_ms for at in held)
+        ]
+
+    def label_names(self, tenant: str, select: Select | None, start_ms: int, end_ms: int) -> set[str]:
+        """Return label names, of all series if select is None."""
+        return {name for labels in self.label_sets(tenant, select, start_ms, end_ms) for name in labels}
+
+    def label_values(self, tenant: str, label: str, select: Select | None, start_ms: int, end_ms: int) -> set[str]:
+        """Return a label's values, of all series if select is None."""
+        found = self.label_sets(tenant, select, start_ms, end_ms)
+        return {labels[label] for labels in found if label in labels}
+
+    def ready(self) -> None:
+        """Memory always answers."""

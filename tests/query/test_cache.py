@@ -1,0 +1,115 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promql.result import Vector
+from query.cache import CacheKey, RedisCache, decode, encode
+from query.metrics import CACHE
+from schemas.nan import STALE
+
+KEY = CacheKey("acme", "plan", "raw", 0, 120_000, 60_000, 300_000, (("m", (0, "data", 1)),))
+BLOCK = Vector(
+    [{"__name__": "m", "a": 'ü"\n'}, {}],
+    np.array([[1.5, np.nan, np.inf], [STALE[0], -0.0, 0.0]]),
+    np.array([[True, True, False], [True, False, True]]),
+)
+
+
+def same(one: Vector | None, other: Vector) -> bool:
+    return (
+        one is not None
+        and one.labels == other.labels
+        and one.values.tobytes() == other.values.tobytes()
+        and one.present.tolist() == other.present.tolist()
+    )
+
+
+def outcome(word: str) -> float:
+    return CACHE.labels(word)._value.get()
+
+
+@pytest.fixture
+def cache(redis_endpoint: str) -> Iterator[RedisCache]:
+    client = redis.Redis(port=int(redis_endpoint.rpartition(":")[2]))
+    client.flushall()
+    client.close()
+    yield RedisCache(redis_endpoint, 1.0, 60, 10_000)
+
+
+def test_a_block_comes_back_bit_by_bit(cache: RedisCache) -> None:
+    cache.put([(KEY, BLOCK)])
+    assert same(cache.get([KEY])[0], BLOCK)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(KEY, tenant="other"),
+        replace(KEY, plan="plan2"),
+        replace(KEY, tier="1h"),
+        replace(KEY, first_ms=60_000),
+        replace(KEY, last_ms=180_000),
+        replace(KEY, step_ms=30_000),
+        replace(KEY, lookback_ms=1),
+        replace(KEY, versions=()),
+        replace(KEY, versions=(("m", (0, "data", 2)),)),
+        replace(KEY, versions=(("n", (0, "data", 1)),)),
+    ],
+)
+def test_every_field_of_the_key_counts(cache: RedisCache, other: CacheKey) -> None:
+    cache.put([(KEY, BLOCK)])
+    assert cache.get([other]) == [None]
+    assert decode(encode(BLOCK, KEY), other) is None
+
+
+def test_a_large_block_is_not_kept(cache: RedisCache) -> None:
+    wide = replace(KEY, last_ms=60_000 * 2000)
+    cache.put([(wide, Vector([{}], np.zeros((1, 2001)), np.ones((1, 2001), np.bool_)))])
+    assert cache.get([wide]) == [None]
+
+
+@given(st.data())
+def test_a_block_that_is_not_whole_is_none(data: st.DataObject) -> None:
+    body = bytearray(encode(BLOCK, KEY))
+    place = data.draw(st.integers(0, len(body) - 1))
+    match data.draw(st.sampled_from(["flip", "cut", "add"])):
+        case "flip":
+            body[place] ^= data.draw(st.integers(1, 255))
+        case "cut":
+            del body[place:]
+        case _:
+            body += b"\0" * (place + 1)
+    assert decode(bytes(body), KEY) is None
+
+
+def test_rubbish_in_redis_is_a_miss_that_is_counted(cache: RedisCache, redis_endpoint: str) -> None:
+    client = redis.Redis(port=int(redis_endpoint.rpartition(":")[2]))
+    client.set(KEY.name(), b"TGB\x01 rubbish")
+    client.close()
+    before = outcome("error")
+    assert cache.get([KEY]) == [None]
+    assert outcome("error") == before + 1
+
+
+def test_without_redis_everything_is_a_miss() -> None:
+    before = outcome("error")
+    cache = RedisCache("127.0.0.1:1", 0.05, 60, 10_000)
+    assert cache.get([KEY, KEY]) == [None, None]
+    cache.put([(KEY, BLOCK)])
+    assert outcome("error") == before + 3
+
+
+def test_a_slow_redis_is_given_up(cache: RedisCache, redis_endpoint: str) -> None:
+    client = redis.Redis(port=int(redis_endpoint.rpartition(":")[2]))
+    cache.put([(KEY, BLOCK)])
+    hasty = RedisCache(redis_endpoint, 0.05, 60, 10_000)
+    client.execute_command("CLIENT", "PAUSE", 300, "ALL")
+    assert hasty.get([KEY]) == [None]
+    client.execute_command("CLIENT", "UNPAUSE")
+    client.close()
+    assert same(hasty.get([KEY])[0], BLOCK)

@@ -1,0 +1,129 @@
+"""Guarantee 5: a cached answer equals the uncached one, whatever happens in between."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from promql.parse import parse
+from promql.result import Vector
+from query import ranges
+from query.blocks import HOUR_MS, Steps
+from query.cache import CacheKey, NoCache, RedisCache, decode, encode
+from query.encode import matrix
+from query.memory import MemoryStore
+from query.ranges import Ranges
+from tests.query.test_cache import outcome
+
+H, M = HOUR_MS, 60_000
+TAIL = 300_000
+START = 1_714_608_000_000
+QUERIES = (
+    "m",
+    "sum(m)",
+    "rate(m[10m])",
+    "avg by (i) (m)",
+    "m / n",
+    "sum(rate(m[20m] offset 30m))",
+    "n offset -5m",
+    "topk(1, m)",
+    'm{i="1"} > 5',
+)
+
+
+class DictCache:
+    """A cache in memory, which can also lose entries."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.hits = 0
+
+    def get(self, keys: Sequence[CacheKey]) -> list[Vector | None]:
+        found = [decode(self.held[key.name()], key) if key.name() in self.held else None for key in keys]
+        self.hits += sum(one is not None for one in found)
+        return found
+
+    def put(self, blocks: Sequence[tuple[CacheKey, Vector]]) -> None:
+        for key, vector in blocks:
+            self.held[key.name()] = encode(vector, key)
+
+
+def body(asked: Ranges, text: str, steps: Steps, now: int) -> bytes:
+    grid = range(steps.first_ms, steps.last_ms + 1, steps.step_ms)
+    return matrix(asked.answer("t", parse(text), steps, now), np.array(grid, np.int64))
+
+
+def walk(seed: int, count: int) -> tuple[int, int]:
+    """Take random steps; return (answers that differ, blocks that came from the cache)."""
+    rng = random.Random(seed)
+    store, cache = MemoryStore(TAIL), DictCache()
+    cached, plain = Ranges(store, cache, TAIL, TAIL + M), Ranges(store, NoCache(), TAIL, TAIL + M)
+    now, wrong = START, 0
+    for _ in range(count):
+        now += rng.choice([0, M, 10 * M])
+        labels = {"__name__": rng.choice("mn"), "i": str(rng.randrange(3))}
+        match rng.randrange(12):
+            case 0:  # fresh
+                stamps = [now - k * 15_000 for k in range(rng.randrange(1, 8))]
+                store.write("t", labels, [(at, rng.random() * 10) for at in stamps], now)
+            case 1:  # late
+                late = now - rng.randrange(6 * H)
+                store.write("t", labels, [(late + k * M, rng.random() * 10) for k in range(5)], now)
+            case 2:  # corrected, and another tenant
+                store.write("t", labels, [(START - k * M, float(k)) for k in range(30)], now)
+                store.write("u", labels, [(START, 1.0)], now)
+            case 3:
+                cache.held = {name: held for name, held in cache.held.items() if rng.random() < 0.5}
+            case _:
+                step = rng.choice([M, 5 * M])
+                first = (now - rng.randrange(6 * H)) // step * step
+                size = rng.randrange(1, 240)
+                steps, text = Steps(first, first + (size - 1) * step, step), rng.choice(QUERIES)
+                wrong += body(cached, text, steps, now) != body(plain, text, steps, now)
+    return wrong, cache.hits
+
+
+def test_a_cached_answer_is_the_uncached_one_bit_by_bit() -> None:
+    wrong, hits = walk(1, 600)
+    assert wrong == 0
+    assert hits > 50
+
+
+def test_the_same_walk_without_versions_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "covering", lambda *_: ())
+    assert walk(1, 600)[0] > 0
+
+
+def test_the_same_walk_with_a_cached_tail_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("query.blocks.newest", lambda *_: 0)
+    assert walk(1, 600)[0] > 0
+
+
+def test_history_is_read_once_from_redis(redis_endpoint: str) -> None:
+    store = MemoryStore(TAIL)
+    now = START + 6 * H
+    store.write("t", {"__name__": "m"}, [(START + k * M, float(k)) for k in range(6 * 60)], now)
+    asked = Ranges(store, RedisCache(redis_endpoint, 1.0, 60, 1 << 20), TAIL, TAIL + M)
+    steps = Steps(START + H, START + 4 * H - M, M)
+    first = body(asked, "rate(m[5m])", steps, now)
+    reads, hits = store.reads, outcome("hit")
+    assert body(asked, "rate( m[300s] )", steps, now) == first
+    assert (store.reads, outcome("hit")) == (reads, hits + 3)
+    store.write("t", {"__name__": "m"}, [(START + 2 * H + 1, 1e6)], now)
+    assert body(asked, "rate(m[5m])", steps, now) != first
+    # Hour 2 is in the windows of hours 2 and 3 only.
+    assert outcome("hit") == hits + 3 + 1
+
+
+def test_an_error_before_the_range_is_not_an_error_of_the_range() -> None:
+    store = MemoryStore(TAIL)
+    now = START + 9 * H
+    for i, first in (("1", START), ("2", START)):
+        samples = [(first + k * M, 1.0) for k in range(31 if i == "2" else 180)]
+        store.write("t", {"__name__": "m", "i": i}, samples, now)
+    store.write("t", {"__name__": "one"}, [(START + k * M, 1.0) for k in range(180)], now)
+    cached, plain = Ranges(store, DictCache(), 60_000, TAIL), Ranges(store, NoCache(), 60_000, TAIL)
+    # The block of this hour begins with two series on a side that may have one.
+    steps = Steps(START + 31 * M, START + 90 * M, M)
+    assert body(cached, "one + on() m", steps, now) == body(plain, "one + on() m", steps, now)

@@ -1,0 +1,51 @@
+import pytest
+
+from promql.errors import PromqlError
+from query.errors import QueryError
+from query.params import duration_ms, selector, time_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("0", 0),
+        ("1714608000", 1_714_608_000_000),
+        ("1714608000.781", 1_714_608_000_781),
+        ("1.5e3", 1_500_000),
+        ("-60", -60_000),
+        ("2024-05-02T00:00:00Z", 1_714_608_000_000),
+        ("2024-05-02T02:00:00.250+02:00", 1_714_608_000_250),
+    ],
+)
+def test_times(text: str, want: int) -> None:
+    assert time_ms({"t": text}, "t", None) == want
+
+
+@pytest.mark.parametrize("text", ["", "x", "2024-05-02T00:00:00", "1e40", "inf", "nan", "2024-13-01T00:00:00Z"])
+def test_times_refused(text: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        time_ms({"t": text}, "t", None)
+    assert (caught.value.status, caught.value.kind) == (400, "bad_data")
+
+
+@pytest.mark.parametrize(("text", "want"), [("15", 15_000), ("0.5", 500), ("1h30m", 5_400_000), ("1d", 86_400_000)])
+def test_durations(text: str, want: int) -> None:
+    assert duration_ms({"step": text}, "step") == want
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "x", "1m1h", "inf", "nan", "1e30", "0s", "99999999999y"])
+def test_durations_refused(text: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        duration_ms({"step": text}, "step")
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("text", ["rate(up[5m])", "up[5m]", "up offset 5m", "1"])
+def test_a_match_is_a_selector(text: str) -> None:
+    with pytest.raises(QueryError, match="not a series selector"):
+        selector(text)
+
+
+def test_a_match_that_is_no_promql() -> None:
+    with pytest.raises(PromqlError):
+        selector("up{")

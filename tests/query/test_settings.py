@@ -1,0 +1,65 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from query.errors import ConfigError, QueryError
+from query.settings import QuerySettings
+from query.tenants import KeyTenants, OpenTenants
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:9099", "localhost:1", "[::1]:9099"])
+def test_the_loopback_needs_no_authentication(bind: str) -> None:
+    assert QuerySettings(query=bind).port > 0
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:9099", "10.0.0.1:9099", "[::]:9099", ":9099"])
+def test_any_other_address_does(bind: str) -> None:
+    with pytest.raises(ConfigError, match="TG-query-open"):
+        QuerySettings(query=bind)
+    assert QuerySettings(query=bind, query_allow_open=True).query == bind
+    assert QuerySettings(query=bind, query_auth="key", query_keys="keys.yaml").query == bind
+
+
+def test_keys_need_a_file() -> None:
+    with pytest.raises(ConfigError, match="TG-query-keys"):
+        QuerySettings(query_auth="key")
+
+
+def test_unknown_settings_fail() -> None:
+    with pytest.raises(ValidationError):
+        QuerySettings(nonsense=1)  # type: ignore[call-arg] # the mistake under test
+
+
+def test_the_environment_is_shared_with_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE", "127.0.0.1:2")
+    assert QuerySettings().clickhouse == "127.0.0.1:2"
+
+
+def test_without_authentication_the_header_names_the_tenant() -> None:
+    tenants = OpenTenants("default")
+    assert tenants.of({}) == "default"
+    assert tenants.of({"x-scope-orgid": "acme"}) == "acme"
+    with pytest.raises(QueryError, match="X-Scope-OrgID"):
+        tenants.of({"x-scope-orgid": "a b"})
+
+
+def test_with_keys_only_the_key_does(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    path.write_text(f"{hashlib.sha256(b'secret').hexdigest()}: acme\n")
+    tenants = KeyTenants.read(str(path))
+    assert tenants.of({"authorization": "Bearer secret", "x-scope-orgid": "other"}) == "acme"
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"}, {"x-scope-orgid": "a"}):
+        with pytest.raises(QueryError) as caught:
+            tenants.of(headers)
+        assert caught.value.status == 401
+
+
+@pytest.mark.parametrize("text", ["", "- a", "secret: acme", "{", f"{'0' * 64}: 'a b'"])
+def test_a_key_file_that_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="TG-query-keys"):
+        KeyTenants.read(str(path))
