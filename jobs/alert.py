@@ -5,7 +5,7 @@ from pyflink.common import Configuration, Types
 from jobs.settings import JobSettings
 from jobs.streams import KEYED, OUT, Streams
 from schemas import topics
-from udfs.alert.flink import RULES, JudgeFunction, MatchFunction, address_of
+from udfs.alert.flink import RULES, JudgeFunction, MatchFunction, address_of, piece
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -14,8 +14,10 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     valid = streams.source(topics.VALID, settings.alert_lateness_s)
     rules = streams.control(topics.RULES).broadcast(RULES)
 
-    pieces = valid.connect(rules).process(MatchFunction(), KEYED).name("match").uid(streams.uid("match"))
-    pieces.disable_chaining()  # from key_by's own operator: two of Python must not share a thread (udfs/mode.py)
+    matched = valid.connect(rules).process(MatchFunction(), KEYED).name("match").uid(streams.uid("match"))
+    # Parted, because two Python operators must not share a thread (udfs/mode.py). Without the map, which becomes one
+    # operator with key_by's own, PyFlink moves that one in front of the rescale.
+    pieces = matched.rescale().map(piece, KEYED).name("pieces").uid(streams.uid("pieces"))
     by_address = pieces.key_by(address_of, Types.STRING())
     events = by_address.connect(rules).process(JudgeFunction(), OUT).name("judge").uid(streams.uid("judge"))
 

@@ -84,6 +84,8 @@ class Streams:
         """Return a compacted topic as Row(k, v, …) from its beginning; v is null for a deletion.
 
         It falls idle after a second without records, and so does not hold back the watermark of what it is joined to.
+        No scan.parallelism: Flink would deal the records of the one source out to many, and a deletion may then
+        overtake the record it deletes.
         """
         options = self._options(
             topic,
@@ -93,7 +95,6 @@ class Streams:
                 "value.fields-include": "EXCEPT_KEY",
                 "properties.group.id": f"tidegauge-{self.name}",
                 "scan.startup.mode": "earliest-offset",
-                "scan.parallelism": "1",
                 "scan.watermark.idle-timeout": "1 s",
             },
         )

@@ -31,9 +31,14 @@ _BYTES = Types.PICKLED_BYTE_ARRAY()
 _log = logging.getLogger("tidegauge.alert")
 
 
-def address_of(piece: tuple[str, bytes]) -> str:
+def piece(addressed: tuple[str, bytes]) -> tuple[str, bytes]:
+    """Return what comes: the operator that stands between match and the keying."""
+    return addressed
+
+
+def address_of(addressed: tuple[str, bytes]) -> str:
     """Return the key of a piece."""
-    return piece[0]
+    return addressed[0]
 
 
 class _Rules:
@@ -93,8 +98,8 @@ class MatchFunction(BroadcastProcessFunction):
             self._unreadable.inc()
             _log.warning("a record of metrics.valid is unreadable: %s", error)
             return
-        for address, piece in self._match.split(batch):
-            yield address, piece.encode()
+        for address, part in self._match.split(batch):
+            yield address, part.encode()
 
     def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Any]:
         """Take a rule."""
@@ -161,7 +166,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
     ) -> tuple[list[Event], bool]:
         stored = self._window.value()
         before = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
-        pieces = [Batch.decode(piece) for piece in self._pieces.get()]
+        pieces = [Batch.decode(part) for part in self._pieces.get()]
         window = (before.append(pieces) if pieces else before).trim(tick - retention_ms(rule, expression))
         memory = after = self._remembered()
         self._evaluations.inc()
