@@ -2,7 +2,7 @@ import pytest
 
 from promql.columns import Selector
 from query import sql
-from tests.query.golden import FOLDER, STATEMENTS, rendered
+from tests.query.statements import FOLDER, STATEMENTS, rendered
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

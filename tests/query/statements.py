@@ -1,4 +1,4 @@
-"""Golden files of tests/query: python -m tests.query.golden writes them anew; the diff is for review."""
+"""Golden files of tests/query: python -m tests.query.statements writes them anew; the diff is for review."""
 
 import json
 from pathlib import Path
