@@ -11,7 +11,8 @@ from typing import IO
 from stack.child import Child
 from stack.code import version
 from stack.home import Home
-from stack.ports import check
+from stack.metrics import serve
+from stack.ports import HOST, check
 from stack.process import Process
 from stack.state import Running, State, kill_leftovers, save, started_at
 
@@ -147,4 +148,9 @@ def supervise(
         supervisor = Supervisor(home, make_plan(), ports, off, on_change)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, supervisor.stop)
-        supervisor.run()
+        metrics = serve(supervisor.state, f"{HOST}:{ports['flink']}", ports["metrics"])
+        try:
+            supervisor.run()
+        finally:
+            metrics.shutdown()
+            metrics.server_close()

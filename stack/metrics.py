@@ -1,0 +1,132 @@
+"""The stack's own Prometheus endpoint: its processes, and Flink's metrics read from the REST API.
+
+Flink's own reporter listens on every address of the machine and cannot be told otherwise (2.3.0), so the local stack
+gives out the same names here, on the loopback. docker-compose uses Flink's reporter, inside its network.
+"""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psutil
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from stack.ports import HOST
+from stack.rest import FlinkError, FlinkRest
+from stack.state import State
+
+JVM = ("Memory.Heap.Used", "Memory.Heap.Max", "Memory.NonHeap.Used", "Memory.Direct.MemoryUsed", "CPU.Load")
+"""Gauges of each JVM, under Status.JVM in Flink."""
+
+JOB = ("numRestarts", "lastCheckpointDuration", "lastCheckpointSize", "numberOfCompletedCheckpoints",
+       "numberOfFailedCheckpoints", "uptime")  # fmt: skip
+"""Gauges of each job, as Flink names them; durations in ms, sizes in bytes."""
+
+TASK = {"read-records": "numRecordsIn", "write-records": "numRecordsOut",
+        "accumulated-backpressured-time": "accumulateBackPressuredTimeMs",
+        "accumulated-busy-time": "accumulateBusyTimeMs"}  # fmt: skip
+"""Counters of each task: the REST API's name and the reporter's."""
+
+
+def of_processes(state: State) -> Iterator[Metric]:
+    """Yield what the supervisor knows of its processes."""
+    up = GaugeMetricFamily("tidegauge_process_up", "1 if the process is ready.", labels=["process"])
+    restarts = CounterMetricFamily("tidegauge_process_restarts", "Unwanted ends of the process.", labels=["process"])
+    rss = GaugeMetricFamily("tidegauge_process_resident_memory_bytes", "Resident memory.", labels=["process"])
+    cpu = CounterMetricFamily("tidegauge_process_cpu_seconds", "CPU time, user and system.", labels=["process"])
+    for name, one in state.processes.items():
+        if one.state == "off":
+            continue
+        up.add_metric([name], 1.0 if one.state in ("up", "done") else 0.0)
+        restarts.add_metric([name], one.restarts)
+        if one.pid is not None and psutil.pid_exists(one.pid):
+            try:
+                process = psutil.Process(one.pid)
+                rss.add_metric([name], process.memory_info().rss)
+                cpu.add_metric([name], sum(process.cpu_times()[:2]))
+            except psutil.NoSuchProcess:
+                continue
+    yield from (up, restarts, rss, cpu)
+
+
+def _values(rest: FlinkRest, path: str, names: list[str]) -> dict[str, float]:
+    return {one["id"]: float(one["value"]) for one in rest.call(f"{path}?get={','.join(names)}")}
+
+
+def of_flink(rest: FlinkRest) -> Iterator[Metric]:
+    """Yield Flink's metrics under the names of its Prometheus reporter; raises FlinkError."""
+    names = [f"Status.JVM.{name}" for name in JVM]
+    hosts = {"jobmanager": {"": _values(rest, "/jobmanager/metrics", names)}, "taskmanager": {}}
+    for one in rest.call("/taskmanagers")["taskmanagers"]:
+        hosts["taskmanager"][one["id"]] = _values(rest, f"/taskmanagers/{one['id']}/metrics", names)
+    for kind, values in hosts.items():
+        for name in names:
+            family = GaugeMetricFamily(
+                f"flink_{kind}_{name.replace('.', '_')}", f"{name} of the {kind}.", labels=["tm_id"]
+            )
+            for identity, found in values.items():
+                if name in found:
+                    family.add_metric([identity], found[name])
+            yield family
+    yield from _of_jobs(rest)
+
+
+def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
+    gauges = {name: GaugeMetricFamily(f"flink_jobmanager_job_{name}", name, labels=["job_name"]) for name in JOB}
+    labels = ["job_name", "task_name"]
+    counters = {
+        name: CounterMetricFamily(f"flink_taskmanager_job_task_{reported}", reported, labels=labels)
+        for name, reported in TASK.items()
+    }
+    for job in rest.jobs().values():
+        for name, value in _values(rest, f"/jobs/{job.id}/metrics", list(JOB)).items():
+            gauges[name].add_metric([job.name], value)
+        for vertex in rest.call(f"/jobs/{job.id}")["vertices"]:
+            for name, family in counters.items():
+                value = vertex["metrics"].get(name)
+                if value is not None and value == value:  # noqa: PLR0124 - NaN until a task has reported
+                    family.add_metric([job.name, vertex["name"][:120]], float(value))
+    yield from gauges.values()
+    yield from counters.values()
+
+
+class Collector:
+    """What one scrape sees. tidegauge_flink_up is 0 while the JobManager does not answer."""
+
+    def __init__(self, state: State, flink: str) -> None:
+        self.state = state
+        self.rest = FlinkRest(flink, timeout_s=2.0)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all families."""
+        yield from of_processes(self.state)
+        try:
+            flink = list(of_flink(self.rest))
+        except FlinkError:
+            flink = []
+        yield GaugeMetricFamily("tidegauge_flink_up", "1 if the JobManager answers.", value=float(bool(flink)))
+        yield from flink
+
+
+def serve(state: State, flink: str, port: int) -> ThreadingHTTPServer:
+    """Serve GET /metrics on the loopback from a thread; close it by shutdown() and server_close()."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(state, flink))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = generate_latest(registry) if self.path == "/metrics" else b""
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name for it
+            return
+
+    server = ThreadingHTTPServer((HOST, port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
