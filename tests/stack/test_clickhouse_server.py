@@ -91,6 +91,8 @@ def test_ping_and_unknown_paths() -> None:
         ("SELEC 1", 400, "62"),
         ("", 400, "62"),
         ("SELECT 1; SELECT 2", 400, "62"),
+        ("SHOW TABLES; SHOW TABLES", 400, "62"),
+        ("CREATE DATABASE many_a; CREATE DATABASE many_b", 400, "62"),
         ("SELECT * FROM nonesuch", 404, "60"),
         ("SELECT nonesuch", 404, "47"),
         ("SELECT throwIf(1)", 500, "395"),
@@ -248,8 +250,9 @@ def test_settings_and_database_end_with_their_request() -> None:
 def test_a_get_changes_nothing() -> None:
     table = fresh("safe")
     for sql in (f"DROP TABLE {table}", f"INSERT INTO {table} VALUES (1, 'x')", f"INSERT INTO {table} FORMAT TSV"):
-        status, headers, _ = ask(params={"query": sql}, method="GET")
-        assert (status, headers["X-ClickHouse-Exception-Code"]) == (500, "164")
+        for params in ({"query": sql}, {"query": sql, "readonly": "0"}):
+            status, headers, _ = ask(params=params, method="GET")
+            assert (status, headers["X-ClickHouse-Exception-Code"]) == (500, "164")
     assert rows_of(table) == b""
 
 
