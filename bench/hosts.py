@@ -95,6 +95,11 @@ class Workload:
         return self.sources * self.series * self.rows
 
     @property
+    def span_ms(self) -> int:
+        """How long the data last, ms."""
+        return self.rows * self.interval_ms
+
+    @property
     def timestamps(self) -> Int64s:
         """Shape (rows,), ms since 1970 UTC."""
         return self.end_ms + self.interval_ms * np.arange(-self.rows, 0, dtype=np.int64)
