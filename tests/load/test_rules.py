@@ -1,0 +1,56 @@
+"""Which records bring a file into force; and the command line as far as it needs no broker."""
+
+from pathlib import Path
+
+import pytest
+
+from load.rules import changes, main
+from udfs.alert.rule import Rule
+
+DATA = Path(__file__).parents[1] / "data" / "rules"
+
+
+def rule(name: str, expr: str = "up", tenant: str = "acme", file: str = "f.yaml") -> Rule:
+    return Rule(tenant, f"g/{name}", "g", name, expr, file=file)
+
+
+STORED = {
+    one.key: one.encode() for one in (rule("A"), rule("B"), rule("C", file="other.yaml"), rule("A", tenant="zeta"))
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "written", "deleted"),
+    [
+        ([rule("A"), rule("B")], set(), set()),
+        ([rule("A", "up == 0"), rule("B")], {"acme/g/A"}, set()),
+        ([rule("A"), rule("D")], {"acme/g/D"}, {"acme/g/B"}),
+        ([], set(), {"acme/g/A", "acme/g/B"}),
+        ([rule("A"), rule("B"), rule("C")], {"acme/g/C"}, set()),
+    ],
+)
+def test_a_file_replaces_what_it_held_and_nothing_else(
+    wanted: list[Rule], written: set[str], deleted: set[str]
+) -> None:
+    records = changes(STORED, wanted, "acme", "f.yaml")
+    assert {key for key, value in records.items() if value is not None} == written
+    assert {key for key, value in records.items() if value is None} == deleted
+
+
+def test_a_record_that_cannot_be_read_is_left_alone() -> None:
+    assert changes({"acme/g/X": b"garbage"}, [], "acme", "f.yaml") == {}
+
+
+def test_check_says_what_is_wrong_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+    bad, good = DATA / "duration.bad.yaml", DATA / "prometheus.good.yaml"
+    assert main(["check", str(good)]) == 0
+    assert main(["check", str(bad), str(good), str(DATA / "absent.yaml")]) == 1
+    shown = capsys.readouterr()
+    assert "prometheus.good.yaml: 3 rules, no faults" in shown.out
+    assert "duration.bad.yaml: line 7, group 'g', rule 'A': TG-rule-duration" in shown.err
+    assert "absent.yaml: TG-rule-file" in shown.err
+
+
+def test_a_file_with_a_fault_is_not_applied(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["apply", str(DATA / "duration.bad.yaml")]) == 1
+    assert "nothing was applied" in capsys.readouterr().err

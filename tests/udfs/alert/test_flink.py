@@ -1,0 +1,129 @@
+"""What the Flink functions add to the pure parts: bad input, timers, state that goes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.ids import series_id
+from tests.udfs.alert.fakeflink import FakeFlink
+from udfs.alert.rule import Rule
+
+T0 = 1_699_999_200_000
+RULE = Rule(
+    "acme", "g/A", "g", "A", "up == 0", interval_s=10, annotations=(("summary", "{{ $labels.host }}: {{ $value }}"),)
+)
+
+
+def up(at: int, value: float, host: str = "a") -> Batch:
+    labels = (("host", host),)
+    ids = np.array([series_id("acme", "up", labels)], np.uint64)
+    series_set = encode_series_set([Series("up", labels)])
+    return Batch("acme", "test", at, series_set, np.array([at]), np.array([[value]]), None, ids, 0)
+
+
+def job_with(rule: Rule = RULE) -> FakeFlink:
+    job = FakeFlink()
+    job.rule(rule.key, rule.encode())
+    return job
+
+
+def test_an_event_says_everything() -> None:
+    job = job_with()
+    job.batch(up(T0, 0.0), T0)
+    job.advance(T0)
+    (event,) = job.events
+    assert event.pop("key")
+    assert event == {
+        "tenant": "acme",
+        "rule_id": "g/A",
+        "revision": RULE.revision,
+        "alert": "A",
+        "state": "firing",
+        "labels": {"alertname": "A", "host": "a"},
+        "annotations": {"summary": "a: 0"},
+        "value": 0.0,
+        "active_at": T0,
+        "evaluated_at": T0,
+        "emitted_at": 4_102_444_800_000,
+        "seq": 1,
+    }
+
+
+@pytest.mark.parametrize("record", [b"", b"nonsense", up(T0, 0.0).encode()[:-1], b"\xc3\x01" + b"\0" * 40])
+def test_an_unreadable_batch_is_counted_and_its_neighbours_are_judged(record: bytes) -> None:
+    job = job_with()
+    job.raw(record, T0)
+    job.batch(up(T0, 0.0), T0)
+    job.advance(T0)
+    assert job.metrics.counters["batches_unreadable"].count == 1
+    assert [one["state"] for one in job.events] == ["firing"]
+
+
+@pytest.mark.parametrize("value", [b"{}", b"\xff\xfe", Rule("acme", "g/A", "g", "A", "up ==").encode()])
+def test_a_bad_rule_is_counted_by_both_steps_and_the_old_one_stays(value: bytes) -> None:
+    job = job_with()
+    job.rule(RULE.key, value)
+    job.restart()
+    job.batch(up(T0, 0.0), T0)
+    job.advance(T0)
+    assert job.metrics.counters["rules_refused"].count == 2
+    assert [one["revision"] for one in job.events] == [RULE.revision]
+
+
+def test_ticks_lie_on_the_grid_and_a_key_has_one_chain() -> None:
+    job = job_with()
+    for at in range(T0 + 1, T0 + 30_000, 1000):
+        job.batch(up(at, 1.0), at)
+    assert {at % 10_000 for at, _ in job.timers} == {0}
+    job.advance(T0 + 60_000)
+    assert len(job.timers) == 1
+    assert job.metrics.counters["evaluations"].count == 6
+
+
+def test_an_edited_interval_moves_to_its_own_grid() -> None:
+    job = job_with()
+    job.batch(up(T0, 0.0), T0)
+    job.advance(T0)
+    slower = Rule("acme", "g/A", "g", "A", "up == 0", interval_s=15)
+    job.rule(slower.key, slower.encode())
+    job.advance(T0 + 29_999)
+    assert [at for at, _ in job.timers] == [T0 + 30_000]
+
+
+def test_a_late_sample_is_judged_at_the_next_tick() -> None:
+    job = job_with()
+    job.batch(up(T0, 1.0), T0)
+    job.advance(T0 + 20_000)
+    job.batch(up(T0 + 5_000, 0.0), T0 + 5_000)
+    job.advance(T0 + 30_000)
+    assert [(one["state"], one["evaluated_at"] - T0) for one in job.events] == [("firing", 30_000)]
+
+
+def test_state_does_not_outlive_its_samples() -> None:
+    job = job_with()
+    for host in "abc":
+        job.batch(up(T0, 1.0, host), T0)
+    job.advance(T0 + 3_600_000)
+    assert job.stored == {} and job.timers == [] and job.events == []
+
+
+def test_a_rule_unknown_when_its_tick_comes_leaves_nothing_behind() -> None:
+    job = job_with()
+    job.batch(up(T0, 1.0), T0)
+    job.rule(RULE.key, None)
+    job.advance(T0 + 10_000)
+    assert job.stored == {} and job.timers == []
+
+
+def test_what_cannot_be_evaluated_is_counted_and_nothing_moves(caplog: Any) -> None:
+    rule = Rule("acme", "g/A", "g", "A", "up == 0", labels=(("host", "all"),), interval_s=10)
+    job = job_with(rule)
+    # Two hosts of one bucket become the same alert.
+    hosts = [f"h{number}" for number in range(40)]
+    for host in hosts:
+        job.batch(up(T0, 0.0, host), T0)
+    job.advance(T0 + 10_000)
+    assert job.metrics.counters["evaluation_failures"].count > 0
+    assert "TG-rule-evaluation" in caplog.text

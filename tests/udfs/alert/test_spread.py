@@ -1,0 +1,95 @@
+"""A rule judged bucket by bucket gives what it gives whole."""
+
+import numpy as np
+import pytest
+
+from promql.columns import NAME
+from promql.evaluate import Vector, evaluate
+from promql.memory import MemorySource
+from promql.parse import parse
+from schemas.batch import Series
+from udfs.alert.expression import check_expression
+from udfs.alert.spread import BUCKETS, Spread, spread_of
+
+CASES = [
+    ("up == 0", "without ()"),
+    ("-abs(up) < 0", "without ()"),
+    ("rate(up[5m]) > 1", "without ()"),
+    ("time() - up > 300", "without ()"),
+    ("sum by (job, host) (up) > 1", "by (host, job)"),
+    ("max by (job) (sum by (job, host) (up))", "by (job)"),
+    ("sum by (host) (up) / count by (job) (up)", "by ()"),
+    ("sum without (cpu) (up)", "without (cpu)"),
+    ("max by (job, cpu) (sum without (cpu) (up))", "by (job)"),
+    ("max without (job) (sum by (job, host) (up))", "by (host)"),
+    ("up / other", "without ()"),
+    ("up / on (host) other", "by (host)"),
+    ("up / ignoring (cpu) other", "without (cpu)"),
+    ("sum by (host) (up) - on (host) other", "by (host)"),
+    ("count(up)", "by ()"),
+    ("up > scalar(other)", "by ()"),
+    ("up + vector(1)", "by ()"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES)
+def test_which_labels_keep_series_together(text: str, expected: str) -> None:
+    assert str(spread_of(parse(text))) == expected
+
+
+def _population() -> list[
+    tuple[dict[str, str], np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.float64]]]
+]:
+    random = np.random.default_rng(7)
+    stamps = np.arange(1, 7, dtype=np.int64) * 60_000
+    hosts = [{"job": f"j{n % 3}", "host": f"h{n % 10}", "cpu": str(n // 10)} for n in range(30)]
+    series = [({NAME: "up", **labels}, stamps, np.cumsum(random.integers(0, 9, 6)).astype(float)) for labels in hosts]
+    single = [labels for labels in hosts if labels["cpu"] == "0"]
+    return series + [({NAME: "other", **labels}, stamps, random.random(6)) for labels in single]
+
+
+@pytest.mark.parametrize("text", [text for text, _ in CASES if "on (host) other" not in text or text.startswith("sum")])
+def test_buckets_together_give_the_whole(text: str) -> None:
+    expression = check_expression(text)
+    population = _population()
+
+    def answer(some: list[int]) -> set[tuple[str, float]]:
+        result = evaluate(expression.plan, MemorySource(population[place] for place in some), 360_000, 360_000, 60_000)
+        assert isinstance(result, Vector)
+        pairs = zip(result.labels, result.values[:, 0].tolist(), strict=True)
+        return {(str(sorted(labels.items())), round(value, 9)) for labels, value in pairs}
+
+    buckets: dict[int, list[int]] = {}
+    for place, (labels, _, _) in enumerate(population):
+        one = Series(labels[NAME], tuple((name, value) for name, value in labels.items() if name != NAME))
+        buckets.setdefault(expression.spread.bucket(one), []).append(place)
+    assert set(buckets) <= set(range(BUCKETS))
+    parts = [answer(some) for some in buckets.values()]
+    assert set().union(*parts) == answer(list(range(len(population))))
+    assert sum(map(len, parts)) == len(set().union(*parts))
+
+
+def test_labels_without_a_value_are_no_labels() -> None:
+    spread = Spread(True, frozenset({"host", "zone"}))
+    assert spread.bucket(Series("up", (("host", "a"), ("zone", "")))) == spread.bucket(Series("x", (("host", "a"),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        ("up > 1", "up > 2", True),
+        ("rate(up[1m]) > 1", "rate(up[5m]) > 1", True),
+        ("up > 1", 'up{a="b"} > 1', False),
+        ("sum by (a) (up) > 1", "sum by (b) (up) > 1", False),
+    ],
+)
+def test_the_shape_is_what_the_key_depends_on(text: str, other: str, same: bool) -> None:
+    assert (check_expression(text).shape == check_expression(other).shape) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "span_s"),
+    [("up", 300), ("rate(up[1m])", 60), ("rate(up[1m] offset 5m)", 360), ("up offset 1h == rate(up[10m])", 3900)],
+)
+def test_how_far_back_an_expression_reads(text: str, span_s: int) -> None:
+    assert check_expression(text).span_ms == span_s * 1000
