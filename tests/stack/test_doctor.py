@@ -1,0 +1,81 @@
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from stack import doctor
+from stack.home import JARS, ROOT
+
+
+@pytest.mark.parametrize(
+    ("output", "good", "found"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', True, "17.0.15"),
+        ('openjdk version "21" 2023-09-19', False, "21"),
+        ('java version "1.8.0_371"', False, "1.8.0_371"),
+        ("", False, "nothing"),
+    ],
+)
+def test_java(output: str, good: bool, found: str) -> None:
+    finding = doctor.java(lambda: output)
+    assert (finding.good, finding.found) == (good, found)
+    assert bool(finding.remedy) != good
+
+
+def test_java_missing() -> None:
+    def missing() -> str:
+        raise FileNotFoundError("java")
+
+    finding = doctor.java(missing)
+    assert not finding.good
+    assert "openjdk-17" in finding.remedy
+
+
+def test_versions_name_what_differs() -> None:
+    def installed(name: str) -> str:
+        if name == "gone":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    assert doctor.versions({"same": "1.0"}, installed).good
+    finding = doctor.versions({"same": "1.0", "old": "2.0", "gone": "3.0"}, installed)
+    assert finding.found == "old 1.0 (locked: 2.0); gone missing (locked: 3.0)"
+    assert finding.remedy == "make setup"
+
+
+def test_the_lock_file_is_read_whole() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    found = doctor.locked(text)
+    assert found["apache-flink"] == "2.3.0"
+    assert len(found) == sum("==" in line for line in text.splitlines() if not line.startswith((" ", "#")))
+
+
+@pytest.mark.parametrize(
+    ("finding", "good"),
+    [
+        (doctor.python((3, 11)), True),
+        (doctor.python((3, 12)), False),
+        (doctor.disk(10 << 30), True),
+        (doctor.disk(1 << 30), False),
+        (doctor.memory(8 << 30), True),
+        (doctor.memory(4 << 30), False),
+        (doctor.clock(doctor.BUILT_MS + 1, 0), True),
+        (doctor.clock(0, 0), False),
+        (doctor.clock(doctor.BUILT_MS + 1, doctor.BUILT_MS + 3_600_000), False),
+        (doctor.listening({"kafka": 1}, lambda port: True), True),
+        (doctor.listening({"kafka": 1}, lambda port: False), False),
+    ],
+)
+def test_each_finding_has_a_remedy_unless_good(finding: doctor.Finding, good: bool) -> None:
+    assert finding.good is good
+    assert bool(finding.remedy) is not good
+
+
+def test_jars(tmp_path: Path) -> None:
+    assert [one.good for one in doctor.jars(tmp_path)] == [False, False]
+    assert [one.good for one in doctor.jars(JARS)] == [True, True]
+
+
+def test_text_shows_the_remedy_below_what_is_missing() -> None:
+    shown = doctor.text([doctor.Finding("disk", False, "0.1 GiB free", "free some")])
+    assert shown.splitlines() == ["MISSING  disk                    0.1 GiB free", "         free some"]

@@ -1,0 +1,68 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from stack import ports
+from stack.home import Home
+
+
+def test_defaults_are_all_different_and_not_privileged() -> None:
+    assert len(set(ports.DEFAULTS.values())) == len(ports.DEFAULTS)
+    assert all(1024 < port < 32768 for port in ports.DEFAULTS.values())
+    assert set(ports.ENDPOINTS) <= set(ports.DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "remembered", "changed"),
+    [
+        (None, {}, {}),
+        (None, {"kafka": 5000}, {"kafka": 5000}),
+        ("kafka=29092", {}, {"kafka": 29092}),
+        ("kafka=29092, query=29090", {"redis": 5000}, {"kafka": 29092, "query": 29090, "redis": 5000}),
+        ("auto", dict.fromkeys(ports.DEFAULTS, 5000), dict.fromkeys(ports.DEFAULTS, 5000)),
+        ("30000", {"kafka": 5000}, {name: 30000 + place for place, name in enumerate(ports.DEFAULTS)}),
+    ],
+)
+def test_parse(text: str | None, remembered: dict[str, int], changed: dict[str, int]) -> None:
+    assert ports.parse(text, remembered) == {**ports.DEFAULTS, **changed}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("kafak=29092", "names 'kafak', expected one of kafka"),
+        ("kafka=", "kafka is ''"),
+        ("kafka=80", "expected a port of 1024 to 65535"),
+        ("65535", "the last port"),
+        ("many", "--ports is 'many'"),
+    ],
+)
+def test_parse_refuses(text: str, says: str) -> None:
+    with pytest.raises(ports.PortError, match=says):
+        ports.parse(text, {})
+
+
+def test_auto_picks_free_ports() -> None:
+    chosen = ports.parse("auto", {})
+    assert len(set(chosen.values())) == len(chosen)
+    assert all(ports.is_free(port) for port in chosen.values())
+
+
+def test_a_taken_port_is_named_with_the_remedy() -> None:
+    with socket.socket() as taken:
+        taken.bind((ports.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ports.PortError, match=rf"TG-port-taken redis={port}.*--ports auto"):
+            ports.check({"redis": port})
+
+
+def test_a_home_remembers_its_ports(tmp_path: Path) -> None:
+    from stack.up import choose_ports
+
+    home = Home(tmp_path / "home")
+    assert ports.load(home) == {}
+    chosen = choose_ports(home, "auto")
+    assert choose_ports(home, None) == chosen
+    assert choose_ports(home, "auto") == chosen
