@@ -1,5 +1,7 @@
 """Who may come in, and how many at once."""
 
+import logging
+import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from stack.clickhouse_engine import Access, Engine
 from stack.clickhouse_errors import TOO_MANY_SIMULTANEOUS_QUERIES, Refused
+
+LOG = logging.getLogger("clickhouse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ class Server(ThreadingHTTPServer):
         with self._change:
             self._running -= 1
             self._change.notify_all()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log what ended a connection; a client that hung up between two requests is nothing to tell."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            LOG.exception("connection from %s failed", client_address)
 
     def drain(self, within_s: float) -> bool:
         """Let no query in any more, wait until none runs; tell whether that came within the time."""

@@ -3,6 +3,8 @@
 import gzip
 import http.client
 import json
+import socket
+import struct
 import threading
 import time
 from base64 import b64encode
@@ -381,6 +383,19 @@ def test_a_statement_may_not_run_for_ever(small: embedded.Server) -> None:
     status, headers, _ = ask(endless, {"max_execution_time": "1000"}, endpoint=small.endpoint)
     assert (status, headers["X-ClickHouse-Exception-Code"]) == (408, "159")
     assert time.monotonic() - began < 10
+
+
+def test_a_client_that_hangs_up_is_not_an_error(tmp_path: Path) -> None:
+    server = embedded.start(str(tmp_path))
+    host, port = server.endpoint.split(":")
+    for sent in (b"", b"GET /pi", b"GET /ping HTTP/1.1\r\n\r\n"):
+        with socket.create_connection((host, int(port))) as client:
+            # Linger 0: the connection is reset, not closed.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(sent)
+    time.sleep(0.3)
+    code, out = server.stop()
+    assert (code, out) == (0, "")
 
 
 def test_too_many_at_once(small: embedded.Server) -> None:
