@@ -168,8 +168,8 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
         settings.clickhouse_user,
         settings.clickhouse_password.get_secret_value(),
         settings.clickhouse_database,
-        # People wait: one repeat for a connection that had died, no more.
-        attempts=2,
+        # People wait; the store itself decides what is worth a second attempt.
+        attempts=1,
         timeout_s=settings.query_timeout_s,
     )
     limits = Limits(

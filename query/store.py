@@ -75,10 +75,14 @@ class ClickhouseStore:
         values: Mapping[str, Value] = params
         settings = {"max_execution_time": f"{self.limits.timeout_s:g}"}
         try:
-            return self._clickhouse.query(text, values, settings)
+            try:
+                return self._clickhouse.query(text, values, settings)
+            except Unavailable as error:
+                if any(word in str(error) for word in TIMEOUTS):
+                    raise timeout(self.limits.timeout_s) from error
+                # The connection may have died since its last query; a new one tells.
+                return self._clickhouse.query(text, values, settings)
         except Unavailable as error:
-            if any(word in str(error) for word in TIMEOUTS):
-                raise timeout(self.limits.timeout_s) from error
             raise unavailable(f"ClickHouse does not answer: {error}") from error
         except ClickhouseError as error:
             if error.code == UNKNOWN_REGEX:
