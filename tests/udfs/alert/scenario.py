@@ -11,7 +11,6 @@ events:                       time state {labels without alertname} value
 """
 
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +19,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+from promql.columns import NAME
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
-from schemas.nan import MISSING, STALE, Floats
+from schemas.nan import MISSING
+from tests.notation import parse_series
 from tests.udfs.alert.fakeflink import FakeFlink
 from udfs.alert.rule import Rule
 from udfs.alert.rulefile import parse_duration
@@ -30,32 +31,6 @@ from udfs.alert.template import go_float
 
 T0 = 1_699_999_200_000  # a full hour
 SHARDS = 2
-
-_SERIES = re.compile(r"([a-zA-Z_:][\w:]*)?(?:\{(.*)\})?\Z")
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-_TERM = re.compile(r"(-?[\d.]+|_|stale|NaN)(?:([+-][\d.]+))?(?:x(\d+))?\Z")
-
-
-def parse_series(text: str) -> Series:
-    found = _SERIES.match(text)
-    assert found is not None, text
-    return Series(found[1] or "", tuple(sorted(_LABEL.findall(found[2] or ""))))
-
-
-def parse_values(text: str) -> Floats:
-    """Return the samples of promtool's notation: 1 2, 0+5x3 (four samples), 1x3 (four), _x3 (three gaps), stale."""
-    assert isinstance(text, str), f"YAML reads {text!r} as a number: quote it"
-    cells: list[Floats] = []
-    for term in text.split():
-        found = _TERM.match(term)
-        assert found is not None, term
-        count = int(found[3] or 0) + (found[1] != "_" or found[3] is None)
-        if found[1] in ("_", "stale"):
-            cells += [MISSING if found[1] == "_" else STALE] * count
-        else:
-            first, by = float(found[1]), float(found[2] or 0)
-            cells += [np.array([first + by * number]) for number in range(count)]
-    return np.concatenate(cells)
 
 
 @dataclass(frozen=True)
@@ -129,20 +104,20 @@ def _rule(fields: dict[str, Any], interval: int) -> Rule:
 
 
 def _deliveries(series: dict[str, str], interval: int) -> list[Delivery]:
-    """Return one sparse batch a step and shard, as the gate would send them."""
-    rows = [(parse_series(name), parse_values(cells)) for name, cells in series.items()]
-    ids = np.array([series_id("acme", one.name, one.labels) for one, _ in rows], np.uint64)
+    """Return one batch a step and shard, dense and sparse by turns, as the gate would send them."""
+    assert all(isinstance(cells, str) for cells in series.values()), "YAML reads 0x4 as a number: quote it"
+    rows = [parse_series(f"{name} {cells}", interval, T0) for name, cells in series.items()]
+    kinds = [Series(labels.pop(NAME, ""), tuple(sorted(labels.items()))) for labels, _, _ in rows]
+    ids = np.array([series_id("acme", one.name, one.labels) for one in kinds], np.uint64)
     made = []
     for shard in range(SHARDS):
-        mine = np.flatnonzero(ids % SHARDS == shard)
-        series_set = encode_series_set(rows[place][0] for place in mine)
-        for tick in range(max(len(cells) for _, cells in rows)):
-            at = T0 + tick * interval
-            row = np.concatenate(
-                [MISSING, *(rows[p][1][tick : tick + 1] if tick < len(rows[p][1]) else MISSING for p in mine)]
-            )
-            batch = Batch("acme", "test", at, series_set, np.array([at]), row[np.newaxis, 1:], None, ids[mine], shard)
-            made.append(Delivery(at, batch if tick % 2 else _sparse(batch)))
+        mine = np.flatnonzero(ids % SHARDS == shard).tolist()
+        series_set = encode_series_set(kinds[place] for place in mine)
+        for at in sorted({int(at) for place in mine for at in rows[place][1]}):
+            cells = [rows[place][2][rows[place][1] == at] for place in mine]
+            row = np.concatenate([cell if len(cell) else MISSING for cell in cells])[np.newaxis, :]
+            batch = Batch("acme", "test", at, series_set, np.array([at]), row, None, ids[mine], shard)
+            made.append(Delivery(at, batch if at // interval % 2 else _sparse(batch)))
     return sorted(made, key=lambda one: one.at)
 
 
