@@ -1,0 +1,28 @@
+"""What the integration tests share: a way in, a way out, and a clock that ticks."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.pipeline import Pipeline
+
+
+@pytest.fixture(scope="session")
+def pipeline(stack: Any) -> Iterator[Pipeline]:
+    """Return the running pipeline; a source of its own moves event time on, as in any system that lives."""
+    pipeline = Pipeline(stack)
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(1.0):
+            pipeline.send("clock", {("up", ()): 1.0}, time.time_ns() // 1_000_000)
+
+    clock = threading.Thread(target=tick)
+    clock.start()
+    yield pipeline
+    done.set()
+    clock.join()
+    pipeline.close()

@@ -1,0 +1,90 @@
+"""The running pipeline as a test sees it: records in, SQL, HTTP and topics out."""
+
+import json
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from schemas import topics
+from schemas.batch import BatchBuilder, Series
+from schemas.codec import codec
+from sinks.clickhouse import Clickhouse
+
+T = TypeVar("T")
+Labels = tuple[tuple[str, str], ...]
+
+
+def eventually(ask: Callable[[], T], wanted: T, seconds: float = 90.0) -> None:
+    """Ask until the answer is the wanted one; fail with the last answer."""
+    end = time.monotonic() + seconds
+    while (answer := ask()) != wanted:
+        assert time.monotonic() < end, f"after {seconds} s: {answer!r}, not {wanted!r}"
+        time.sleep(0.5)
+
+
+class Pipeline:
+    """Clients of one stack."""
+
+    def __init__(self, stack: Any) -> None:
+        self.stack = stack
+        self.clickhouse = Clickhouse(stack.endpoints["clickhouse"])
+        self._producer = KafkaProducer(bootstrap_servers=stack.endpoints["kafka"], acks="all", max_request_size=9 << 20)
+        self._builders: dict[str, BatchBuilder] = {}
+
+    def close(self) -> None:
+        """Close the clients."""
+        self._producer.close()
+        self.clickhouse.close()
+
+    def send_record(self, record: bytes, source: str = "test") -> None:
+        """Send a record to metrics.raw and wait for the broker."""
+        self._producer.send(topics.RAW, value=record, key=source.encode()).get(timeout=60)
+
+    def send(self, tenant: str, samples: Mapping[tuple[str, Labels], float], stamp: int) -> bytes:
+        """Send one scrape {(name, labels): value}; return the record."""
+        builder = self._builders.setdefault(tenant, BatchBuilder(tenant, f"{tenant}-source"))
+        builder.add_scrape(stamp, [(Series(name, labels), value) for (name, labels), value in samples.items()])
+        record = builder.build(stamp).encode()
+        self.send_record(record, f"{tenant}-source")
+        return record
+
+    def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
+        """Return the rows of a statement."""
+        rows: list[dict[str, Any]] = self.clickhouse.query(sql, params).to_pylist()
+        return rows
+
+    def value(self, sql: str, **params: Any) -> Any:
+        """Return the one value of a statement, or None."""
+        rows = self.rows(sql, **params)
+        return next(iter(rows[0].values())) if rows else None
+
+    def ask(self, path: str, tenant: str, **params: str) -> tuple[int, dict[str, Any]]:
+        """Return (status, JSON) of the query service."""
+        url = f"http://{self.stack.endpoints['query']}{path}?{urllib.parse.urlencode(params)}"
+        request = urllib.request.Request(url, headers={"X-Scope-OrgID": tenant})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def events(self, tenant: str) -> Iterator[dict[str, Any]]:
+        """Yield what alert.events holds of a tenant."""
+        consumer = KafkaConsumer(
+            topics.ALERTS,
+            bootstrap_servers=self.stack.endpoints["kafka"],
+            auto_offset_reset="earliest",
+            consumer_timeout_ms=2000,
+        )
+        try:
+            for message in consumer:
+                event = codec("alert_event").decode(message.value)
+                if event["tenant"] == tenant:
+                    yield event
+        finally:
+            consumer.close()

@@ -1,0 +1,189 @@
+"""The whole path on real parts: in by Kafka, through the five jobs, out by SQL, HTTP and events.
+
+Every test has a tenant of its own. Expected rollups come from the pure code over the same samples.
+"""
+
+import os
+import signal
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from load.rules import main as rules
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.ids import series_id
+from schemas.nan import STALE
+from tests.integration.pipeline import Labels, Pipeline, eventually
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+MINUTE = 60_000
+
+
+def tenant_of(word: str) -> str:
+    """Return a tenant that no earlier run of the same stack has used."""
+    return f"{word}-{uuid.uuid4().hex[:8]}"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+COUNTED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
+ROLLED = """
+SELECT series_id, toUnixTimestamp(ts) * 1000 AS window, count, sum, min, max, first, last, increase
+FROM rollup_1m FINAL WHERE tenant = {tenant:String}
+"""
+
+
+def rolled(pipeline: Pipeline, tenant: str) -> dict[tuple[int, int], tuple[float, ...]]:
+    """Return the rollup rows of a tenant by (series id, window)."""
+    names = ("count", "sum", "min", "max", "first", "last", "increase")
+    return {
+        (row["series_id"], row["window"]): tuple(row[name] for name in names)
+        for row in pipeline.rows(ROLLED, tenant=tenant)
+    }
+
+
+def expected(sent: dict[tuple[int, int], float]) -> dict[tuple[int, int], tuple[float, ...]]:
+    """Return the rollup rows of samples {(series id, ms): value}."""
+    windows: dict[tuple[int, int], list[tuple[int, float]]] = {}
+    for (series, stamp), value in sent.items():
+        windows.setdefault((series, stamp - stamp % MINUTE), []).append((stamp, value))
+    rows = {}
+    for key, samples in windows.items():
+        values = [value for _, value in sorted(samples)]
+        steps = np.diff(values)
+        increase = float(np.where(steps < 0, values[1:], steps).sum())
+        rows[key] = (len(values), sum(values), min(values), max(values), values[0], values[-1], increase)
+    return rows
+
+
+def labels_of(host: int) -> Labels:
+    return (("host", f"h{host}"),)
+
+
+def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeline) -> None:
+    tenant = tenant_of("exact")
+    sent: dict[tuple[int, int], float] = {}
+    records = []
+
+    def scrape(stamp: int, value: float) -> None:
+        samples = {("requests_total", labels_of(host)): value + host for host in range(40)}
+        records.append(pipeline.send(tenant, samples, stamp))
+        for (name, labels), each in samples.items():
+            sent[series_id(tenant, name, labels), stamp] = each
+
+    for step in range(5):
+        scrape(now_ms(), float(step * 10))
+    os.kill(pipeline.stack.pid("taskmanager-1"), signal.SIGKILL)
+    for step in range(5):
+        scrape(now_ms(), float(step))
+    for record in records:
+        pipeline.send_record(record)
+
+    eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent))
+    eventually(lambda: rolled(pipeline, tenant), expected(sent), seconds=180)
+
+    # Two minutes behind: closed long ago. Raw, the row and its digest heal, and nothing else changes.
+    scrape(now_ms() - 2 * MINUTE, 1000.0)
+    first = min(stamp for _, stamp in sent)
+    scrape(first + 1, 500.0)
+    eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent))
+    eventually(lambda: rolled(pipeline, tenant), expected(sent))
+    merged = pipeline.rows(
+        "SELECT quantilesTDigestMerge(0.0, 1.0)(digest) AS ends FROM rollup_1m FINAL WHERE tenant = {tenant:String}",
+        tenant=tenant,
+    )
+    assert merged[0]["ends"] == [min(sent.values()), max(sent.values())]
+
+
+def test_bad_input_is_named_and_its_neighbours_arrive(pipeline: Pipeline) -> None:
+    tenant = tenant_of("bad")
+    now = now_ms()
+    series = [
+        Series("good", (("n", "1"),)),
+        Series("bad name"),
+        Series("huge", (("label", "x" * (1 << 20)),)),
+        Series("dup", (("a", "1"), ("a", "2"))),
+        Series("good", (("n", "2"),)),
+    ]
+    stamps = np.array([0, now - 1000, 4_102_444_800_000])
+    values = np.arange(15, dtype=float).reshape(3, 5)
+    values[1, 4] = np.array([0x7FF80000DEADBEEF], dtype=np.uint64).view(np.float64)[0]
+    good = Batch(tenant, "s", now, encode_series_set(series), stamps, values).encode()
+    for record in (b"", good[:50], b"not avro at all", good[:2] + b"12345678" + good[10:], good):
+        pipeline.send_record(record)
+
+    rejected = "SELECT id, sum(samples) AS samples FROM rejections FINAL WHERE tenant = {tenant:String} GROUP BY id"
+    wanted = {"TG-metric-name": 1, "TG-label-value": 1, "TG-label-duplicate": 1, "TG-too-old": 5, "TG-too-future": 5}
+    eventually(lambda: {row["id"]: row["samples"] for row in pipeline.rows(rejected, tenant=tenant)}, wanted)
+    eventually(lambda: pipeline.value(COUNTED, tenant=tenant), 2)
+    unreadable = "SELECT groupUniqArray(id) FROM rejections WHERE tenant = ''"
+    assert {"TG-truncated", "TG-not-avro", "TG-unknown-schema"} <= set(pipeline.value(unreadable))
+    bits = "SELECT groupArray(hex(reinterpretAsUInt64(value))) FROM samples FINAL WHERE tenant = {tenant:String}"
+    assert sorted(pipeline.value(bits, tenant=tenant)) == ["4014000000000000", "7FF8000000000001"]
+
+
+def test_answers_over_http_keep_tenants_apart(pipeline: Pipeline) -> None:
+    tenant = tenant_of("http")
+    start = now_ms() - 20_000
+    for step in range(4):
+        pipeline.send(tenant, {("temp", labels_of(1)): float(step), ("temp", labels_of(2)): 5.0}, start + step * 5000)
+    pipeline.send(tenant, {("temp", labels_of(2)): float(STALE[0])}, start + 16_000)
+    eventually(lambda: pipeline.value(COUNTED, tenant=tenant), 9)
+
+    at = str((start + 16_000) / 1000)
+    status, body = pipeline.ask("/api/v1/query", tenant, query="temp", time=at)
+    assert status == 200
+    assert [(one["metric"]["host"], one["value"][1]) for one in body["data"]["result"]] == [("h1", "3")]
+    status, body = pipeline.ask("/api/v1/query", tenant, query="sum(max_over_time(temp[1m]))", time=at)
+    assert body["data"]["result"][0]["value"][1] == "8"
+    _, body = pipeline.ask("/api/v1/label/host/values", tenant)
+    assert body["data"] == ["h1", "h2"]
+    _, body = pipeline.ask("/api/v1/query", tenant_of("stranger"), query="temp", time=at)
+    assert body["data"]["result"] == []
+    status, body = pipeline.ask("/api/v1/query", tenant, query="temp{")
+    assert (status, body["errorType"]) == (400, "bad_data")
+
+
+RULES = """
+groups:
+  - name: test
+    interval: 1s
+    rules:
+      - alert: Hot
+        expr: max by (host) (max_over_time(temp[10s])) > 90
+        for: 3s
+        labels: {severity: page}
+        annotations: {summary: "{{ $labels.host }} is at {{ $value }}"}
+"""
+
+
+def test_a_rule_fires_on_the_stream_and_resolves(pipeline: Pipeline, tmp_path: Path) -> None:
+    tenant = tenant_of("alert")
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    os.environ["TIDEGAUGE_KAFKA"] = pipeline.stack.endpoints["kafka"]
+    assert rules(["apply", str(file), "--tenant", tenant]) == 0
+
+    def states() -> list[str]:
+        found = {(e["labels"]["host"], e["seq"]): e["state"] for e in pipeline.events(tenant)}
+        return [found[key] for key in sorted(found)]
+
+    def heat(value: float) -> list[str]:
+        pipeline.send(tenant, {("temp", labels_of(1)): value, ("temp", labels_of(2)): 20.0}, now_ms())
+        return states()
+
+    eventually(lambda: heat(95.0)[-1:], ["firing"])
+    eventually(lambda: heat(50.0)[-1:], ["resolved"])
+    assert states() == ["pending", "firing", "resolved"]
+    firing = next(e for e in pipeline.events(tenant) if e["state"] == "firing")
+    assert firing["labels"] == {"alertname": "Hot", "host": "h1", "severity": "page"}
+    assert firing["annotations"]["summary"] == "h1 is at 95"
+    assert firing["evaluated_at"] - firing["active_at"] >= 3000
+    stored = "SELECT count() FROM alert_events FINAL WHERE tenant = {tenant:String}"
+    eventually(lambda: pipeline.value(stored, tenant=tenant), 3)
