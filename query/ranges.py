@@ -94,12 +94,19 @@ def cacheable(expr: Expr) -> bool:
 
 
 def covering(versions: Versions, expr: Expr, block: Steps, lookback_ms: int) -> tuple[tuple[str, Version], ...]:
-    """Return the versions of all that a block reads: its hours of data, and every series first seen before its end."""
+    """Return the versions of all that a block reads: its hours of data, and how many series were first seen by its end.
+
+    A series is never unseen, so their number rises with each one that appears.
+    """
     chosen = set()
     for one in hulls(expr, block, lookback_ms):
-        for version in versions.get(one.metric, []):
-            hour_ms = version[0] * 1000
-            early = hour_ms + HOUR_MS <= one.start_ms
-            if hour_ms <= one.end_ms and not (early and version[1] == "data"):
-                chosen.add((one.metric, version))
+        known = 0
+        for hour, what, version in versions.get(one.metric, []):
+            if hour * 1000 > one.end_ms:
+                continue
+            if what == "series":
+                known += version
+            elif hour * 1000 + HOUR_MS > one.start_ms:
+                chosen.add((one.metric, (hour, what, version)))
+        chosen.add((one.metric, (one.end_ms // 1000, "series", known)))
     return tuple(sorted(chosen))
