@@ -23,7 +23,7 @@ def pause(failures: int) -> float:
 
 @dataclass(slots=True)
 class Child:
-    """States: off, waiting (for its needs), starting, up or done, backoff, stopped. Times are monotonic seconds."""
+    """States: off, waiting (for its needs), starting, up or done, stopping, backoff, stopped. Times are monotonic seconds."""
 
     process: Process
     log: Path
@@ -69,7 +69,7 @@ class Child:
             if now >= self.next_check:
                 self.record.state = "waiting"
             return
-        if self.popen is None or self.record.state not in ("starting", "up"):
+        if self.popen is None or self.record.state not in ("starting", "up", "stopping"):
             return
         code = self.popen.poll()
         if code is not None:
@@ -116,7 +116,7 @@ class Child:
 
     def _end(self, now: float) -> None:
         if self.killed_at is None and self.popen is not None:
-            self.killed_at = now
+            self.killed_at, self.record.state = now, "stopping"
             self.signal(SIGTERM)
 
     def restart(self, now: float) -> None:

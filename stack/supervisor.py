@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -76,10 +77,7 @@ class Supervisor:
         for request in requests.iterdir():
             request.unlink()
         while not self.stopping:
-            for request in requests.iterdir():
-                request.unlink()
-                if child := self.children.get(request.name):
-                    child.restart(time.monotonic())
+            self._take(list(requests.iterdir()))
             self._start_ready()
             self._tick()
             if self.state.phase == "starting" and all(child.satisfied for child in self.children.values()):
@@ -88,6 +86,16 @@ class Supervisor:
             self._trim_logs()
             time.sleep(TICK_S)
         self._stop_all()
+
+    def _take(self, requests: list[Path]) -> None:
+        for request in requests:
+            if child := self.children.get(request.name):
+                child.restart(time.monotonic())
+        if requests:
+            # Saved before the request is gone: who waits for it must not see the state from before.
+            save(self.home, self.state)
+        for request in requests:
+            request.unlink()
 
     def _start_ready(self) -> None:
         for child in self.children.values():

@@ -1,0 +1,149 @@
+"""The real stack: processes killed one by one, two stacks side by side, an upgrade of the code."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobs.settings import JobSettings
+from schemas.topics import TOPICS
+from sinks.topics import create
+from stack import state, upgrade
+from stack.code import version
+from stack.flink import JOB_PACKAGES
+from stack.home import Home
+from stack.plan import environment
+from stack.rest import FlinkRest
+from tests.conftest import Stack, tidegauge
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+
+def until(check: Callable[[], object], seconds: float = 180.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.3)
+
+
+def whole(stack: Stack) -> bool:
+    shown = stack.status()
+    ready = all(one["state"] in ("up", "done", "off") for one in shown["processes"].values())
+    live = FlinkRest(stack.endpoints["flink"]).jobs() if ready else {}
+    return live.keys() == set(upgrade.JOBS) and all(job.healthy for job in live.values())
+
+
+def test_status_names_endpoints_memory_and_jobs(stack: Stack) -> None:
+    shown = stack.status()
+    assert set(shown["endpoints"]) == {"kafka", "clickhouse", "redis", "flink", "query"}
+    assert set(shown["jobs"]) == set(upgrade.JOBS)
+    assert 0 < shown["rss"] < 5 << 30
+    assert "GiB" in stack.tidegauge("status")
+
+
+def test_everything_listens_on_the_loopback_only(stack: Stack) -> None:
+    for one in stack.status()["processes"].values():
+        if one["pid"] is not None:
+            for process in (psutil.Process(one["pid"]), *psutil.Process(one["pid"]).children(recursive=True)):
+                listening = [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+                assert set(listening) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, process.name()
+
+
+def test_up_again_does_no_harm(stack: Stack) -> None:
+    before = {name: one["pid"] for name, one in stack.status()["processes"].items()}
+    jobs = stack.status()["jobs"]
+    assert "is running" in stack.tidegauge("up", "--detach")
+    after = {name: one["pid"] for name, one in stack.status()["processes"].items()}
+    assert (after, stack.status()["jobs"]) == (before, jobs)
+
+
+def test_topics_are_made_once_and_kept_in_shape(stack: Stack) -> None:
+    assert create(stack.endpoints["kafka"]) == [topic.name for topic in TOPICS]
+
+
+def test_every_process_comes_back_after_kill_9_and_the_jobs_recover(stack: Stack) -> None:
+    for name in ("redis", "query", "clickhouse", "kafka", "zookeeper", "taskmanager-1", "jobmanager"):
+        victim = stack.status()["processes"][name]
+        os.kill(victim["pid"], signal.SIGKILL)
+
+        def back(name: str = name, victim: dict[str, Any] = victim) -> bool:
+            one = stack.status()["processes"][name]
+            return bool(
+                one["state"] == "up" and one["pid"] != victim["pid"] and one["restarts"] == victim["restarts"] + 1
+            )
+
+        until(back)
+    until(lambda: whole(stack))
+
+
+def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    until(lambda: whole(stack))
+    home, rest, mode = Home(stack.home), FlinkRest(stack.endpoints["flink"]), JobSettings().execution_mode
+    before = {name: job.id for name, job in rest.jobs().items()}
+    monkeypatch.chdir(stack.home)
+    for name, value in environment(home, state.load(home).ports).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLINK_CONF_DIR", str(stack.home / "flink" / "conf"))
+    monkeypatch.setenv("FLINK_LIB_DIR", str(stack.home / "flink" / "lib"))
+    taken: dict[str, str] = {}
+
+    def submit(start: Any) -> None:
+        taken.update(start)
+        upgrade.submit_jobs(start)
+
+    # As if the running jobs had been submitted by other code.
+    upgrade.save(home, upgrade.Submitted("older", mode))
+    upgrade.upgrade(home, rest, version(JOB_PACKAGES), mode, submit)
+    until(lambda: whole(stack))
+
+    after = rest.jobs()
+    assert set(taken) == set(upgrade.JOBS)
+    for name, job in after.items():
+        assert job.id != before[name]
+        restored = rest.call(f"/jobs/{job.id}/checkpoints")["latest"]["restored"]
+        assert restored["external_path"] == taken[name]
+    assert upgrade.load(home) == upgrade.Submitted(version(JOB_PACKAGES), mode)
+
+
+def test_state_is_never_carried_from_one_mode_to_the_other(stack: Stack) -> None:
+    home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"])
+    recorded = upgrade.load(home)
+    other = "process" if recorded.mode == "thread" else "thread"
+    with pytest.raises(upgrade.UpgradeError, match="TG-execution-mode"):
+        upgrade.upgrade(home, rest, recorded.code, other, lambda start: pytest.fail("submitted"))
+    assert set(rest.jobs()) == set(upgrade.JOBS)
+
+
+def test_two_stacks_side_by_side_and_one_survives_its_supervisor(stack: Stack, tmp_path: Path) -> None:
+    home = tmp_path / "second"
+    arguments = ("--home", str(home), "--without", "jobs", "--without", "query")
+    tidegauge("up", "--detach", "--ports", "auto", *arguments)
+    shown = json.loads(tidegauge("status", "--json", "--home", str(home)))
+    assert not set(shown["endpoints"].values()) & set(stack.endpoints.values())
+    assert create(shown["endpoints"]["kafka"]) == [topic.name for topic in TOPICS]
+
+    # The supervisor is killed: the next `up` ends what it left, and starts anew on the same data and ports.
+    pids = [one["pid"] for one in shown["processes"].values() if one["pid"]]
+    os.kill(shown["processes"]["supervisor"]["pid"], signal.SIGKILL)
+    until(lambda: tidegauge_code("status", home) == 3)
+    tidegauge("up", "--detach", *arguments)
+    again = json.loads(tidegauge("status", "--json", "--home", str(home)))
+    assert again["endpoints"] == shown["endpoints"]
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+
+    pids = [one["pid"] for one in again["processes"].values() if one["pid"]]
+    assert "nothing runs" in tidegauge("down", "--home", str(home))
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+    until(lambda: whole(stack))
+
+
+def tidegauge_code(command: str, home: Path) -> int:
+    from stack.cli import main
+
+    return main([command, "--home", str(home)])
