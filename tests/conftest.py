@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A slow machine is no failure: speed is measured in bench/.
+hypothesis.settings.register_profile("tidegauge", deadline=None)
+hypothesis.settings.load_profile("tidegauge")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,6 +31,10 @@ class Stack:
     def tidegauge(self, *arguments: str, timeout: float = 300.0) -> str:
         """Run a command of `tidegauge` on this stack and return what it printed; fails if the command does."""
         return tidegauge(arguments[0], "--home", str(self.home), *arguments[1:], timeout=timeout)
+
+    def kill(self, name: str) -> None:
+        """End a process of the stack by kill -9."""
+        os.kill(self.status()["processes"][name]["pid"], signal.SIGKILL)
 
     def status(self) -> dict[str, Any]:
         """Return `tidegauge status --json`."""

@@ -32,7 +32,12 @@ class Pipeline:
     def __init__(self, stack: Any) -> None:
         self.stack = stack
         self.clickhouse = Clickhouse(stack.endpoints["clickhouse"])
-        self._producer = KafkaProducer(bootstrap_servers=stack.endpoints["kafka"], acks="all", max_request_size=9 << 20)
+        self._producer = KafkaProducer(
+            bootstrap_servers=stack.endpoints["kafka"],
+            acks="all",
+            max_request_size=9 << 20,
+            delivery_timeout_ms=180_000,
+        )
         self._builders: dict[str, BatchBuilder] = {}
 
     def close(self) -> None:
@@ -42,7 +47,7 @@ class Pipeline:
 
     def send_record(self, record: bytes, source: str = "test") -> None:
         """Send a record to metrics.raw and wait for the broker."""
-        self._producer.send(topics.RAW, value=record, key=source.encode()).get(timeout=60)
+        self._producer.send(topics.RAW, value=record, key=source.encode()).get(timeout=180)
 
     def send(self, tenant: str, samples: Mapping[tuple[str, Labels], float], stamp: int) -> bytes:
         """Send one scrape {(name, labels): value}; return the record."""

@@ -3,8 +3,6 @@
 Every test has a tenant of its own. Expected rollups come from the pure code over the same samples.
 """
 
-import os
-import signal
 import time
 import uuid
 from pathlib import Path
@@ -79,7 +77,7 @@ def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeli
 
     for step in range(5):
         scrape(now_ms(), float(step * 10))
-    os.kill(pipeline.stack.pid("taskmanager-1"), signal.SIGKILL)
+    pipeline.stack.kill("taskmanager-1")
     for step in range(5):
         scrape(now_ms(), float(step))
     for record in records:
@@ -163,11 +161,13 @@ groups:
 """
 
 
-def test_a_rule_fires_on_the_stream_and_resolves(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_rule_fires_on_the_stream_and_resolves(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tenant = tenant_of("alert")
     file = tmp_path / "rules.yaml"
     file.write_text(RULES)
-    os.environ["TIDEGAUGE_KAFKA"] = pipeline.stack.endpoints["kafka"]
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
     assert rules(["apply", str(file), "--tenant", tenant]) == 0
 
     def states() -> list[str]:
