@@ -32,7 +32,9 @@ class Cluster:
         self.without = [f"--without={part}" for part in ("jobs", *without)]
         self.keep = keep
         self.endpoints: dict[str, str] = {}
-        self._env = {**os.environ, **env, "TIDEGAUGE_HOME": str(self.home)}
+        # Settings of the caller's own stack must not reach this one.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGAUGE_")}
+        self._env = {**clean, **env, "TIDEGAUGE_HOME": str(self.home)}
 
     def __enter__(self) -> "Cluster":
         try:

@@ -85,6 +85,13 @@ def test_memory_is_used_for_lines_seen_before() -> None:
     assert again[1][0] is first[0][0]
 
 
+def test_an_exemplar_is_never_taken_for_the_value() -> None:
+    text = '# TYPE h histogram\nh_bucket{{le="+Inf"}} 2 # {{t="1"}} {}\n# EOF\n'
+    warm = Exposition("j", "h:1")
+    warm.parse(text.format(2), openmetrics=True)
+    assert [value for _, value in warm.parse(text.format(7), openmetrics=True)] == [2.0]
+
+
 def test_a_new_type_is_seen_though_the_lines_are_known() -> None:
     warm = Exposition("j", "h:1")
     warm.parse("# TYPE a gauge\na 1\n")

@@ -86,7 +86,9 @@ def scraper(url: str, samples: int = 100) -> Scraper:
 
 
 def scraped(one: Scraper) -> dict[str, float]:
-    return {series.name: value for series, value in one.scrape() if series.name != "scrape_duration_seconds"}
+    samples = [(series.name, value) for series, value in one.scrape() if series.name != "scrape_duration_seconds"]
+    assert len(dict(samples)) == len(samples)
+    return dict(samples)
 
 
 def test_ours_win_over_an_endpoints_up(server: str) -> None:
