@@ -51,7 +51,7 @@ def expected(sent: dict[tuple[int, int], float]) -> dict[tuple[int, int], tuple[
     windows: dict[tuple[int, int], list[tuple[int, float]]] = {}
     for (series, stamp), value in sent.items():
         windows.setdefault((series, stamp - stamp % MINUTE), []).append((stamp, value))
-    rows = {}
+    rows: dict[tuple[int, int], tuple[float, ...]] = {}
     for key, samples in windows.items():
         values = [value for _, value in sorted(samples)]
         steps = np.diff(values)

@@ -1,13 +1,15 @@
 """t-digests: ClickHouse's bytes, and the error that they may have."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.rollup.digest import COMPRESSION, Centroids, compress, decode, encode, merge_equal, of_values
+from udfs.rollup.digest import COMPRESSION, Centroids, Floats, compress, decode, encode, merge_equal, of_values
 
-DISTRIBUTIONS = {
+DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "uniform": lambda rng, n: rng.uniform(0, 1000, n),
     "normal": lambda rng, n: rng.normal(0, 1, n),
     "lognormal": lambda rng, n: rng.lognormal(0, 2, n),

@@ -61,7 +61,7 @@ def reference(samples: list[Sample]) -> dict[int, dict[str, object]]:
         if not math.isnan(value):
             column = kept.setdefault(series, {})
             column[stamp] = max(column.get(stamp, value), value)
-    found = {}
+    found: dict[int, dict[str, object]] = {}
     for series, column in kept.items():
         stamps = sorted(column)
         values = [column[stamp] for stamp in stamps]
