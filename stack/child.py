@@ -23,7 +23,10 @@ def pause(failures: int) -> float:
 
 @dataclass(slots=True)
 class Child:
-    """States: off, waiting (for its needs), starting, up or done, stopping, backoff, stopped. Times are monotonic seconds."""
+    """States: off, waiting (for its needs), starting, up or done, stopping, backoff, stopped.
+
+    Times are monotonic seconds.
+    """
 
     process: Process
     log: Path

@@ -16,7 +16,7 @@ from schemas.topics import TOPICS
 from sinks.topics import create
 from stack import state, upgrade
 from stack.code import version
-from stack.flink import JOB_PACKAGES
+from stack.flink import JOB_PACKAGES, flink_env
 from stack.home import Home
 from stack.plan import environment
 from stack.rest import FlinkRest
@@ -87,10 +87,8 @@ def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: py
     home, rest, mode = Home(stack.home), FlinkRest(stack.endpoints["flink"]), JobSettings().execution_mode
     before = {name: job.id for name, job in rest.jobs().items()}
     monkeypatch.chdir(stack.home)
-    for name, value in environment(home, state.load(home).ports).items():
+    for name, value in {**environment(home, state.load(home).ports), **flink_env(home)}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("FLINK_CONF_DIR", str(stack.home / "flink" / "conf"))
-    monkeypatch.setenv("FLINK_LIB_DIR", str(stack.home / "flink" / "lib"))
     taken: dict[str, str] = {}
 
     def submit(start: Any) -> None:
