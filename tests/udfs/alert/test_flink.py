@@ -8,6 +8,7 @@ import pytest
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from tests.udfs.alert.fakeflink import FakeFlink
+from udfs.alert.memory import Memory
 from udfs.alert.rule import Rule
 
 T0 = 1_699_999_200_000
@@ -127,3 +128,14 @@ def test_what_cannot_be_evaluated_is_counted_and_nothing_moves(caplog: Any) -> N
     job.advance(T0 + 10_000)
     assert job.metrics.counters["evaluation_failures"].count > 0
     assert "TG-rule-evaluation" in caplog.text
+
+
+def test_an_instance_that_ended_long_ago_is_forgotten_while_its_series_lives() -> None:
+    job = job_with()
+    for minute in range(30):
+        at = T0 + minute * 60_000
+        job.batch(up(at, float(minute > 0)), at)
+        job.advance(at)
+    (state,) = job.stored.values()
+    assert [one["state"] for one in job.events] == ["firing", "resolved"]
+    assert Memory.decode(state["memory"]).instances == ()
