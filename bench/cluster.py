@@ -90,9 +90,12 @@ class Cluster:
         return sum(j["tasks"]["running"] for j in jobs), sum(j["tasks"]["total"] for j in jobs), trouble
 
     def _cause(self, job: str) -> str:
-        """Return the first line of the job's last exception."""
+        """Return what the job's last exception was caused by."""
         entries = self._flink(f"jobs/{job}/exceptions")["exceptionHistory"]["entries"]
-        return str(entries[0]["stacktrace"]).splitlines()[0] if entries else "no exception"
+        if not entries:
+            return "no exception"
+        lines = str(entries[0]["stacktrace"]).splitlines()
+        return [lines[0], *(line for line in lines if line.startswith("Caused by"))][-1][:300]
 
     def _flink(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://{self.endpoints['flink']}/{path}", timeout=10) as answer:
