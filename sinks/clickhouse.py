@@ -1,24 +1,27 @@
-"""ClickHouse over HTTP: blocks of rows in, Arrow tables out, retries where a retry can help.
+"""ClickHouse by clickhouse-connect: blocks of rows in, Arrow tables out, retries where a retry can help.
 
 Rows go as ArrowStream: 100 k samples cost the server 32 ms of CPU, Native 29 ms, and Arrow carries maps and digests
 without an encoder of ours (measured with dictionary-encoded names; without them 37 ms).
+
+The library has the requests, the connections and the parameters. Ours is what it lacks: retries by ClickHouse's code,
+a start without a server, and errors after an answer began, which its raw queries return as data.
 """
 
-import http.client
-import json
 import random
 import re
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
-from urllib.parse import urlencode
-from uuid import uuid4
+from math import ceil
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.exceptions import Error
+    from clickhouse_connect.driver.httpclient import HttpClient
 
 TABLES = frozenset(
     (
@@ -49,10 +52,12 @@ TRANSIENT = frozenset(
 
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 10.0
-# http.server and proxies refuse request lines past 64 KiB; longer parameters travel as a form.
-_LONGEST_QUERY = 16_000
+_CONNECTIONS = 32  # kept open; more are opened for as long as they are needed
 _COLUMN = re.compile(r"[A-Za-z_]\w*\Z")
+_STATUS = re.compile(r"HTTP status (\d{3})")
+_CODE = re.compile(rb"Code: (\d+)\.")
 
+T = TypeVar("T")
 Value = str | int | float | bool | Sequence[str] | Sequence[int]
 
 
@@ -76,30 +81,13 @@ class _Later(Exception):
     """One attempt failed in a way that a further one may not."""
 
 
-def literal(value: Value) -> str:
-    """Return a value as a parameter of ClickHouse's HTTP interface: TSV-escaped, lists as array literals."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, str):
-        return _escaped(value)
-    if isinstance(value, int | float):
-        return repr(value)
-    return "[" + ",".join(f"'{_escaped(one)}'" if isinstance(one, str) else repr(one) for one in value) + "]"
-
-
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0", "'": "\\'"}
-
-
-def _escaped(text: str) -> str:
-    return "".join(_ESCAPES.get(c, c) for c in text)
-
-
 @dataclass(slots=True)
 class Clickhouse:
-    """A client of one server. Threads may share it: each has its own connection.
+    """A client of one server, for any number of threads. It connects at the first call and not before.
 
-    endpoint: host:port. attempts: how often one call is tried at most. sleep: called with the seconds to wait between
-    two attempts. timeout_s: for one attempt.
+    endpoint: host:port. attempts: how often one call is tried at most; clickhouse-connect itself repeats an insert or a
+    SELECT once when the server closed the connection. sleep: called with the seconds to wait between two attempts.
+    timeout_s: for one attempt, in whole seconds.
     """
 
     endpoint: str
@@ -109,7 +97,8 @@ class Clickhouse:
     attempts: int = 10
     timeout_s: float = 60.0
     sleep: Callable[[float], None] = time.sleep
-    _local: threading.local = field(default_factory=threading.local, repr=False)
+    _client: "HttpClient | None" = field(default=None, repr=False)
+    _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def insert(self, table: str, rows: pa.Table, token: str = "") -> int:
         """Insert rows, by column name; return how many were written.
@@ -127,15 +116,15 @@ class Clickhouse:
         out = BytesIO()
         with pa.ipc.new_stream(out, rows.schema) as writer:
             writer.write_table(rows)
-        columns = ", ".join(f"`{name}`" for name in rows.column_names)
-        settings = {"query": f"INSERT INTO {table} ({columns}) FORMAT ArrowStream", "async_insert": "0"}
-        if token:
-            settings["insert_deduplication_token"] = token
+        block = out.getvalue()
+        settings = {"async_insert": "0", **({"insert_deduplication_token": token} if token else {})}
         try:
-            headers, _ = self._call(settings, out.getbuffer(), "application/octet-stream")
+            done = self._call(
+                lambda client: client.raw_insert(table, rows.column_names, block, settings, "ArrowStream").summary
+            )
         except ClickhouseError as error:
             raise RefusedBlock(error.code, f"{table}: {error}") from None
-        return int(json.loads(headers.get("X-ClickHouse-Summary") or "{}").get("written_rows", rows.num_rows))
+        return int(done.get("written_rows", rows.num_rows))
 
     def query(
         self, sql: str, params: Mapping[str, Value] | None = None, settings: Mapping[str, str] | None = None
@@ -143,41 +132,45 @@ class Clickhouse:
         """Return the answer of a statement; params fill its {name:Type}. Raises ClickhouseError, Unavailable."""
         # The loopback is faster than any compression.
         wanted = {"output_format_arrow_compression_method": "none", **(settings or {})}
-        body = self._statement(f"{sql}\nFORMAT ArrowStream", params, wanted)
+        body = self._statement(sql, params, wanted, "ArrowStream")
         return pa.ipc.open_stream(body).read_all() if body else pa.table({})
 
     def command(
         self, sql: str, params: Mapping[str, Value] | None = None, settings: Mapping[str, str] | None = None
     ) -> str:
         """Run a statement, return its answer as text (TSV). It may run twice if a connection breaks."""
-        return self._statement(sql, params, settings or {}).decode()
+        return self._statement(sql, params, settings or {}, None).decode()
 
     def close(self) -> None:
-        """Close this thread's connection; the next call opens a new one."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        """Close the idle connections; the next call opens new ones."""
+        with self._connecting:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close_connections()
 
-    def _statement(self, sql: str, params: Mapping[str, Value] | None, settings: Mapping[str, str]) -> bytes:
-        fields = {f"param_{name}": literal(value) for name, value in (params or {}).items()}
-        if sum(map(len, fields.values())) <= _LONGEST_QUERY:
-            return self._call({**settings, **fields}, sql.encode(), "text/plain; charset=utf-8")[1]
-        boundary = uuid4().hex
-        parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in {"query": sql, **fields}.items()
-        ]
-        body = ("".join(parts) + f"--{boundary}--\r\n").encode()
-        return self._call(settings, body, f"multipart/form-data; boundary={boundary}")[1]
+    def _statement(
+        self, sql: str, params: Mapping[str, Value] | None, settings: Mapping[str, str], form: str | None
+    ) -> bytes:
+        # The library writes a tuple as a tuple.
+        given = {k: v if isinstance(v, str | int | float) else list(v) for k, v in (params or {}).items()}
 
-    def _call(
-        self, params: Mapping[str, str], body: bytes | memoryview, content_type: str
-    ) -> tuple[http.client.HTTPMessage, bytes]:
+        def run(client: "HttpClient") -> bytes:
+            # Not raw_query: that would hide the header which tells an error from data.
+            response = client.raw_stream(sql, given, _allowed(client, settings), form)
+            try:
+                answer: bytes = response.data
+            finally:
+                response.release_conn()
+            _raise_late(response.headers.get("X-ClickHouse-Exception-Tag"), answer)
+            return answer
+
+        return self._call(run)
+
+    def _call(self, run: "Callable[[HttpClient], T]") -> T:
         wait = _FIRST_WAIT_S
         for attempt in range(1, self.attempts + 1):
             try:
-                return self._attempt(params, body, content_type)
+                return self._attempt(run)
             except _Later as later:
                 if attempt == self.attempts:
                     message = f"TG-clickhouse-unavailable: {self.endpoint} after {attempt} attempts: {later}"
@@ -187,53 +180,78 @@ class Clickhouse:
             wait = min(wait * 2, _LONGEST_WAIT_S)
         raise ValueError(f"attempts must be at least 1, not {self.attempts}")
 
-    def _attempt(
-        self, params: Mapping[str, str], body: bytes | memoryview, content_type: str
-    ) -> tuple[http.client.HTTPMessage, bytes]:
-        everything = {**({"database": self.database} if self.database else {}), **params}
-        headers = {
-            "Content-Type": content_type,
-            "Authorization": "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode(),
-        }
+    def _attempt(self, run: "Callable[[HttpClient], T]") -> T:
+        # Imported late, so that a job's operator needs nothing of it before its first block.
+        from clickhouse_connect.driver.exceptions import Error
+        from urllib3.exceptions import HTTPError
+
         try:
-            connection = self._connection()
-            connection.request("POST", f"/?{urlencode(everything)}", body=body, headers=headers)
-            response = connection.getresponse()
-            answer = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
+            return run(self._connected())
+        except Error as error:
+            raise _judged(error) from error
+        except (OSError, HTTPError) as error:
             raise _Later(f"{type(error).__name__}: {error}") from error
-        _raise_for(response.status, response.headers, answer)
-        return response.headers, answer
 
-    def _connection(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            host, _, port = self.endpoint.rpartition(":")
-            connection = http.client.HTTPConnection(host, int(port), timeout=self.timeout_s)
-            self._local.connection = connection
-        return connection
+    def _connected(self) -> "HttpClient":
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> "HttpClient":
+        from clickhouse_connect import get_client
+        from clickhouse_connect.driver.httputil import get_pool_manager
+
+        host, _, port = self.endpoint.rpartition(":")
+        return get_client(
+            host=host.strip("[]"),
+            port=int(port),
+            username=self.user,
+            password=self.password,
+            database=self.database or "__default__",
+            compress=False,
+            query_retries=0,
+            connect_timeout=ceil(self.timeout_s),
+            send_receive_timeout=ceil(self.timeout_s),
+            autogenerate_session_id=False,  # threads share the client
+            autogenerate_query_id=False,  # a repeat would meet its own first attempt
+            # A pool of one's own takes no proxy from the environment.
+            pool_mgr=get_pool_manager(maxsize=_CONNECTIONS),
+        )
 
 
-def _raise_for(status: int, headers: http.client.HTTPMessage, answer: bytes) -> None:
-    code = headers.get("X-ClickHouse-Exception-Code")
-    tag = headers.get("X-ClickHouse-Exception-Tag")
-    text = answer
-    if tag and b"__exception__\r\n" + tag.encode() in answer[-65536:]:
-        # The error came when the answer had begun, with status 200.
-        text = answer[answer.rindex(b"__exception__\r\n" + tag.encode()) :]
-        found = re.search(rb"Code: (\d+)\.", text)
-        code = found.group(1).decode() if found else "1002"
-    elif status == http.client.OK and code is None:
+def _allowed(client: "HttpClient", settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings without those that this user may not change: there the server's own hold."""
+    known = client.server_settings
+    return {name: value for name, value in settings.items() if name not in known or not known[name].readonly}
+
+
+def _judged(error: "Error") -> ClickhouseError | _Later:
+    """Return what an error of the library means: refused for good, or worth a further attempt."""
+    from clickhouse_connect.driver.exceptions import OperationalError
+
+    if error.code is not None:
+        return _by_code(error.code, str(error))
+    status = _STATUS.search(str(error))
+    # Without a code it is the connection, or something that stands before the server.
+    if isinstance(error, OperationalError) or (status and int(status.group(1)) >= 500):
+        return _Later(str(error)[:300])
+    return ClickhouseError(0, str(error))
+
+
+def _by_code(code: int, message: str) -> ClickhouseError | _Later:
+    return _Later(message[:300]) if code in TRANSIENT else ClickhouseError(code, message[:2000])
+
+
+def _raise_late(tag: str | None, answer: bytes) -> None:
+    """Raise if the answer, begun with status 200, ends in an error."""
+    if not tag:
         return
-    message = text.decode(errors="replace").strip()[:2000]
-    if code is None:
-        if status >= http.client.INTERNAL_SERVER_ERROR or status == http.client.TOO_MANY_REQUESTS:
-            raise _Later(f"HTTP {status}: {message[:300]}")
-        raise ClickhouseError(0, f"HTTP {status}: {message}")
-    if int(code) in TRANSIENT:
-        raise _Later(message[:300])
-    raise ClickhouseError(int(code), message)
+    begin = answer.rfind(b"__exception__\r\n" + tag.encode(), -65536 if len(answer) > 65536 else 0)
+    if begin >= 0:
+        text = answer[begin:]
+        found = _CODE.search(text)
+        raise _by_code(int(found.group(1)) if found else 1002, text.decode(errors="replace").strip())
 
 
 def columns(table: pa.Table) -> dict[str, list[Any]]:

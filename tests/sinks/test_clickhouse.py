@@ -1,8 +1,10 @@
 """The client against the real embedded server, and against sockets that misbehave."""
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -126,15 +128,38 @@ def test_nobody_listens() -> None:
     assert all(low / 2 <= wait <= low for wait, low in zip(waits, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0], strict=True))
 
 
-def answering(*answers: bytes) -> tuple[str, Callable[[], None]]:
-    """Serve one canned answer a connection, then stop; return the endpoint and a function that waits for the end."""
+def http_answer(status: str, body: str, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+# What clickhouse-connect asks when it connects: version and time zone, settings (none), the protocol.
+HELLO = {b"version()": http_answer("200 OK", "26.9.1\tUTC\n"), b"system.settings": http_answer("200 OK", "")}
+HELLO[b"client_protocol_version"] = HELLO[b"system.settings"]
+
+
+def request(client: socket.socket) -> bytes:
+    """Read one request to its end: what is left unread would reset the connection."""
+    with client.makefile("rb") as stream:
+        head = b"".join(iter(stream.readline, b"\r\n"))
+        size = re.search(rb"(?i)content-length: (\d+)", head)
+        return head + (stream.read(int(size.group(1))) if size else b"")
+
+
+def answering(*answers: bytes, hello: bool = True) -> tuple[str, Callable[[], None]]:
+    """Serve one canned answer a connection, then stop; return the endpoint and a function that waits for the end.
+
+    hello: answer the questions of HELLO besides; without, they get the canned answers too, until one is a 200.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
+    left = list(answers)
 
     def serve() -> None:
-        for answer in answers:
+        while left:
             client, _ = listener.accept()
-            client.recv(65536)
-            client.sendall(answer)
+            asked = request(client)
+            known = [answer for word, answer in HELLO.items() if word in asked]
+            client.sendall(known[0] if known and (hello or len(left) == 1) else left.pop(0))
             client.close()
         listener.close()
 
@@ -143,29 +168,57 @@ def answering(*answers: bytes) -> tuple[str, Callable[[], None]]:
     return f"127.0.0.1:{listener.getsockname()[1]}", lambda: thread.join(10)
 
 
-def http_answer(status: str, body: str, *headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
-
-
 @pytest.mark.parametrize(
     "failure",
     [
-        b"",  # the connection breaks before an answer
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12",  # or within it
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12",  # the connection breaks within the answer
+        http_answer("502 Bad Gateway", "a proxy says no"),
         http_answer("503 Service Unavailable", "a proxy says no"),
         http_answer("500 Error", "Code: 252. Too many parts", "X-ClickHouse-Exception-Code: 252"),
         http_answer("500 Error", "Code: 241. Memory limit", "X-ClickHouse-Exception-Code: 241"),
     ],
 )
-def test_what_may_pass_is_tried_again(failure: bytes) -> None:
-    endpoint, done = answering(failure, http_answer("200 OK", "1\n"))
+@pytest.mark.parametrize("hello", [True, False], ids=["in the statement", "while connecting"])
+def test_what_may_pass_is_tried_again(failure: bytes, hello: bool) -> None:
+    endpoint, done = answering(failure, http_answer("200 OK", "1\n"), hello=hello)
     waits: list[float] = []
     client = Clickhouse(endpoint, sleep=waits.append)
     assert client.command("SELECT 1") == "1\n"
     assert len(waits) == 1
     client.close()
     done()
+
+
+def test_a_connection_that_breaks_before_the_answer_is_tried_again() -> None:
+    # Of two breaks the first is repeated by clickhouse-connect, at once.
+    endpoint, done = answering(b"", b"", http_answer("200 OK", "1\n"))
+    waits: list[float] = []
+    client = Clickhouse(endpoint, sleep=waits.append)
+    assert client.command("SELECT 1") == "1\n"
+    assert len(waits) == 1
+    client.close()
+    done()
+
+
+def test_a_refusal_without_a_code_is_final() -> None:
+    endpoint, done = answering(http_answer("404 Not Found", "no such page"))
+    client = Clickhouse(endpoint, sleep=lambda _: pytest.fail("tried again"))
+    with pytest.raises(ClickhouseError, match=r"404.*no such page"):
+        client.command("SELECT 1")
+    client.close()
+    done()
+
+
+def test_threads_share_a_client(clickhouse: Clickhouse) -> None:
+    client = Clickhouse(clickhouse.endpoint, database=clickhouse.database)
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(
+            lambda n: client.query("SELECT {n:UInt64} AS n, sleep(0.01)", {"n": n})["n"][0].as_py(), range(80)
+        )
+        assert list(answers) == list(range(80))
+    client.close()
+    assert client.command("SELECT 1") == "1\n"
+    client.close()
 
 
 def test_an_error_after_the_answer_began_is_an_error() -> None:
