@@ -64,9 +64,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Every part and every job, started once a run; TIDEGAUGE_TEST_HOME names a running stack to use instead."""
     given = os.environ.get("TIDEGAUGE_TEST_HOME")
     home = Path(given) if given else tmp_path_factory.mktemp("stack")
-    if not given:
-        tidegauge("up", "--detach", "--ports", "auto", "--home", str(home))
     try:
+        if not given:
+            tidegauge("up", "--detach", "--ports", "auto", "--home", str(home))
         shown = json.loads(tidegauge("status", "--json", "--home", str(home)))
         yield Stack(home, shown["endpoints"])
     finally:

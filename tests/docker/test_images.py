@@ -1,0 +1,86 @@
+"""The parts that have an official image, as containers: what the local stack proves of its own parts, of theirs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import numpy as np
+import pytest
+import yaml
+from docker.errors import DockerException
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from testcontainers.community.kafka import KafkaContainer
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.waiting_utils import wait_for_logs
+
+from schemas.batch import Frame
+from schemas.topics import TOPICS
+from sinks import ddl, rows
+from sinks import topics as kafka_topics
+from sinks.clickhouse import Clickhouse
+from udfs.rollup.rows import rollup
+
+COMPOSE = yaml.safe_load((Path(__file__).resolve().parents[2] / "docker-compose.yml").read_text())
+
+
+def engine_missing() -> str:
+    """Return why no container can be started, or nothing."""
+    try:
+        client = docker.from_env()
+        client.ping()
+        client.close()
+    except DockerException as error:
+        return f"no container engine answers: {error}"[:200]
+    return ""
+
+
+MISSING = engine_missing()
+pytestmark = [pytest.mark.docker, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+
+
+def image(service: str) -> str:
+    name: str = COMPOSE["services"][service]["image"]
+    return name
+
+
+@pytest.fixture(scope="module")
+def clickhouse() -> Iterator[Clickhouse]:
+    server = DockerContainer(image("clickhouse")).with_exposed_ports(8123).with_env("CLICKHOUSE_SKIP_USER_SETUP", "1")
+    with server:
+        wait_for_logs(server, "Ready for connections|Logging errors to", timeout=120)
+        endpoint = f"{server.get_container_host_ip()}:{server.get_exposed_port(8123)}"
+        ddl.apply(endpoint, "default", "", "tidegauge")
+        yield Clickhouse(endpoint)
+
+
+def test_a_window_is_stored_and_its_digest_merges(clickhouse: Clickhouse) -> None:
+    values = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
+    frame = Frame(
+        "acme", 0, ["m"], np.zeros(2, np.uint32), np.array([1, 2], dtype=np.uint64), np.array([0, 1, 2]) * 1000, values
+    )
+    clickhouse.insert("samples", rows.samples([frame]))
+    made = rollup([frame], 0)
+    assert made is not None
+    clickhouse.insert("rollup_1m", rows.rollup(made))
+    answer = clickhouse.query(
+        "SELECT sum(count) AS n, quantilesTDigestMerge(0.0, 1.0)(digest) AS ends FROM rollup_1m FINAL"
+    ).to_pylist()
+    assert answer == [{"n": 6, "ends": [1.0, 30.0]}]
+
+
+def test_the_broker_takes_our_topics_and_stamps_raw_records() -> None:
+    with KafkaContainer(image("kafka")).with_kraft() as broker:
+        bootstrap = broker.get_bootstrap_server()
+        kafka_topics.create(bootstrap)
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        assert {topic.name for topic in TOPICS} <= set(admin.list_topics())
+        admin.close()
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        producer.send("metrics.raw", value=b"x", timestamp_ms=1).get(timeout=30)
+        producer.close()
+        consumer: Any = KafkaConsumer(
+            "metrics.raw", bootstrap_servers=bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=20_000
+        )
+        assert next(consumer).timestamp > 1
+        consumer.close()
