@@ -56,7 +56,7 @@ def submit(names: list[str], savepoints: dict[str, str]) -> None:
     settings = JobSettings()
     alive = running(settings.flink)
     for name in names:
-        if f"tidegauge-{name}" in alive:
+        if f"{settings.job_prefix}-{name}" in alive:
             print(f"job {name}: already running", flush=True)
             continue
         job = importlib.import_module(f"jobs.{name}")

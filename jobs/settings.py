@@ -21,6 +21,11 @@ class JobSettings(BaseSettings):
     clickhouse_database: str = Field("tidegauge", description="Database of the tables.")
     flink: str = Field("127.0.0.1:8081", description="REST address of the cluster that `python -m jobs` submits to.")
 
+    job_prefix: str = Field(
+        "tidegauge",
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="First part of the names of jobs and consumer groups: another one runs jobs beside the first.",
+    )
     execution_mode: Literal["thread", "process"] = Field(
         "thread",
         description="PyFlink's python.execution-mode; part of the state's identity.",

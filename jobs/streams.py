@@ -6,6 +6,8 @@ IN (value, …), OUT (key, value, event time), KEYED (key, bytes), PAYLOAD (tabl
 (topic or table, key or slot, value, event time or number of rows).
 """
 
+import os
+
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
@@ -18,6 +20,7 @@ PAYLOAD = Types.TUPLE([Types.STRING(), Types.LONG(), BYTES])
 ADDRESSED = Types.ROW_NAMED(["address", "k", "v", "n"], [Types.STRING(), BYTES, BYTES, Types.LONG()])
 OUT = Types.ROW_NAMED(["k", "v", "ts"], [BYTES, BYTES, Types.LONG()])
 
+_WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 # A record may be as large as the topic allows (schemas/topics.py).
 _FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 << 20)}
 _SEND = {
@@ -30,11 +33,16 @@ _SEND = {
 
 
 class Streams:
-    """One job under construction: sources, sinks, and its submission under the name tidegauge-<name>."""
+    """One job under construction: sources, sinks, and its submission under the name <prefix>-<name>."""
 
     def __init__(self, name: str, settings: JobSettings, cluster: Configuration | None = None) -> None:
         self.name = name
         self.settings = settings
+        self.full_name = f"{settings.job_prefix}-{name}"
+        if cluster is not None:
+            # PyFlink takes every new environment for a local one: in process mode the cluster's Python would then be
+            # this very process, which ends with the submission ("Process died with exit code 0").
+            os.environ[_WORKERS] = "process"
         self.env = StreamExecutionEnvironment.get_execution_environment()
         if cluster is not None:
             # Given to get_execution_environment it would be overwritten by a mini cluster's settings.
@@ -65,7 +73,7 @@ class Streams:
         options = self._options(
             topic,
             {
-                "properties.group.id": f"tidegauge-{self.name}",
+                "properties.group.id": self.full_name,
                 "properties.auto.offset.reset": "earliest",
                 "scan.startup.mode": "group-offsets",
                 "scan.watermark.idle-timeout": f"{self.settings.idle_timeout_s} s",
@@ -93,7 +101,7 @@ class Streams:
                 "key.format": "raw",
                 "key.fields": "k",
                 "value.fields-include": "EXCEPT_KEY",
-                "properties.group.id": f"tidegauge-{self.name}",
+                "properties.group.id": self.full_name,
                 "scan.startup.mode": "earliest-offset",
                 "scan.watermark.idle-timeout": "1 s",
             },
@@ -148,5 +156,5 @@ class Streams:
     def submit(self) -> str:
         """Submit the job and return its id, without waiting for its end."""
         self._statements.attach_as_datastream()
-        client = self.env.execute_async(f"tidegauge-{self.name}")
+        client = self.env.execute_async(self.full_name)
         return str(client.get_job_id())

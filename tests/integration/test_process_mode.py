@@ -1,0 +1,166 @@
+"""Process mode, for clusters that are shared: the gate's output equals thread mode's and the pure Gate's."""
+
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from jobs.settings import JobSettings
+from schemas import topics
+from schemas.batch import BatchBuilder, Series
+from stack import state
+from stack.flink import TASKMANAGERS, flink_env
+from stack.home import Home
+from stack.plan import environment
+from stack.rest import FlinkRest
+from udfs.gate.gate import Gate, Passed
+from udfs.mode import code_version
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+Record = tuple[str, bytes, bytes, int]
+"""Topic, key, value, timestamp."""
+
+
+def batches(tenant: str, now: int) -> Iterator[bytes]:
+    """Yield records of which some pass whole, some in part and one not at all."""
+    builder = BatchBuilder(tenant, "source")
+    for step in range(10):
+        many = [(Series("load", (("host", f"h{host}"),)), step + host / 4) for host in range(50)]
+        crowded = Series("crowded", tuple((f"l{n:02}", "x") for n in range(30)))
+        builder.add_scrape(now + step, [*many, (crowded, 1.0)])
+        yield builder.build(now).encode()
+    builder.add_scrape(now + 3_600_000, [(Series("load", (("host", "h0"),)), 1.0)])
+    yield builder.build(now).encode()
+
+
+def judged(records: list[tuple[bytes, int]]) -> Counter[Record]:
+    """Return what the pure Gate makes of records and their stamps."""
+    settings = JobSettings()
+    gate = Gate(settings.shards, settings.gate_limits())
+    found: Counter[Record] = Counter()
+    for record, stamp in records:
+        for one in gate.judge(record, stamp):
+            if isinstance(one, Passed):
+                found[topics.VALID, one.key.encode(), one.batch.encode(), one.event_time] += 1
+            else:
+                value = one.refusal.encode(one.tenant, one.source, stamp)
+                found[topics.REJECTED, one.tenant.encode(), value, stamp] += 1
+    return found
+
+
+class Output:
+    """What comes to the gate's two topics for one tenant from now on."""
+
+    def __init__(self, kafka: str, tenant: str) -> None:
+        self._tenant = tenant.encode()
+        self.consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+        self.consumer.assign(partitions(self.consumer, topics.VALID, topics.REJECTED))
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew at the end of the topics."""
+        self.found: Counter[Record] = Counter()
+        self.consumer.seek_to_end()
+        for one in self.consumer.assignment():
+            self.consumer.position(one)
+
+    def wait(self, wanted: Counter[Record], seconds: float) -> None:
+        """Read until the wanted records are there; fail if they are not, or others are."""
+        end = time.monotonic() + seconds
+        while wanted - self.found and time.monotonic() < end:
+            for messages in self.consumer.poll(timeout_ms=500).values():
+                for one in messages:
+                    if one.key.partition(b"/")[0] == self._tenant:
+                        self.found[one.topic, one.key, one.value, one.timestamp] += 1
+        assert self.found == wanted, f"missing {len(wanted - self.found)}, not wanted {len(self.found - wanted)}"
+
+
+def partitions(consumer: KafkaConsumer, *names: str) -> list[TopicPartition]:
+    return [TopicPartition(name, number) for name in names for number in consumer.partitions_for_topic(name)]
+
+
+@pytest.fixture
+def group(stack: Any) -> Iterator[str]:
+    """Yield a consumer group that stands at the end of metrics.raw; it is deleted afterwards."""
+    prefix = f"process-{uuid.uuid4().hex[:8]}"
+    kafka = stack.endpoints["kafka"]
+    consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=f"{prefix}-gate", enable_auto_commit=False)
+    consumer.assign(partitions(consumer, topics.RAW))
+    consumer.seek_to_end()
+    for one in consumer.assignment():
+        consumer.position(one)
+    consumer.commit()
+    consumer.close()
+    yield prefix
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.delete_groups([f"{prefix}-gate"])
+    admin.close()
+
+
+@pytest.fixture
+def submit(stack: Any, group: str, tmp_path: Path) -> Iterator[Any]:
+    """Yield a function that submits the gate in process mode; the job is cancelled afterwards."""
+    home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"], timeout_s=30)
+
+    def run() -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs", "submit", "gate"],
+            env={
+                **environment(home, state.load(home).ports),
+                **flink_env(home),
+                "TIDEGAUGE_EXECUTION_MODE": "process",
+                "TIDEGAUGE_JOB_PREFIX": group,
+                "TIDEGAUGE_PARALLELISM": "1",  # all slots but one are taken
+                "TIDEGAUGE_CHECKPOINT_INTERVAL_S": "3600",  # one would be retained
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    yield run
+    mine = [one["jid"] for one in rest.call("/jobs/overview")["jobs"] if one["name"] == f"{group}-gate"]
+    for job in mine:
+        rest.call(f"/jobs/{job}", method="PATCH")
+        while rest.call(f"/jobs/{job}")["state"] != "CANCELED":
+            time.sleep(0.2)
+        shutil.rmtree(stack.home / "flink" / "checkpoints" / job, ignore_errors=True)
+
+
+def announced(home: Path) -> int:
+    """Return how often a gate of this code said that it runs in process mode."""
+    word = f"tidegauge operator=gate mode=process code={code_version()}"
+    return sum((home / "log" / f"{name}.log").read_text().count(word) for name in TASKMANAGERS)
+
+
+def test_the_gate_in_process_mode_answers_as_in_thread_mode(stack: Any, submit: Any) -> None:
+    tenant = f"process-{uuid.uuid4().hex[:8]}"
+    kafka = stack.endpoints["kafka"]
+    output = Output(kafka, tenant)
+    producer = KafkaProducer(bootstrap_servers=kafka, acks="all")
+    sent = []
+    for record in batches(tenant, time.time_ns() // 1_000_000):
+        sent.append((record, producer.send(topics.RAW, value=record, key=b"source").get(timeout=60).timestamp))
+    producer.close()
+    wanted = judged(sent)
+    assert {topic for topic, *_ in wanted} == {topics.VALID, topics.REJECTED}
+    output.wait(wanted, 120)
+
+    output.forget()
+    before = announced(stack.home)
+    submit()
+    output.wait(wanted, 120)
+    output.consumer.close()
+    assert announced(stack.home) > before
