@@ -4,7 +4,9 @@ Rows go as ArrowStream: 100 k samples cost the server 32 ms of CPU, Native 29 ms
 without an encoder of ours (measured with dictionary-encoded names; without them 37 ms).
 
 The library has the requests, the connections and the parameters. Ours is what it lacks: retries by ClickHouse's code,
-a start without a server, and errors after an answer began, which its raw queries return as data.
+a start without a server, and errors after an answer began, which its raw queries return as data. Against a client of
+our own over http.client, median wall and CPU of the client: 100 k samples in 75 ms (80), 2.9 ms (2.1); SELECT 1 in 3.7 ms
+(3.0), 1.0 ms (0.5); 500 k rows out 43 ms (51), 6.8 ms (7.0); connecting, once, 32 ms (4).
 """
 
 import random

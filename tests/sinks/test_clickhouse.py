@@ -163,7 +163,7 @@ def answering(*answers: bytes, hello: bool = True) -> tuple[str, Callable[[], No
             client.close()
         listener.close()
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     return f"127.0.0.1:{listener.getsockname()[1]}", lambda: thread.join(10)
 
