@@ -5,8 +5,8 @@ without an encoder of ours (measured with dictionary-encoded names; without them
 
 The library has the requests, the connections and the parameters. Ours is what it lacks: retries by ClickHouse's code,
 a start without a server, and errors after an answer began, which its raw queries return as data. Against a client of
-our own over http.client, median wall and CPU of the client: 100 k samples in 75 ms (80), 2.9 ms (2.1); SELECT 1 in 3.7 ms
-(3.0), 1.0 ms (0.5); 500 k rows out 43 ms (51), 6.8 ms (7.0); connecting, once, 32 ms (4).
+our own over http.client (in brackets), median wall and the client's CPU: 100 k samples in 75 ms (80), 2.9 ms (2.1);
+SELECT 1 3.7 ms (3.0), 1.0 ms (0.5); 500 k rows out 43 ms (51), 6.8 ms (7.0); connecting, once, 32 ms (4).
 """
 
 import random
