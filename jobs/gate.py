@@ -11,7 +11,8 @@ from udfs.gate.flink import GateFunction
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
     """Wire the job; nothing runs before submit()."""
     streams = Streams("gate", settings, cluster)
-    raw = streams.source(topics.RAW)
+    # Aligned: catching up, a partition read ahead would make the samples of the others late for every job behind.
+    raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s)
 
     gate = GateFunction(settings.shards, settings.gate_limits())
     judged = raw.process(gate, ADDRESSED).name("gate").uid(streams.uid("gate"))

@@ -46,6 +46,7 @@ class JobSettings(BaseSettings):
     )
     gate_tolerance_s: int = Field(7200, ge=60, description="How far behind it may be before it is too old, seconds.")
 
+    gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
     rollup_lateness_s: int = Field(
         10, ge=0, description="How long after its end a window stays open, seconds of event time."
     )
@@ -54,8 +55,10 @@ class JobSettings(BaseSettings):
         5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds."
     )
 
-    block_rows: int = Field(50_000, ge=1, description="Rows after which a block is written to ClickHouse.")
+    block_rows: int = Field(200_000, ge=1, description="Rows after which a block is written to ClickHouse.")
+    block_slots: int = Field(2, ge=1, description="Blocks of samples that fill side by side; about one a subtask.")
     block_delay_s: float = Field(1.0, gt=0, description="Longest a row waits for its block to fill, seconds.")
+    rollup_block_delay_s: float = Field(3.0, gt=0, description="The same for rollup rows, seconds.")
     reroll_settle_s: float = Field(
         5.0, gt=0, description="How long a dirty window waits for more late samples, seconds."
     )
@@ -77,14 +80,14 @@ class JobSettings(BaseSettings):
         """Return how long after its end a closed window may still receive samples, ms: what the gate lets through."""
         return (self.gate_tolerance_s + self.gate_future_grace_s + 600) * 1000
 
-    def target(self) -> Target:
-        """Return where blocks go."""
+    def target(self, delay_s: float | None = None) -> Target:
+        """Return where blocks go; delay_s instead of block_delay_s."""
         return Target(
             self.clickhouse,
             self.clickhouse_user,
             self.clickhouse_password,
             self.clickhouse_database,
             self.block_rows,
-            self.block_delay_s,
+            self.block_delay_s if delay_s is None else delay_s,
             self.fresh_tail_s,
         )

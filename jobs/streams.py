@@ -68,8 +68,16 @@ class Streams:
         }
         return ", ".join(f"'{key}'='{value}'" for key, value in options.items())
 
-    def source(self, topic: str, lateness_s: int = 0) -> DataStream:
-        """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it."""
+    def source(self, topic: str, lateness_s: int = 0, drift_s: int | None = None) -> DataStream:
+        """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it.
+
+        drift_s: how far one partition may be read ahead of the others, in event time; None: as far as it goes.
+        """
+        drift = {
+            "scan.watermark.alignment.group": self.name,
+            "scan.watermark.alignment.max-drift": f"{drift_s} s",
+            "scan.watermark.alignment.update-interval": "200 ms",
+        }
         options = self._options(
             topic,
             {
@@ -77,6 +85,7 @@ class Streams:
                 "properties.auto.offset.reset": "earliest",
                 "scan.startup.mode": "group-offsets",
                 "scan.watermark.idle-timeout": f"{self.settings.idle_timeout_s} s",
+                **(drift if drift_s is not None else {}),
                 **{f"properties.{key}": value for key, value in _FETCH.items()},
             },
         )

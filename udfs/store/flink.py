@@ -15,7 +15,13 @@ Payload = tuple[str, int, bytes]
 
 
 class StoreFunction(ProcessFunction):
-    """IN rows of metrics.valid → (`samples/shard`, rows, Frame) and (`series/shard`, rows, Arrow)."""
+    """IN rows of metrics.valid → (`samples/slot`, rows, Frame) and (`series/slot`, rows, Arrow).
+
+    Few slots make large blocks, on which ClickHouse's CPU depends: 0.4 us a row in blocks of 480,000, 1.7 in 20,000.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Begin with nothing remembered: whatever a restart replays is written again."""
@@ -27,11 +33,12 @@ class StoreFunction(ProcessFunction):
         """Yield the batch's samples, and its series where they are due."""
         batch = Batch.decode(value[0])
         frame = self._framer.frame(batch)
-        yield f"samples/{frame.shard}", frame.values.size, frame.encode()
+        slot = frame.shard % self._slots
+        yield f"samples/{slot}", frame.values.size, frame.encode()
         due = self._register.due(batch)
         if due is not None:
             table = rows.series(due.tenant, due.rows, due.first_seen, due.last_seen)
-            yield f"series/{frame.shard}", len(due.rows), rows.pack(table)
+            yield f"series/{slot}", len(due.rows), rows.pack(table)
 
 
 class RecordFunction(MapFunction):
