@@ -1,14 +1,17 @@
 """`python -m jobs submit [NAME …] [--from NAME=SAVEPOINT …]`: submits jobs to the cluster at TIDEGAUGE_FLINK.
 
-One client process for all of them; a job whose name already runs there is left alone.
+A job whose name already runs there is left alone. Each job is built in a process of its own: Flink numbers the SQL
+nodes of plans by one counter a JVM, the numbers are part of the sources' uids, and a savepoint fits only equal uids.
 """
 
 import argparse
 import importlib
 import json
 import os
+import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -51,17 +54,22 @@ def cluster(flink: str, savepoint: str | None = None) -> Configuration:
     return config
 
 
-def submit(names: list[str], savepoints: dict[str, str]) -> None:
-    """Submit what does not run yet, saying so line by line."""
-    settings = JobSettings()
-    alive = running(settings.flink)
-    for name in names:
-        if f"{settings.job_prefix}-{name}" in alive:
-            print(f"job {name}: already running", flush=True)
-            continue
-        job = importlib.import_module(f"jobs.{name}")
-        streams = job.build(settings, cluster(settings.flink, savepoints.get(name)))
-        print(f"job {name}: submitted as {streams.submit()}", flush=True)
+def submit(name: str, savepoint: str | None, settings: JobSettings) -> None:
+    """Build and submit one job."""
+    job = importlib.import_module(f"jobs.{name}")
+    streams = job.build(settings, cluster(settings.flink, savepoint))
+    print(f"job {name}: submitted as {streams.submit()}", flush=True)
+
+
+def submit_each(names: list[str], savepoints: dict[str, str]) -> int:
+    """Submit jobs side by side, as many at once as there are cores; return the first exit code that is not 0, or 0."""
+
+    def one(name: str) -> int:
+        start = [f"--from={name}={savepoints[name]}"] if name in savepoints else []
+        return subprocess.run([sys.executable, "-m", "jobs", "submit", name, *start], check=False).returncode
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return next(filter(None, pool.map(one, names)), 0)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -74,7 +82,19 @@ def main(argv: list[str] | None = None) -> int:
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
         parser.error(f"no job named {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    submit(args.names or list(NAMES), dict(item.split("=", 1) for item in args.savepoints))
+    settings = JobSettings()
+    alive = running(settings.flink)
+    savepoints = dict(item.split("=", 1) for item in args.savepoints)
+    wanted = []
+    for name in args.names or NAMES:
+        if f"{settings.job_prefix}-{name}" in alive:
+            print(f"job {name}: already running", flush=True)
+        else:
+            wanted.append(name)
+    if len(wanted) > 1:
+        return submit_each(wanted, savepoints)
+    for name in wanted:
+        submit(name, savepoints.get(name), settings)
     return 0
 
 

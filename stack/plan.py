@@ -19,7 +19,7 @@ def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
 def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
     """Return the environment of every process: the caller's, with the shared TIDEGAUGE_ names set."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    scraped = [f"http://{HOST}:{ports['metrics']}/metrics", f"http://{HOST}:{ports['query']}/metrics"]
+    scraped = [f"flink=http://{HOST}:{ports['metrics']}/metrics", f"query=http://{HOST}:{ports['query']}/metrics"]
     return {
         **os.environ,
         "PATH": path,
