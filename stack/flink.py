@@ -58,8 +58,6 @@ def local_settings(home: Home, ports: Mapping[str, int]) -> dict[str, object]:
     """Return what config.yaml leaves open: addresses, ports and folders."""
     data = home.folder("flink")
     return {
-        # The hot path is numpy and ClickHouse: on two cores the second compiler takes half a minute of CPU from them.
-        "env.java.opts.all": f"{shared_settings()['env.java.opts.all']} -XX:TieredStopAtLevel=1",
         "jobmanager.rpc.address": HOST,
         "jobmanager.bind-host": HOST,
         "taskmanager.host": HOST,
