@@ -56,7 +56,7 @@ class JobSettings(BaseSettings):
     )
 
     block_rows: int = Field(500_000, ge=1, description="Rows after which a block is written to ClickHouse.")
-    block_slots: int = Field(1, ge=1, description="Blocks of samples that fill side by side; more for over 1 M samples/s.")
+    block_slots: int = Field(1, ge=1, description="Blocks of samples that fill at once; more for over 1 M/s.")
     block_delay_s: float = Field(1.0, gt=0, description="Longest a row waits for its block to fill, seconds.")
     rollup_block_delay_s: float = Field(3.0, gt=0, description="The same for rollup rows, seconds.")
     reroll_settle_s: float = Field(
