@@ -93,7 +93,7 @@ def await_rows(
     """
     seen, moved, first = dict.fromkeys(expected, -1), 0.0, 0.0
     while True:
-        found = {table: results.rows(table, load.tenant, load.end_ms) for table in expected}
+        found = {table: results.rows(table, load.tenant) for table in expected}
         now = time.monotonic()
         if found != seen:
             seen, moved = found, now
