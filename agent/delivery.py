@@ -5,49 +5,30 @@ import random
 from threading import Event, Thread
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from agent.outbox import Outbox, Record
-from schemas.codec import codec
+from sinks.producer import open_producer
 
 log = logging.getLogger("tidegauge.agent")
 
 _AT_ONCE = 64
 _DELIVERY_S = 30.0
+_WAITS: dict[str, int | bool] = {
+    "request_timeout_ms": 10_000,
+    "delivery_timeout_ms": int(_DELIVERY_S * 1000),
+    "max_block_ms": 5_000,
+    # The default of 50 ms costs more CPU while the broker is away than all the metrics do.
+    "reconnect_backoff_ms": 1_000,
+    "reconnect_backoff_max_ms": 10_000,
+    "metrics_enabled": False,
+}
 
 
 def backoff(failures: int, first_s: float = 0.5, most_s: float = 30.0, chance: float | None = None) -> float:
     """Return the seconds to wait after `failures` failures in a row: doubling, with half of it at random."""
     whole = min(most_s, first_s * 2.0 ** min(failures - 1, 30))
     return whole * (0.5 + 0.5 * (random.random() if chance is None else chance))
-
-
-def open_producer(bootstrap: str) -> Any:
-    """Return a producer for records that matter: acks=all, lz4, one request in flight, so that order is kept.
-
-    Idempotence by producer id is off: a sample's identity is (tenant, series, timestamp), a repeat changes nothing,
-    and an expired batch cannot leave a gap in sequence numbers behind.
-    """
-    return KafkaProducer(
-        bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
-        acks="all",
-        enable_idempotence=False,
-        compression_type="lz4",
-        linger_ms=20,
-        batch_size=1 << 20,
-        max_request_size=codec("metric_batch").limit,
-        max_in_flight_requests_per_connection=1,
-        request_timeout_ms=10_000,
-        delivery_timeout_ms=int(_DELIVERY_S * 1000),
-        bootstrap_timeout_ms=5_000,
-        max_block_ms=5_000,
-        # The default of 50 ms costs more CPU while the broker is away than all the metrics do.
-        reconnect_backoff_ms=1_000,
-        reconnect_backoff_max_ms=10_000,
-        allow_auto_create_topics=False,
-        metrics_enabled=False,
-    )
 
 
 class Delivery(Thread):
@@ -97,7 +78,7 @@ class Delivery(Thread):
         for record in records:
             try:
                 if self._producer is None:
-                    self._producer = open_producer(self.bootstrap)
+                    self._producer = open_producer(self.bootstrap, **_WAITS)
                 waiting.append((record, self._producer.send(self.topic, value=record.value, key=record.key)))
             except MessageSizeTooLargeError as too_large:
                 self._refuse(record, too_large)

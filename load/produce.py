@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from load.load import arguments, check
 from load.progress import Progress
 from load.settings import LoadSettings
 from schemas.batch import Batch, Series, encode_series_set
-from schemas.codec import codec
 from schemas.topics import RAW
+from sinks.producer import open_producer
 
 STRETCH_SAMPLES = 4_000_000
 BATCH_SAMPLES = 20_000
@@ -105,25 +105,6 @@ def _stretches(path: Path, progress: Progress, most: int) -> Iterator[list[Line]
     yield stretch
 
 
-def open_producer(bootstrap: str) -> Any:
-    """Return a producer for records that matter: acks=all, lz4, order kept by one request in flight."""
-    from kafka import KafkaProducer
-
-    return KafkaProducer(
-        bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
-        acks="all",
-        enable_idempotence=False,
-        compression_type="lz4",
-        linger_ms=20,
-        batch_size=1 << 20,
-        max_request_size=codec("metric_batch").limit,
-        max_in_flight_requests_per_connection=1,
-        bootstrap_timeout_ms=5_000,
-        max_block_ms=10_000,
-        allow_auto_create_topics=False,
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tidegauge produce`: 0 when every line was sent, 1 when some were refused, 2 when it could not be done."""
     parser = arguments("tidegauge produce", __doc__)
@@ -138,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = args.source or args.file.name
     try:
         with Progress("produce", args.file.stat().st_size) as progress:
-            producer = open_producer(settings.kafka)
+            producer = open_producer(settings.kafka, max_block_ms=10_000)
             try:
                 sent = produce(producer, args.tenant, source, args.file, progress)
             finally:
