@@ -16,6 +16,7 @@ from bench.cluster import Cluster, ClusterError
 from bench.compare import Generated
 from bench.hosts import Workload
 from bench.produce import produce
+from bench.reference import cpu_seconds
 from bench.report import Progress, report
 from bench.results import Results
 
@@ -134,6 +135,7 @@ def measure(
     if not options.prefill:
         figures |= submit(cluster, progress, wait=True)
         warm_up(cluster, results, load, options, progress)
+    reference = cpu_seconds()
     before, started = cluster.cpu(), time.monotonic()
     figures |= fill(cluster, load, options, progress)
     if options.prefill:
@@ -146,7 +148,10 @@ def measure(
     wall, flowing = done - started, done - first
     used = cpu.difference(before, cluster.cpu())
     total = sum(used.values())
+    reference = (reference + cpu_seconds()) / 2
     return figures | {
+        "reference_cpu_s": round(reference, 2),
+        "samples_per_reference": round(load.samples / total * reference),
         "wall_s": round(wall, 2),
         "flow_s": round(flowing, 2),
         "samples_per_s": round(load.samples / wall),

@@ -28,6 +28,7 @@ class Progress:
 def report(figures: dict[str, Any]) -> str:
     """Return the figures for people."""
     how = f"{figures['values']}, {figures['mode']}, {figures['rows_per_batch']} rows a batch"
+    reference, in_reference = figures["reference_cpu_s"], figures["samples_per_reference"]
     flow, client, merge = figures["flow_s"], figures["submit_client_cpu_s"], figures["optimize_cpu_s"]
     lines = [
         f"{figures['samples']:,} samples ({how})",
@@ -35,6 +36,7 @@ def report(figures: dict[str, Any]) -> str:
         f"flow           {flow:.1f} s from the first row stored, {figures['samples_per_flow_s']:,} samples/s",
         "cpu seconds    " + ", ".join(f"{name} {used:.1f}" for name, used in figures["cpu_s"].items() if used >= 0.05),
         f"cpu total      {figures['cpu_total_s']:.1f} s, {figures['samples_per_cpu_s']:,} samples per CPU second",
+        f"reference      {reference:.2f} CPU s for fixed work beside it, {in_reference:,} samples in the same CPU time",
         f"not counted    submitting client {client:.1f} s, final merge {merge:.1f} s",
     ]
     for table, disk in figures["disk"].items():

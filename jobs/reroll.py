@@ -8,7 +8,7 @@ from schemas import topics
 from udfs.reroll.flink import DirtyFunction, RerollFunction
 from udfs.rollup.flink import pane
 from udfs.rollup.window import MINUTE_MS
-from udfs.write.flink import BlockWriter, slot
+from udfs.write.flink import BlockWriter, lane
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -22,7 +22,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     recompute = RerollFunction(MINUTE_MS, settings.reroll_settle_s, settings.shards, settings.target())
     corrected = dirty.process(recompute, PAYLOAD).name("reroll").uid(streams.uid("reroll"))
 
-    blocks = corrected.key_by(slot, Types.STRING())
+    blocks = corrected.key_by(lane, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

@@ -7,7 +7,7 @@ from jobs.streams import ADDRESSED, KEYED, OUT, PAYLOAD, Streams
 from schemas import topics
 from udfs.rollup.flink import PaneFunction, RollupFunction, pane
 from udfs.rollup.window import MINUTE_MS
-from udfs.write.flink import BlockWriter, is_block, payload, slot
+from udfs.write.flink import BlockWriter, is_block, lane, payload
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -23,7 +23,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
 
     # Parted, because two Python operators must not share a thread (udfs/mode.py).
     payloads = minutes.rebalance().filter(is_block).map(payload, PAYLOAD).name("blocks").uid(streams.uid("blocks"))
-    blocks = payloads.key_by(slot, Types.STRING())
+    blocks = payloads.key_by(lane, Types.STRING())
     refused = (
         blocks.process(BlockWriter(settings.target(settings.rollup_block_delay_s)), OUT)
         .name("write")

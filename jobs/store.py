@@ -6,7 +6,7 @@ from jobs.settings import JobSettings
 from jobs.streams import OUT, PAYLOAD, Streams
 from schemas import topics
 from udfs.store.flink import RecordFunction, StoreFunction
-from udfs.write.flink import BlockWriter, slot
+from udfs.write.flink import BlockWriter, lane
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -20,7 +20,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     records = events.map(RecordFunction("alert_events"), PAYLOAD).name("events").uid(streams.uid("events"))
     refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
 
-    blocks = columns.union(records, refusals).key_by(slot, Types.STRING())
+    blocks = columns.union(records, refusals).key_by(lane, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

@@ -49,9 +49,10 @@ class Migration:
         """Hash of the text as it is written, before codecs are filled in."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def statements(self, value_codec: str) -> list[str]:
+    def statements(self, value_codec: str, without_statistics: str = "") -> list[str]:
         """Return the statements. Files hold no semicolon inside a statement."""
         bare = _COMMENT.sub("", self.text).replace("{value_codec}", value_codec)
+        bare = bare.replace("{without_statistics}", without_statistics)
         return [one.strip() for one in bare.split(";") if one.strip()]
 
 
@@ -83,6 +84,15 @@ def value_codec(clickhouse: Clickhouse) -> tuple[str, dict[str, str]]:
     return "ALP", {"enable_alp_codec": "1"} if beta == "1" else {}
 
 
+def without_statistics(clickhouse: Clickhouse) -> str:
+    """Return the table setting that turns column statistics off, if the server keeps any by itself.
+
+    Queries here go by primary key and gain nothing from them; they cost a tenth of an insert and a third of a merge.
+    """
+    asked = "SELECT count() FROM system.merge_tree_settings WHERE name = 'auto_statistics_types'"
+    return ", auto_statistics_types = ''" if clickhouse.command(asked).strip() == "1" else ""
+
+
 def apply(
     endpoint: str, user: str, password: str, database: str, known: Sequence[Migration] | None = None
 ) -> list[str]:
@@ -110,11 +120,12 @@ def _apply(clickhouse: Clickhouse, known: Sequence[Migration]) -> list[str]:
     applied = {row["version"]: row for row in rows}
     _check(applied, known, clickhouse.database)
     codec, settings = value_codec(clickhouse)
+    statistics = without_statistics(clickhouse)
     done = []
     for migration in known:
         if migration.version in applied:
             continue
-        for statement in migration.statements(codec):
+        for statement in migration.statements(codec, statistics):
             clickhouse.command(statement, settings=settings)
         clickhouse.command(
             "INSERT INTO schema_migrations (version, name, sha256)"

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS samples
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMMDD(ts)
 ORDER BY (tenant, metric, series_id, ts)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000{without_statistics};
 
 CREATE TABLE IF NOT EXISTS series
 (
@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS rollup_1m
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(ts)
 ORDER BY (tenant, metric, series_id, ts)
-SETTINGS index_granularity = 256, min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0, non_replicated_deduplication_window = 1000;
+SETTINGS index_granularity = 256, min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0, non_replicated_deduplication_window = 1000{without_statistics};
 
 -- Raised after every write into time that queries may have cached; part of every cache key.
 CREATE TABLE IF NOT EXISTS data_versions

@@ -22,6 +22,8 @@ from udfs.mode import announce
 
 Payload = tuple[str, int, bytes]
 
+_END = b"\0"  # of the table's name before a waiting payload
+
 
 def is_block(row: Row) -> bool:
     """Tell whether an ADDRESSED row goes to a table."""
@@ -33,9 +35,14 @@ def payload(row: Row) -> Payload:
     return f"{row[0]}/{row[1].decode()}", row[3], row[2]
 
 
-def slot(payload: Payload) -> str:
-    """Return the key under which a payload waits for its block to fill."""
-    return payload[0]
+def lane(payload: Payload) -> str:
+    """Return the key under which a payload waits for its block to fill.
+
+    Series wait with the samples of their slot and are written before them: a sample must never be seen, nor a data
+    version be raised, before its series can be found.
+    """
+    table, _, slot = payload[0].partition("/")
+    return f"samples/{slot}" if table == "series" else payload[0]
 
 
 class BlockWriter(KeyedProcessFunction):
@@ -58,8 +65,9 @@ class BlockWriter(KeyedProcessFunction):
 
     def process_element(self, value: Payload, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Add a payload; write the block if it is full."""
-        key, count, payload = value
-        self._blocks.add(payload)
+        address, count, payload = value
+        key = ctx.get_current_key()
+        self._blocks.add(address.partition("/")[0].encode() + _END + payload)
         filled = self._filled.get(key)
         if filled is None:
             # First of a block, or first since a restart: then the rest of the block is there, uncounted, and its
@@ -77,18 +85,19 @@ class BlockWriter(KeyedProcessFunction):
         yield from self._write(ctx.get_current_key(), timestamp)
 
     def _write(self, key: str, now: int) -> Iterator[Row]:
-        payloads = list(self._blocks.get())
         self._filled.pop(key, None)
-        if not payloads:
-            return
-        table = key.partition("/")[0]
-        block = rows.block(table, payloads)
-        try:
-            self._clickhouse.insert(table, block)
-        except RefusedBlock as refused:
-            yield _refused(table, block, refused, now)
-        else:
-            self._raise_versions(block, now)
+        waiting: dict[str, list[bytes]] = {}
+        for tagged in self._blocks.get():
+            table, _, payload = tagged.partition(_END)
+            waiting.setdefault(table.decode(), []).append(payload)
+        for table in sorted(waiting, key=lambda one: one != "series"):
+            block = rows.block(table, waiting[table])
+            try:
+                self._clickhouse.insert(table, block)
+            except RefusedBlock as refused:
+                yield _refused(table, block, refused, now)
+            else:
+                self._raise_versions(block, now)
         self._blocks.clear()
 
     def _raise_versions(self, block: pa.Table, now: int) -> None:
