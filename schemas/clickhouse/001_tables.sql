@@ -57,6 +57,40 @@ PARTITION BY toYYYYMM(ts)
 ORDER BY (tenant, metric, series_id, ts)
 SETTINGS index_granularity = 256, min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0, non_replicated_deduplication_window = 1000{without_statistics};
 
+CREATE TABLE IF NOT EXISTS rollup_5m AS rollup_1m;
+
+CREATE TABLE IF NOT EXISTS rollup_1h AS rollup_1m;
+
+CREATE TABLE IF NOT EXISTS rollup_1d AS rollup_1m;
+
+-- A row says that the stream has closed the window of a tier: whatever comes for it from now on is late. sources: hashes
+-- of the sources that were seen in it in time; the share of those expected follows from earlier windows.
+CREATE TABLE IF NOT EXISTS completeness
+(
+    tenant  LowCardinality(String),
+    tier    LowCardinality(String),
+    ts      DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
+    sources SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(ts)
+ORDER BY (tenant, tier, ts)
+SETTINGS index_granularity = 256;
+
+-- Samples that came well after their time, with the broker's clock at their arrival: raw carries none, since it would
+-- cost 1.5 bytes a sample. What was known at a time T is raw without the samples here that arrived after T.
+CREATE TABLE IF NOT EXISTS late_samples
+(
+    tenant    LowCardinality(String),
+    metric    LowCardinality(String),
+    series_id UInt64 CODEC(Delta, ZSTD(1)),
+    ts        DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    arrived   SimpleAggregateFunction(min, DateTime64(3, 'UTC')) CODEC(DoubleDelta, ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMMDD(ts)
+ORDER BY (tenant, metric, series_id, ts);
+
 -- Raised after every write into time that queries may have cached; part of every cache key.
 CREATE TABLE IF NOT EXISTS data_versions
 (
