@@ -10,8 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-COMPRESSION = 200
+COMPRESSION = 200  # of raw values: the first tier
+COARSE = 200  # of digests: the coarser tiers
+CENTROIDS = 65_536  # ClickHouse reads no larger state
+COUNT = 2.0**40  # of one centroid: sums of counts then stay whole numbers
 
+UInt8s = npt.NDArray[np.uint8]
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +46,57 @@ def merge_equal(offsets: Int64s, means: Floats, weights: Floats) -> Centroids:
     key = key[order]
     series = (key >> np.uint64(32)).astype(np.int64)
     return _grouped(series, _means(key), weights[order], _heads(key), len(offsets) - 1)
+
+
+def merge(states: UInt8s, boundaries: Int64s, groups: Int64s, count: int, compression: float) -> Centroids:
+    """Return the digests of `count` groups of states; what a group becomes depends on its centroids, not their order.
+
+    states holds R states end to end, boundaries (R+1,) are their places in bytes, groups (R,) says to which group
+    0..count-1 each belongs, rising. A group without a state is empty. Raises ValueError at what is no state.
+    """
+    sizes, means, weights = _read(states, np.asarray(boundaries, dtype=np.int64))
+    known = not len(groups) or (groups[0] >= 0 and groups[-1] < count)
+    if len(groups) != len(sizes) or not known or (np.diff(groups) < 0).any():
+        raise ValueError(f"groups of {len(sizes)} digest states do not rise from 0 to {count - 1}")
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    offsets = ends[np.searchsorted(groups, np.arange(count + 1))]
+    return compress(merge_equal(offsets, means, weights), compression)
+
+
+def _read(states: UInt8s, boundaries: Int64s) -> tuple[Int64s, Floats, Floats]:
+    """Return (centroids per state, all means, all counts) of states end to end."""
+    bytes_ = np.diff(boundaries)
+    if not len(boundaries) or boundaries[0] != 0 or boundaries[-1] != len(states) or (bytes_ < 1).any():
+        raise ValueError(f"boundaries do not cut {len(states)} bytes into digest states")
+    sizes = np.zeros(len(bytes_), dtype=np.int64)
+    heads = np.zeros(len(bytes_), dtype=np.int64)
+    rows = np.arange(len(bytes_))
+    for place in range(3):
+        rows = rows[bytes_[rows] > place]
+        byte = states[boundaries[rows] + place].astype(np.int64)
+        sizes[rows] |= (byte & 0x7F) << (7 * place)
+        heads[rows[byte < 0x80]] = place + 1
+        rows = rows[byte >= 0x80]
+    bad = (heads == 0) | (sizes > CENTROIDS) | (bytes_ != heads + 8 * sizes)
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"digest state {first} of {bytes_[first]} bytes does not hold {sizes[first]} centroids")
+    pairs = states[_body(boundaries, heads)].view("<f4").reshape(-1, 2).astype(np.float64)
+    means, weights = pairs[:, 0], pairs[:, 1]
+    whole = (weights >= 1) & (weights <= COUNT) & (weights == np.floor(weights))
+    wrong = np.isnan(means) | ~whole
+    if wrong.any():
+        mean, weight = pairs[np.flatnonzero(wrong)[0]]
+        raise ValueError(f"digest state holds a centroid of mean {mean} and count {weight}")
+    return sizes, means, weights
+
+
+def _body(boundaries: Int64s, heads: Int64s) -> npt.NDArray[np.bool_]:
+    """Return which bytes of states end to end are centroids: all but the first `heads` of each."""
+    body = np.ones(boundaries[-1], dtype=bool)
+    for place in range(3):
+        body[boundaries[:-1][heads > place] + place] = False
+    return body
 
 
 def _keys(offsets: Int64s, means: Floats) -> npt.NDArray[np.uint64]:
@@ -81,7 +136,7 @@ def _grouped(series: Int64s, means: Floats, weights: Floats, head: npt.NDArray[n
     return Centroids(np.concatenate([[0], np.cumsum(sizes)]), united, total)
 
 
-def compress(digest: Centroids, compression: int = COMPRESSION) -> Centroids:
+def compress(digest: Centroids, compression: float = COMPRESSION) -> Centroids:
     """Unite neighbours until each series has about `compression` centroids; smaller series stay as they are.
 
     The lowest and highest centroid of a series always stay alone, so minimum and maximum are kept.
@@ -118,25 +173,12 @@ def encode(digest: Centroids) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int
         rows = head > place
         more = np.where(head[rows] > place + 1, 0x80, 0)
         out[offsets[:-1][rows] + place] = (sizes[rows] >> (7 * place)) & 0x7F | more
-    body = np.ones(len(out), dtype=bool)
-    for place in range(3):
-        body[offsets[:-1][head > place] + place] = False
     pairs = np.column_stack([digest.means, digest.weights]).astype("<f4")
-    out[body] = pairs.view(np.uint8).reshape(-1)
+    out[_body(offsets.astype(np.int64), head)] = pairs.view(np.uint8).reshape(-1)
     return out, offsets
 
 
 def decode(state: bytes) -> Centroids:
     """Return the digest of one ClickHouse state; raises ValueError if it is not one."""
-    size, place = 0, 0
-    while True:
-        if place >= len(state) or place > 4:
-            raise ValueError(f"digest state of {len(state)} bytes has no whole count")
-        size |= (state[place] & 0x7F) << (7 * place)
-        place += 1
-        if state[place - 1] < 0x80:
-            break
-    if len(state) != place + 8 * size:
-        raise ValueError(f"digest state of {len(state)} bytes does not hold {size} centroids")
-    pairs = np.frombuffer(state, dtype="<f4", offset=place).reshape(size, 2).astype(np.float64)
-    return merge_equal(np.array([0, size]), pairs[:, 0], pairs[:, 1])
+    sizes, means, weights = _read(np.frombuffer(state, dtype=np.uint8), np.array([0, len(state)]))
+    return merge_equal(np.array([0, sizes[0]]), means, weights)
