@@ -47,6 +47,11 @@ class JobSettings(BaseSettings):
     gate_tolerance_s: int = Field(7200, ge=60, description="How far behind it may be before it is too old, seconds.")
 
     gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
+    store_late_after_s: int = Field(
+        30,
+        ge=0,
+        description="A sample that arrives longer after its timestamp keeps its arrival time, for as_of, seconds.",
+    )
     rollup_lateness_s: int = Field(
         10, ge=0, description="How long after its end a window stays open, seconds of event time."
     )
@@ -61,6 +66,11 @@ class JobSettings(BaseSettings):
     rollup_block_delay_s: float = Field(3.0, gt=0, description="The same for rollup rows, seconds.")
     reroll_settle_s: float = Field(
         5.0, gt=0, description="How long a dirty window waits for more late samples, seconds."
+    )
+    reroll_patience_s: float = Field(
+        900.0,
+        ge=0,
+        description="How long a dirty window waits until raw has its late samples; then it is computed without.",
     )
     fresh_tail_s: int = Field(300, ge=10, description="Writes into time older than this raise data versions, seconds.")
 

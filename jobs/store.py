@@ -16,7 +16,11 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     events = streams.source(topics.ALERTS)
     rejected = streams.source(topics.REJECTED)
 
-    columns = valid.process(StoreFunction(settings.block_slots), PAYLOAD).name("store").uid(streams.uid("store"))
+    columns = (
+        valid.process(StoreFunction(settings.block_slots, settings.store_late_after_s * 1000), PAYLOAD)
+        .name("store")
+        .uid(streams.uid("store"))
+    )
     records = events.map(RecordFunction("alert_events"), PAYLOAD).name("events").uid(streams.uid("events"))
     refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
 

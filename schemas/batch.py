@@ -117,6 +117,7 @@ class Batch:
     index: UInt32s | None = None
     series_ids: UInt64s | None = None
     shard: int | None = None
+    received_at: int | None = None
 
     def encode(self) -> bytes:
         """Return the batch in single-object encoding."""
@@ -130,6 +131,7 @@ class Batch:
                 **_packed(self.timestamps, self.values, self.index),
                 "series_ids": None if ids is None else ids.astype("<u8", copy=False).tobytes(),
                 "shard": self.shard,
+                "received_at": self.received_at,
             }
         )
 
@@ -153,6 +155,7 @@ class Batch:
             index=index,
             series_ids=None if ids is None else _column(ids, "<u8", "series_ids"),
             shard=record["shard"],
+            received_at=record["received_at"],
         )
 
     def points(self) -> Points:

@@ -20,6 +20,9 @@ HEADER_BYTES = 10
 
 Schema = Any
 
+# Schemas that records on the wire may still be written with, beside the present one: producers of older versions.
+EARLIER: Mapping[str, Sequence[str]] = {"metric_batch": ("metric_batch_1",)}
+
 
 class CodecError(ValueError):
     """A record that cannot be read; `kind` is one of truncated, oversized, magic, fingerprint, body."""
@@ -101,5 +104,5 @@ class Codec:
 
 @cache
 def codec(name: str) -> Codec:
-    """Return the codec of schemas/avro/<name>.avsc, made once."""
-    return Codec(load_schema(name))
+    """Return the codec of schemas/avro/<name>.avsc, made once; it also reads what its earlier versions wrote."""
+    return Codec(load_schema(name), [load_schema(one) for one in EARLIER.get(name, ())])

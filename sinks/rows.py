@@ -78,6 +78,12 @@ def samples(frames: Sequence[Frame]) -> pa.Table:
     )
 
 
+def late_samples(frame: Frame, arrived: int) -> pa.Table:
+    """Return the rows of table late_samples for samples that arrived at `arrived` (ms), in the table's order."""
+    keys = samples([frame]).drop_columns(["value"])
+    return keys.append_column("arrived", pa.array(np.full(keys.num_rows, arrived)).cast(_STAMP))
+
+
 def _by_series_and_time(series: npt.NDArray[np.int64], stamps: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     """Return the order by (series, time); one 64-bit key where the span of time allows it."""
     if not len(stamps):

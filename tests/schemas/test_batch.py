@@ -86,6 +86,7 @@ def test_columns_that_do_not_fit_are_refused(change: dict[str, bytes]) -> None:
         "series_index": None,
         "series_ids": None,
         "shard": None,
+        "received_at": None,
     }
     with pytest.raises(CodecError) as caught:
         Batch.decode(codec("metric_batch").encode({**record, **change}))

@@ -27,7 +27,8 @@ METRIC = {
 }
 # A contract: producers carry these bytes. A changed fingerprint needs the old schema kept as a pinned writer.
 PINNED = {
-    "metric_batch": "8d3da49f1de8f5f5",
+    "metric_batch": "8c4f894e67279443",
+    "metric_batch_1": "8d3da49f1de8f5f5",
     "metric": "3f4f08e2ce448a5e",
     "frame": "3f31f23835584fd1",
     "rejected": "9cebe214c8ea3d91",
@@ -125,6 +126,20 @@ def newer(schema: dict[str, object]) -> object:
         if key.startswith("__"):
             del later[key]
     return parse_schema(later, named_schemas={})
+
+
+def test_an_earlier_version_is_read_as_the_present_one() -> None:
+    name = "metric_batch"
+    earlier = load_schema("metric_batch_1")
+    record = sample(earlier)
+    written = Codec(earlier).encode(record)
+    assert codec(name).decode(written) == {**record, "received_at": None}
+    # A job of the earlier version refuses what it cannot know, instead of reading it wrong.
+    with pytest.raises(CodecError, match="not pinned"):
+        Codec(earlier).decode(codec(name).encode({**record, "received_at": 7}))
+    # Given the new fingerprint, it reads all that it knows of.
+    told = Codec(earlier, [load_schema(name)])
+    assert told.decode(codec(name).encode({**record, "received_at": 7})) == record
 
 
 @pytest.mark.parametrize("name", ["metric_batch", "metric", "frame", "rejected", "alert_event"])

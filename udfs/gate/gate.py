@@ -98,6 +98,7 @@ class Gate:
         values = canonical(values)
         for part in admission.parts:
             sub = _part(batch, part, admission.width, stamps, values, index)
+            sub.received_at = received_at
             if len(sub.timestamps):
                 yield Passed(f"{batch.tenant}/{part.shard}", sub, min(int(sub.timestamps.max()), received_at))
 

@@ -1,0 +1,19 @@
+"""Which samples came well after their time: what as_of needs to know, kept beside the samples in late_samples."""
+
+from dataclasses import replace
+
+from schemas.batch import Frame
+
+
+def late(frame: Frame, received_at: int | None, late_after_ms: int) -> Frame | None:
+    """Return the samples with timestamp < received_at - late_after_ms (all ms), or None if there are none.
+
+    received_at None: the gate of an earlier version did not tell, and nothing counts as late.
+    """
+    stamps = frame.timestamps
+    # What every batch in time costs is this comparison.
+    if received_at is None or not len(stamps) or stamps.min() >= received_at - late_after_ms:
+        return None
+    behind = stamps < received_at - late_after_ms
+    index = None if frame.index is None else frame.index[behind]
+    return replace(frame, timestamps=stamps[behind], values=frame.values[behind], index=index)
