@@ -1,12 +1,13 @@
-"""metrics.valid → [rollup] → ClickHouse rollup_1m; frames of closed windows → metrics.late."""
+"""metrics.valid → [1m] → [5m] → [1h] → [1d] → ClickHouse rollup_*, completeness; late for any tier → metrics.late."""
 
 from pyflink.common import Configuration, Types
+from pyflink.datastream import DataStream
 
 from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, OUT, PAYLOAD, Streams
 from schemas import topics
-from udfs.rollup.flink import PaneFunction, RollupFunction, pane
-from udfs.rollup.window import MINUTE_MS
+from schemas.tiers import TIERS, Tier
+from udfs.rollup.flink import CoarserFunction, OfFrames, OfRows, PaneFunction, RollupFunction, pane
 from udfs.write.flink import BlockWriter, is_block, lane, payload
 
 
@@ -14,15 +15,20 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     """Wire the job; nothing runs before submit()."""
     streams = Streams("rollup", settings, cluster)
     valid = streams.source(topics.VALID, settings.rollup_lateness_s)
+    horizon = settings.late_horizon_ms()
 
-    frames = valid.process(PaneFunction(MINUTE_MS), KEYED).name("panes").uid(streams.uid("panes"))
+    frames = valid.process(PaneFunction(), KEYED).name("panes").uid(streams.uid("panes"))
     panes = frames.key_by(pane, Types.STRING())
-    close = RollupFunction(MINUTE_MS, settings.late_horizon_ms(), "rollup_1m")
-    minutes = panes.process(close, ADDRESSED).name("rollup").uid(streams.uid("rollup"))
-    streams.route(minutes, topics.LATE)
+    minutes = panes.process(RollupFunction(OfFrames(), horizon), ADDRESSED).name("1m").uid(streams.uid("1m"))
+
+    tiers = [minutes]
+    for tier in TIERS[1:]:
+        tiers.append(_coarser(streams, tiers[-1], tier, horizon))
+    closed = tiers[0].union(*tiers[1:])
+    streams.route(closed, topics.LATE)
 
     # Parted, because two Python operators must not share a thread (udfs/mode.py).
-    payloads = minutes.rebalance().filter(is_block).map(payload, PAYLOAD).name("blocks").uid(streams.uid("blocks"))
+    payloads = closed.rebalance().filter(is_block).map(payload, PAYLOAD).name("blocks").uid(streams.uid("blocks"))
     blocks = payloads.key_by(lane, Types.STRING())
     refused = (
         blocks.process(BlockWriter(settings.target(settings.rollup_block_delay_s)), OUT)
@@ -32,6 +38,15 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
 
     streams.sink(refused, topics.REJECTED)
     return streams
+
+
+def _coarser(streams: Streams, closed: DataStream, tier: Tier, horizon: int) -> DataStream:
+    """Return what the tier closes, given what the finer one has closed."""
+    blocks = closed.rescale().filter(is_block)
+    into = CoarserFunction(tier)
+    panes = blocks.map(into, KEYED).name(f"into {tier.name}").uid(streams.uid(f"into-{tier.name}"))
+    close = RollupFunction(OfRows(tier), horizon)
+    return panes.key_by(pane, Types.STRING()).process(close, ADDRESSED).name(tier.name).uid(streams.uid(tier.name))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Rollup rows of one window as columns: what the rollup and reroll jobs compute and ClickHouse stores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.batch import Int64s, UInt32s, UInt64s
-from schemas.nan import Floats
+from schemas.nan import Floats, Mask
 
 
 @dataclass(slots=True)
@@ -37,3 +37,22 @@ class Rollups:
 
     def __len__(self) -> int:
         return len(self.series_ids)
+
+    def where(self, chosen: Mask) -> "Rollups":
+        """Return the chosen rows."""
+        if chosen.all():
+            return self
+        sizes = np.diff(self.digest_offsets)
+        columns = {
+            name: getattr(self, name)[chosen]
+            for name in ("metric_codes", "series_ids", "count", "sum", "sum_sq", "min", "max", "first", "last")
+        }
+        return replace(
+            self,
+            **columns,
+            first_ts=self.first_ts[chosen],
+            last_ts=self.last_ts[chosen],
+            increase=self.increase[chosen],
+            digest=self.digest[np.repeat(chosen, sizes)],
+            digest_offsets=np.concatenate([[0], np.cumsum(sizes[chosen])]).astype(np.int32),
+        )

@@ -3,25 +3,23 @@
 Blocks come sorted in the table's own order: ClickHouse then sorts nothing, and equal input gives equal bytes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from schemas.batch import Frame, Series
+from schemas.batch import Frame, Series, UInt32s, UInt64s
 from schemas.codec import codec
+from schemas.names import Codes, united
 from schemas.rollups import Rollups
 
 _STAMP = pa.timestamp("ms", tz="UTC")
 _SECOND = pa.timestamp("s", tz="UTC")
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 _LABELS = pa.map_(pa.string(), pa.string())
-
-Codes = npt.NDArray[np.integer[Any]]
 
 
 def _dictionary(codes: Codes, names: Sequence[str]) -> pa.DictionaryArray:
@@ -32,21 +30,13 @@ def _constant(name: str, rows: int) -> pa.DictionaryArray:
     return _dictionary(np.zeros(rows, np.int32), [name])
 
 
-def _merged_names(lists: Iterable[Sequence[str]]) -> tuple[list[str], list[Codes]]:
-    """Return all names sorted, and for each list the position of its names among them."""
-    lists = list(lists)
-    names = sorted({name for one in lists for name in one})
-    place = {name: code for code, name in enumerate(names)}
-    return names, [np.array([place[name] for name in one], dtype=np.int32) for one in lists]
-
-
 def samples(frames: Sequence[Frame]) -> pa.Table:
     """Return the rows of table samples, sorted by (tenant, metric, series id, ts).
 
     Repeats of a sample stay in: the table's engine drops them.
     """
-    tenants, tenant_codes = _merged_names([frame.tenant] for frame in frames)
-    metrics, metric_codes = _merged_names(frame.metrics for frame in frames)
+    tenants, tenant_codes = united([frame.tenant] for frame in frames)
+    metrics, metric_codes = united(frame.metrics for frame in frames)
     parts = [frame.points() for frame in frames]
     # Sorting the few series and then samples by their rank is cheaper than sorting samples by three columns.
     tenant = np.concatenate([np.repeat(c, len(f.series_ids)) for c, f in zip(tenant_codes, frames, strict=True)])
@@ -152,6 +142,67 @@ def pack(table: pa.Table) -> bytes:
 def unpack(blocks: Sequence[bytes]) -> pa.Table:
     """Return the tables of several Arrow IPC streams of one schema as one, dictionaries unified."""
     return pa.concat_tables(pa.ipc.open_stream(block).read_all() for block in blocks).unify_dictionaries()
+
+
+def rollups(table: pa.Table) -> list[Rollups]:
+    """Return rows of a rollup table, of one tenant, by rising window: what rollup() made, or ClickHouse answered.
+
+    From ClickHouse the digest comes as String; the column version is not looked at.
+    """
+    # ClickHouse answers a DateTime as its seconds.
+    seconds = table["ts"] if pa.types.is_integer(table["ts"].type) else table["ts"].cast(_SECOND)
+    starts = np.asarray(seconds.cast(pa.int64())) * 1000
+    order = np.argsort(starts, kind="stable")
+    windows, firsts = np.unique(starts[order], return_index=True)
+    return [
+        _window(table.take(pa.array(mine)), int(window))
+        for window, mine in zip(windows, np.split(order, firsts[1:]), strict=True)
+    ]
+
+
+def _window(table: pa.Table, window: int) -> Rollups:
+    tenants, _ = _decoded(table["tenant"])
+    metrics, codes = _decoded(table["metric"])
+    digest = table["digest"].cast(pa.binary()).combine_chunks()
+    if isinstance(digest, pa.ChunkedArray):
+        digest = digest.chunk(0)
+    _, bounds, data = digest.buffers()
+    offsets = np.frombuffer(bounds, np.int32, len(digest) + 1, digest.offset * 4)
+    states = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if len(digest) else np.empty(0, np.uint8)
+    numbers = {name: table[name].to_numpy() for name in _NUMBERS}
+    stamps = {name: np.asarray(table[name].cast(_STAMP).cast(pa.int64())) for name in ("first_ts", "last_ts")}
+    return Rollups(
+        tenant=tenants[0],
+        window=window,
+        metrics=metrics,
+        metric_codes=codes,
+        series_ids=table["series_id"].to_numpy(),
+        digest=states,
+        digest_offsets=offsets - offsets[0],
+        **numbers,
+        **stamps,
+    )
+
+
+_NUMBERS = ("count", "sum", "sum_sq", "min", "max", "first", "last", "increase")
+
+
+def _decoded(column: pa.ChunkedArray) -> tuple[list[str], UInt32s]:
+    """Return (names, code per row) of a column of names, only those that occur."""
+    names, codes = np.unique(np.asarray(column.cast(pa.string()).to_pylist(), dtype=object), return_inverse=True)
+    return names.tolist(), codes.astype(np.uint32)
+
+
+def completeness(tenant: str, tier: str, window: int, sources: UInt64s) -> pa.Table:
+    """Return the row of table completeness for a closed window (start in ms) and the sources seen in it."""
+    return pa.table(
+        {
+            "tenant": _constant(tenant, 1),
+            "tier": _constant(tier, 1),
+            "ts": pa.array([window // 1000]).cast(_SECOND),
+            "sources": pa.array([sources], pa.list_(pa.uint64())),
+        }
+    )
 
 
 def ordered(table: pa.Table) -> pa.Table:

@@ -1,30 +1,92 @@
-"""A dirty window: late frames united, so that one read of raw samples serves them all."""
+"""Dirty windows: which series need new rows for which windows, and the late samples united."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from schemas.batch import Frame
+from schemas.batch import Frame, Int64s, UInt32s, UInt64s
+from schemas.names import united
+from schemas.nan import MISSING, Mask
+from udfs.rollup.window import start_of
 
 
-def unite(frames: Sequence[Frame]) -> Frame:
-    """Return one sparse frame with all samples of the frames (of one tenant and shard), each series once."""
-    metrics = sorted({name for frame in frames for name in frame.metrics})
-    place = {name: code for code, name in enumerate(metrics)}
-    ids = np.concatenate([frame.series_ids for frame in frames])
-    codes = np.concatenate(
-        [np.array([place[name] for name in frame.metrics], dtype=np.uint32)[frame.metric_codes] for frame in frames]
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """Pairs (series, window) of one (tenant, shard) and tier.
+
+    ids (S,) rise; codes (S,) point into metrics. index (P,) points into ids, windows (P,) are starts in ms; pairs are
+    distinct and rise by (series, window).
+    """
+
+    tenant: str
+    shard: int
+    metrics: list[str]
+    codes: UInt32s
+    ids: UInt64s
+    index: Int64s
+    windows: Int64s
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def coarser(self, width: int) -> "Dirty":
+        """Return the pairs of the windows of `width` ms that these lie in."""
+        return self._with(self.index, start_of(self.windows, width))
+
+    def where(self, chosen: Mask) -> "Dirty":
+        """Return the chosen pairs."""
+        return self._with(self.index[chosen], self.windows[chosen])
+
+    def holds(self, ids: UInt64s, windows: Int64s) -> Mask:
+        """Tell which of other (series id, window) pairs are among these."""
+        place = np.searchsorted(self.ids, ids)
+        place[place == len(self.ids)] = 0
+        known = self.ids[place] == ids if len(self.ids) else np.zeros(len(ids), dtype=bool)
+        low = int(self.windows.min(initial=0))
+        span = max(int(self.windows.max(initial=0)), int(windows.max(initial=0))) - low + 1
+        mine = self.index * span + (self.windows - low)
+        return known & (windows >= low) & np.isin(place * span + (windows - low), mine)
+
+    def frame(self) -> Frame:
+        """Return the pairs as a frame without samples, in which they travel through state and topics."""
+        cells = np.repeat(MISSING, len(self.index))
+        return Frame(
+            self.tenant,
+            self.shard,
+            self.metrics,
+            self.codes,
+            self.ids,
+            self.windows,
+            cells,
+            self.index.astype(np.uint32),
+        )
+
+    def _with(self, index: Int64s, windows: Int64s) -> "Dirty":
+        pairs = np.unique(np.column_stack([index, windows]), axis=0)
+        return Dirty(self.tenant, self.shard, self.metrics, self.codes, self.ids, pairs[:, 0], pairs[:, 1])
+
+
+def dirty(frames: Sequence[Frame], width: int) -> Dirty:
+    """Return what the frames of one (tenant, shard) make dirty; an empty cell counts as a sample."""
+    metrics, places = united(frame.metrics for frame in frames)
+    codes = np.concatenate([place[frame.metric_codes] for place, frame in zip(places, frames, strict=True)])
+    ids, position, rank = np.unique(
+        np.concatenate([frame.series_ids for frame in frames]), return_index=True, return_inverse=True
     )
-    unique, position, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    where = np.split(inverse, np.cumsum([len(frame.series_ids) for frame in frames])[:-1])
-    parts = [frame.points() for frame in frames]
-    return Frame(
-        frames[0].tenant,
-        frames[0].shard,
-        metrics,
-        codes[position],
-        unique,
-        np.concatenate([part[1] for part in parts]),
-        np.concatenate([part[2] for part in parts]),
-        np.concatenate([here[part[0]] for here, part in zip(where, parts, strict=True)]).astype(np.uint32),
+    per_frame = np.split(rank, np.cumsum([len(frame.series_ids) for frame in frames])[:-1])
+    pairs = [_cells(frame, ranks, width) for frame, ranks in zip(frames, per_frame, strict=True)]
+    both = np.unique(np.concatenate(pairs), axis=0)
+    return Dirty(
+        frames[0].tenant, frames[0].shard, metrics, codes[position].astype(np.uint32), ids, both[:, 0], both[:, 1]
     )
+
+
+def _cells(frame: Frame, ranks: npt.NDArray[np.intp], width: int) -> Int64s:
+    """Return the (rank, window) of every cell, empty ones too, shape (N, 2)."""
+    windows = start_of(frame.timestamps, width)
+    if frame.index is not None:
+        return np.column_stack([ranks[frame.index], windows])
+    windows = np.unique(windows)
+    return np.column_stack([np.tile(ranks, len(windows)), np.repeat(windows, len(ranks))])

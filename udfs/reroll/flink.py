@@ -1,72 +1,102 @@
-"""The reroll's Flink function: late frames wait a moment for company, then their window is computed anew."""
+"""The reroll's Flink functions: late frames wait a moment for company, then the windows they made dirty are healed."""
 
+import logging
 from collections.abc import Iterator
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, MapFunction, RuntimeContext
-from pyflink.datastream.state import ListStateDescriptor
+from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
 from schemas.batch import Frame
-from sinks import rows, samples
+from schemas.tiers import TIERS
 from sinks.clickhouse import Clickhouse
+from sinks.history import ClickhouseHistory
 from sinks.target import Target
 from udfs.mode import announce
-from udfs.reroll.dirty import unite
-from udfs.rollup.rows import rollup
+from udfs.reroll.heal import Waiting, heal
 from udfs.rollup.window import start_of
+from udfs.write.refused import refused_block
+
+HOUR_MS = 3_600_000
+_AGAIN_MS = 2_000
+_CLOSED_MS = 5_000  # between two looks whether a window has been closed
+
+_log = logging.getLogger("tidegauge")
 
 
 class DirtyFunction(MapFunction):
-    """IN rows of metrics.late → (`tenant/shard/window start`, Frame). A late frame lies in one window whole."""
-
-    def __init__(self, width: int) -> None:
-        self._width = width
+    """IN rows of metrics.late → (`tenant/shard/hour`, Frame). A late frame lies in one minute whole."""
 
     def map(self, value: Row) -> tuple[str, bytes]:
-        """Name the frame's window."""
+        """Name the frame's hour."""
         frame = Frame.decode(value[0])
-        window = int(start_of(frame.timestamps[:1], self._width)[0])
-        return f"{frame.tenant}/{frame.shard}/{window}", value[0]
+        return f"{frame.tenant}/{frame.shard}/{start_of(int(frame.timestamps[0]), HOUR_MS)}", value[0]
 
 
 class RerollFunction(KeyedProcessFunction):
-    """Recomputes a window from its stored samples and the late ones at hand; the fuller rows replace the others."""
+    """Heals the windows of one hour and of every coarser tier over it. Yields OUT rows for metrics.rejected.
 
-    def __init__(self, width: int, settle_s: float, shards: int, target: Target) -> None:
-        self._width = width
+    settle_s: how long late samples wait for more; patience_s: how long for the store job to write them to raw.
+    """
+
+    def __init__(self, settle_s: float, patience_s: float, lateness_s: int, shards: int, target: Target) -> None:
         self._settle = int(settle_s * 1000)
+        self._patience = int(patience_s * 1000)
+        self._lateness = lateness_s * 1000
         self._shards = shards
         self._target = target
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """State: the late frames of the window."""
+        """State: late frames, dirty windows that are not closed yet, and when the oldest late frame came."""
         announce("reroll", runtime_context)
         target = self._target
-        self._clickhouse = Clickhouse(target.clickhouse, target.user, target.password, target.database)
-        self._frames = runtime_context.get_list_state(ListStateDescriptor("frames", Types.PICKLED_BYTE_ARRAY()))
-        self._waiting: set[str] = set()
+        clickhouse = Clickhouse(target.clickhouse, target.user, target.password, target.database)
+        self._history = ClickhouseHistory(clickhouse, self._shards, [])
+        kept = Types.PICKLED_BYTE_ARRAY()
+        self._late = runtime_context.get_list_state(ListStateDescriptor("frames", kept))
+        self._waiting = {
+            tier.name: runtime_context.get_list_state(ListStateDescriptor(f"waiting_{tier.name}", kept))
+            for tier in TIERS[1:]
+        }
+        self._since = runtime_context.get_state(ValueStateDescriptor("since", Types.LONG()))
 
-    def process_element(self, value: tuple[str, bytes], ctx: KeyedProcessFunction.Context) -> Iterator[None]:
-        """Keep the frame; the first of a window starts the clock."""
-        key, payload = value
-        self._frames.add(payload)
-        if key not in self._waiting:
-            self._waiting.add(key)
-            timers = ctx.timer_service()
-            timers.register_processing_time_timer(timers.current_processing_time() + self._settle)
+    def process_element(self, value: tuple[str, bytes], ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
+        """Keep the frame; the first starts the clock."""
+        self._late.add(value[1])
+        if self._since.value() is None:
+            now = ctx.timer_service().current_processing_time()
+            self._since.update(now)
+            ctx.timer_service().register_processing_time_timer(now + self._settle)
         yield from ()
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[tuple[str, int, bytes]]:
-        """Recompute the window."""
-        key = ctx.get_current_key()
-        self._waiting.discard(key)
-        frames = [Frame.decode(payload) for payload in self._frames.get()]
-        self._frames.clear()
-        if not frames:
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
+        """Heal what can be healed now; come back for the rest."""
+        key, timers = ctx.get_current_key(), ctx.timer_service()
+        now = timers.current_processing_time()
+        since = self._since.value()
+        ripe = since is not None and now >= since + self._settle
+        late = [Frame.decode(payload) for payload in self._late.get()] if ripe else []
+        waiting = {name: [Frame.decode(one) for one in state.get()] for name, state in self._waiting.items()}
+        patient = since is None or now < since + self._settle + self._patience
+        healed = heal(late, {name: frames for name, frames in waiting.items() if frames}, self._history, patient)
+        if healed.unstored:
+            _log.info("tidegauge reroll of %s waits for %d samples that raw has not yet", key, healed.unstored)
+            timers.register_processing_time_timer(now + _AGAIN_MS)
             return
-        window = int(key.rpartition("/")[2])
-        late = unite(frames)
-        stored = samples.window(self._clickhouse, late, self._shards, window, window + self._width)
-        made = rollup([late, stored], window)
-        if made is not None:
-            yield "rollup_1m/0", len(made), rows.pack(rows.rollup(made))
+        if ripe:
+            self._late.clear()
+            self._since.clear()
+        for name, state in self._waiting.items():
+            state.update([frame.encode() for frame in healed.waiting.get(name, [])])
+        if healed.waiting:
+            timers.register_processing_time_timer(max(now + _CLOSED_MS, self._earliest(healed.waiting)))
+        for table, block, error in self._history.refused:
+            tenant, record = refused_block(table, block, error, now)
+            yield Row(tenant.encode(), record, now)
+        self._history.refused.clear()
+
+    def _earliest(self, waiting: Waiting) -> int:
+        """Return when the first of the waiting windows can be closed, by the clock."""
+        widths = {tier.name: tier.width_ms for tier in TIERS}
+        ends = [int(frame.timestamps.min()) + widths[name] for name, frames in waiting.items() for frame in frames]
+        return min(ends) + self._lateness

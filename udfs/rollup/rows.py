@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.batch import Frame, Int64s, UInt32s, UInt64s
+from schemas.names import united
 from schemas.nan import Floats
 from schemas.rollups import Rollups
 from udfs.rollup import digest
@@ -72,11 +73,8 @@ def _gather(frames: Sequence[Frame]) -> tuple[list[str], UInt32s, UInt64s, Int64
 
     Series are ordered by (metric, id), samples by (series, ts), each sample once.
     """
-    metrics = sorted({name for frame in frames for name in frame.metrics})
-    place = {name: code for code, name in enumerate(metrics)}
-    recoded = [
-        np.array([place[name] for name in frame.metrics], dtype=np.uint32)[frame.metric_codes] for frame in frames
-    ]
+    metrics, places = united(frame.metrics for frame in frames)
+    recoded = [place[frame.metric_codes] for place, frame in zip(places, frames, strict=True)]
     all_ids = np.concatenate([frame.series_ids for frame in frames])
     ids, position, inverse = np.unique(all_ids, return_index=True, return_inverse=True)
     codes = np.concatenate(recoded)[position]

@@ -4,16 +4,17 @@ Windows are [start, start + width), start a multiple of width since 1970 UTC; wi
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.batch import Frame
 
-MINUTE_MS = 60_000
+Stamps = TypeVar("Stamps", int, npt.NDArray[np.int64])
 
 
-def start_of(stamps: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
+def start_of(stamps: Stamps, width: int) -> Stamps:
     """Return the start of each timestamp's window."""
     return stamps - stamps % width
 

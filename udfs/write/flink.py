@@ -12,15 +12,25 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor
 
-from schemas.codec import codec
-from schemas.reason import Reason
+from schemas.tiers import TIERS
 from sinks import rows
 from sinks.clickhouse import TABLES, Clickhouse, RefusedBlock
 from sinks.target import Target
 from sinks.versions import raise_versions, touched
 from udfs.mode import announce
+from udfs.write.refused import refused_block
 
 Payload = tuple[str, int, bytes]
+
+# What may only be seen together waits together. Series come before their samples: neither a sample nor a data version
+# may be seen before its series can be found. completeness comes after the rows that it speaks of.
+_LANES = {
+    "series": "samples",
+    "late_samples": "samples",
+    "completeness": "rollups",
+    **{tier.table: "rollups" for tier in TIERS},
+}
+_ORDER = {"series": -1, "late_samples": -1, "completeness": 1}
 
 _END = b"\0"  # of the table's name before a waiting payload
 
@@ -32,17 +42,13 @@ def is_block(row: Row) -> bool:
 
 def payload(row: Row) -> Payload:
     """Return the payload of an ADDRESSED row that is a block."""
-    return f"{row[0]}/{row[1].decode()}", row[3], row[2]
+    return f"{row[0]}/0", row[3], row[2]
 
 
 def lane(payload: Payload) -> str:
-    """Return the key under which a payload waits for its block to fill.
-
-    Series wait with the samples of their slot and are written before them: a sample must never be seen, nor a data
-    version be raised, before its series can be found.
-    """
+    """Return the key under which a payload waits for its block to fill: tables that need an order share one."""
     table, _, slot = payload[0].partition("/")
-    return f"samples/{slot}" if table == "series" else payload[0]
+    return f"{_LANES.get(table, table)}/{slot}"
 
 
 class BlockWriter(KeyedProcessFunction):
@@ -90,41 +96,21 @@ class BlockWriter(KeyedProcessFunction):
         for tagged in self._blocks.get():
             table, _, payload = tagged.partition(_END)
             waiting.setdefault(table.decode(), []).append(payload)
-        for table in sorted(waiting, key=lambda one: one != "series"):
+        for table in sorted(waiting, key=lambda one: _ORDER.get(one, 0)):
             block = rows.block(table, waiting[table])
             try:
                 self._clickhouse.insert(table, block)
             except RefusedBlock as refused:
-                yield _refused(table, block, refused, now)
+                tenant, record = refused_block(table, block, refused, now)
+                yield Row(tenant.encode(), record, now)
             else:
-                self._raise_versions(block, now)
+                self._raise_versions(table, block, now)
         self._blocks.clear()
 
-    def _raise_versions(self, block: pa.Table, now: int) -> None:
-        """Tell caches about rows older than the fresh tail, which they may hold."""
-        if "ts" not in block.column_names:
+    def _raise_versions(self, table: str, block: pa.Table, now: int) -> None:
+        """Tell caches about samples older than the fresh tail, which they may hold."""
+        if table != "samples":
             return
         for tenant, pairs in touched(block, now - self._target.fresh_tail_s * 1000).items():
             # The clock after the write, not the timer's: see raise_versions.
             raise_versions(self._clickhouse, tenant, pairs, time.time_ns())
-
-
-def _refused(table: str, block: pa.Table, refused: RefusedBlock, now: int) -> Row:
-    """Return the Rejected record of a block that ClickHouse will never take."""
-    tenant = block["tenant"][0].as_py()
-    record = codec("rejected").encode(
-        {
-            "tenant": tenant,
-            "source": f"block for {table}",
-            "id": Reason.REFUSED_BLOCK.id,
-            "message": f"{Reason.REFUSED_BLOCK.meaning}: {refused}",
-            "value": str(refused)[:256],
-            "limit": "",
-            "setting": "",
-            "series": 0,
-            "samples": block.num_rows,
-            "received_at": now,
-            "sample": b"",
-        }
-    )
-    return Row(tenant.encode(), record, now)

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.batch import Frame
-from udfs.rollup.window import MINUTE_MS, split, start_of
+from schemas.tiers import MINUTE
+from udfs.rollup.window import split, start_of
+
+MINUTE_MS = MINUTE.width_ms
 
 STARTS = [
     (0, 0),

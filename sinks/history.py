@@ -1,0 +1,134 @@
+"""What is stored, read back as columns and corrected: the reroll job's face of ClickHouse."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.batch import Frame, Int64s
+from schemas.names import united
+from schemas.rollups import Rollups
+from schemas.tiers import TIERS, Tier
+from sinks import rows
+from sinks.clickhouse import Clickhouse, RefusedBlock, Value
+from sinks.versions import raise_versions, touched
+
+# Names travel in the request's address, whose length is bounded.
+_NAMES_A_QUERY = 200
+
+_MINE = """
+WHERE tenant = {tenant:String}
+  AND metric IN {metrics:Array(String)}
+  AND series_id % {shards:UInt64} = {shard:UInt64}
+"""
+# FINAL is not asked for: repeats are dropped when the window is computed.
+_SAMPLES = f"""
+SELECT metric, series_id, ts, value
+FROM samples
+{_MINE}
+  AND ts >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+  AND ts < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+"""
+_ROWS = {
+    tier: f"""
+SELECT tenant, metric, series_id, ts, count, sum, sum_sq, min, max, first, last, first_ts, last_ts, increase,
+    CAST(digest, 'String') AS digest
+FROM {tier.table} FINAL
+{_MINE}
+  AND ts >= toDateTime({{start:Int64}}, 'UTC')
+  AND ts < toDateTime({{end:Int64}}, 'UTC')
+"""
+    for tier in TIERS
+}
+_CLOSED = "SELECT tier, toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE ts > now() - INTERVAL 3 DAY GROUP BY tier"
+
+
+class Span(Protocol):
+    """Pairs (series, window) of one shard, as udfs/reroll/dirty.py has them."""
+
+    @property
+    def tenant(self) -> str:
+        """The owner."""
+        ...
+
+    @property
+    def shard(self) -> int:
+        """Series id mod shards."""
+        ...
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of all series."""
+        ...
+
+    @property
+    def windows(self) -> Int64s:
+        """Starts in ms, one a pair."""
+        ...
+
+
+@dataclass(slots=True)
+class ClickhouseHistory:
+    """shards: of a tenant, as in jobs/settings.py. refused: blocks that ClickHouse would not take, with their error."""
+
+    clickhouse: Clickhouse
+    shards: int
+    refused: list[tuple[str, pa.Table, RefusedBlock]]
+
+    def samples(self, dirty: Span, width: int) -> Frame:
+        """Return the raw samples in the span of the pairs, of their metrics and shard, sparse."""
+        start, end = int(dirty.windows.min()), int(dirty.windows.max()) + width
+        found = [table for table in self._read(_SAMPLES, dirty, {"start": start, "end": end}) if table.num_rows]
+        names, places = united(table["metric"].unique().to_pylist() for table in found)
+        codes, ids = [], []
+        for table, place in zip(found, places, strict=True):
+            named = dict(zip(table["metric"].unique().to_pylist(), place, strict=True))
+            codes.append(np.array([named[one] for one in table["metric"].to_pylist()], np.uint32))
+            ids.append(table["series_id"].to_numpy())
+        every = np.concatenate([*ids, np.empty(0, np.uint64)])
+        unique, position, index = np.unique(every, return_index=True, return_inverse=True)
+        stamps = [np.asarray(table["ts"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64())) for table in found]
+        return Frame(
+            dirty.tenant,
+            dirty.shard,
+            names,
+            np.concatenate([*codes, np.empty(0, np.uint32)])[position],
+            unique,
+            np.concatenate([*stamps, np.empty(0, np.int64)]),
+            np.concatenate([*(table["value"].to_numpy() for table in found), np.empty(0)]),
+            index.astype(np.uint32),
+        )
+
+    def rows(self, tier: Tier, dirty: Span, width: int) -> list[Rollups]:
+        """Return the tier's rows in the span of the pairs, windows of `width` ms, of their metrics and shard."""
+        span = {"start": int(dirty.windows.min()) // 1000, "end": (int(dirty.windows.max()) + width) // 1000}
+        found = [table for table in self._read(_ROWS[tier], dirty, span) if table.num_rows]
+        return [part for table in found for part in rows.rollups(table)]
+
+    def closed(self) -> dict[str, int]:
+        """Return for each tier the start of the newest window (ms) that the stream has closed, for any tenant."""
+        found = self.clickhouse.query(_CLOSED).to_pylist()
+        return {row["tier"]: int(row["newest"]) * 1000 for row in found}
+
+    def write(self, tier: Tier, made: Sequence[Rollups]) -> None:
+        """Store rows for good, then raise the data versions of what they cover; a refused block is kept in refused."""
+        if not made:
+            return
+        block = rows.ordered(pa.concat_tables([rows.rollup(one) for one in made]).unify_dictionaries())
+        try:
+            self.clickhouse.insert(tier.table, block)
+        except RefusedBlock as error:
+            self.refused.append((tier.table, block, error))
+            return
+        for tenant, pairs in touched(block).items():
+            raise_versions(self.clickhouse, tenant, pairs, time.time_ns())
+
+    def _read(self, sql: str, dirty: Span, span: Mapping[str, int]) -> Iterator[pa.Table]:
+        for first in range(0, len(dirty.metrics), _NAMES_A_QUERY):
+            names = dirty.metrics[first : first + _NAMES_A_QUERY]
+            asked: dict[str, Value] = {"tenant": dirty.tenant, "metrics": names, "shards": self.shards, **span}
+            asked["shard"] = dirty.shard
+            yield self.clickhouse.query(sql, asked)

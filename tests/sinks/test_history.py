@@ -1,0 +1,80 @@
+"""Rows and samples come back from the real engine as they went in, and healing writes what a full run would have."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from schemas.batch import Frame
+from schemas.tiers import MINUTE, TIERS
+from sinks import rows
+from sinks.clickhouse import Clickhouse
+from sinks.ddl import apply
+from sinks.history import ClickhouseHistory
+from tests import embedded
+from udfs.reroll.dirty import dirty
+from udfs.reroll.heal import heal
+from udfs.rollup.merge import merge
+from udfs.rollup.rows import rollup
+from udfs.rollup.window import split
+
+# Closeness is looked up among recent windows only.
+MIDNIGHT = (time.time_ns() // 1_000_000 // 86_400_000 - 1) * 86_400_000
+SHARDS = 1
+
+
+@pytest.fixture
+def history() -> Iterator[ClickhouseHistory]:
+    apply(embedded.endpoint(), "default", "", "sinks_history")
+    client = Clickhouse(embedded.endpoint(), database="sinks_history")
+    for table in ("samples", "completeness", *(tier.table for tier in TIERS)):
+        client.command(f"TRUNCATE TABLE {table}")
+    yield ClickhouseHistory(client, SHARDS, [])
+    client.close()
+
+
+def frame_of(stamps: list[int], series: int = 3) -> Frame:
+    ids = np.arange(10, 10 + series, dtype=np.uint64)
+    values = np.arange(len(stamps) * series, dtype=float).reshape(len(stamps), series)
+    codes = (np.arange(series) % 2).astype(np.uint32)
+    return Frame("acme", 0, ["it's\\", "b"], codes, ids, np.array(stamps, dtype=np.int64), values)
+
+
+def test_rollup_rows_come_back_as_they_went(history: ClickhouseHistory) -> None:
+    frame = frame_of([MIDNIGHT, MIDNIGHT + 1000, MIDNIGHT + 61_000])
+    made = [rollup([part], window) for window, part in split(frame, MINUTE.width_ms)]
+    parts = [one for one in made if one is not None]
+    history.write(MINUTE, parts)
+    back = history.rows(MINUTE, dirty([frame], MINUTE.width_ms), MINUTE.width_ms)
+    assert [part.window for part in back] == [MIDNIGHT, MIDNIGHT + 60_000]
+    for mine, theirs in zip(parts, back, strict=True):
+        order = np.argsort(theirs.series_ids)
+        for name in ("count", "sum", "sum_sq", "min", "max", "first", "last", "first_ts", "last_ts", "increase"):
+            mine_too = getattr(mine, name)[np.argsort(mine.series_ids)]
+            np.testing.assert_array_equal(getattr(theirs, name)[order], mine_too, err_msg=name)
+        names = {int(i): theirs.metrics[c] for i, c in zip(theirs.series_ids, theirs.metric_codes, strict=True)}
+        assert names == {10: "it's\\", 11: "b", 12: "it's\\"}
+        np.testing.assert_array_equal(merge([theirs], MIDNIGHT).digest, merge([mine], MIDNIGHT).digest)
+    versions = history.clickhouse.query("SELECT count() AS n FROM data_versions FINAL WHERE tenant = 'acme'")
+    assert versions["n"].to_pylist() == [2]
+
+
+def test_late_samples_heal_every_closed_tier(history: ClickhouseHistory) -> None:
+    every = frame_of([MIDNIGHT + step * 30_000 for step in range(10)])
+    late = frame_of([MIDNIGHT + 90_000])
+    late.values[:] = every.values[3]
+    client = history.clickhouse
+    client.insert("samples", rows.samples([every]))
+    for tier in TIERS[:3]:
+        client.insert("completeness", rows.completeness("other", tier.name, MIDNIGHT, np.array([1], np.uint64)))
+    in_time = [rollup([part], window) for window, part in split(every, MINUTE.width_ms)]
+    history.write(MINUTE, [one for one in in_time if one is not None])
+
+    healed = heal([late], {}, history)
+    assert (healed.unstored, list(healed.waiting)) == (0, ["1d"])
+    for tier in TIERS[1:3]:
+        found = client.query(f"SELECT count, sum FROM {tier.table} FINAL ORDER BY series_id")
+        assert found["count"].to_pylist() == [10] * 3
+        assert found["sum"].to_pylist() == every.values.sum(axis=0).tolist()
+    assert client.query("SELECT count() AS n FROM rollup_1d")["n"].to_pylist() == [0]

@@ -1,0 +1,141 @@
+"""Healing: late samples make windows dirty, and each dirty window gets the row that would have been written in time.
+
+Minutes are computed from raw samples, every coarser tier from the rows of the finer one, by the functions of the rollup
+job. Raw must have the late samples before anything is read: records of a shard keep their order on the way to the
+store, so whatever came before them is then there too. A window that the stream has not closed yet waits, since its row
+would be written over by one that lacks the late samples.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from schemas.batch import Frame
+from schemas.rollups import Rollups
+from schemas.tiers import MINUTE, TIERS, Tier
+from udfs.reroll.dirty import Dirty, dirty
+from udfs.rollup.merge import merge
+from udfs.rollup.rows import rollup
+from udfs.rollup.window import split, start_of
+
+Waiting = dict[str, list[Frame]]
+
+
+class History(Protocol):
+    """What is stored: read and written by healing."""
+
+    def samples(self, dirty: Dirty, width: int) -> Frame:
+        """Return the raw samples in the span of the pairs, of their metrics and shard at least, sparse."""
+        ...
+
+    def rows(self, tier: Tier, dirty: Dirty, width: int) -> list[Rollups]:
+        """Return the tier's rows in the span of the pairs, windows of `width` ms, of their metrics and shard."""
+        ...
+
+    def closed(self) -> dict[str, int]:
+        """Return for each tier the start of the newest window (ms) that the stream has closed."""
+        ...
+
+    def write(self, tier: Tier, rows: Sequence[Rollups]) -> None:
+        """Store rows for good, then raise the data versions of what they cover."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """What one pass did. unstored: late samples that raw has not yet, then nothing was done; rows: written."""
+
+    unstored: int
+    rows: int
+    waiting: Waiting
+
+
+def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: bool = True) -> Healed:
+    """Write the rows of all dirty windows that are closed; return the windows that wait, by tier.
+
+    late: frames of one (tenant, shard). patient False: do not wait for raw any longer.
+    """
+    waiting = {name: list(frames) for name, frames in waiting.items()}
+    written = 0
+    done: Dirty | None = None
+    if late:
+        minutes = dirty(late, MINUTE.width_ms)
+        stored = history.samples(minutes, MINUTE.width_ms)
+        missing = _unstored(late, stored)
+        if missing and patient:
+            return Healed(missing, 0, waiting)
+        made = list(_minutes(stored, minutes))
+        history.write(MINUTE, made)
+        written += sum(map(len, made))
+        done = minutes
+    closed = history.closed()
+    for finer, tier in pairwise(TIERS):
+        frames = waiting.pop(tier.name, [])
+        if done is not None:
+            frames.append(done.coarser(tier.width_ms).frame())
+        if not frames:
+            done = None
+            continue
+        every = dirty(frames, tier.width_ms)
+        ripe = every.windows <= closed.get(tier.name, -1)
+        if not ripe.all():
+            waiting[tier.name] = [every.where(~ripe).frame()]
+        done = every.where(ripe) if ripe.any() else None
+        if done is not None:
+            made = list(_coarser(history.rows(finer, done, tier.width_ms), done, tier))
+            history.write(tier, made)
+            written += sum(map(len, made))
+    return Healed(0, written, waiting)
+
+
+def _unstored(late: Sequence[Frame], stored: Frame) -> int:
+    """Return how many late samples raw lacks."""
+    ids = np.concatenate([frame.series_ids[frame.points()[0]] for frame in late])
+    stamps = np.concatenate([frame.points()[1] for frame in late])
+    if not len(ids):
+        return 0
+    index, there, _ = stored.points()
+    known, rank = np.unique(stored.series_ids, return_inverse=True)
+    place = np.searchsorted(known, ids)
+    place[place == len(known)] = 0
+    found = known[place] == ids if len(known) else np.zeros(len(ids), dtype=bool)
+    low = int(stamps.min())
+    span = max(int(stamps.max()), int(there.max(initial=low))) - low + 1
+    inside = there >= low
+    keys = rank[index[inside]] * span + (there[inside] - low)
+    return int((~(found & np.isin(place * span + (stamps - low), keys))).sum())
+
+
+def _minutes(stored: Frame, minutes: Dirty) -> Iterator[Rollups]:
+    """Yield the rows of each dirty minute."""
+    index, stamps, values = stored.points()
+    mine = minutes.holds(stored.series_ids[index], start_of(stamps, MINUTE.width_ms))
+    kept = Frame(
+        stored.tenant,
+        stored.shard,
+        stored.metrics,
+        stored.metric_codes,
+        stored.series_ids,
+        stamps[mine],
+        values[mine],
+        index[mine],
+    )
+    for window, frame in split(kept, MINUTE.width_ms):
+        made = rollup([frame], window)
+        if made is not None:
+            yield made
+
+
+def _coarser(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> Iterator[Rollups]:
+    """Yield the rows of each dirty window of a tier, from all rows of the finer one in it."""
+    windows: dict[int, list[Rollups]] = {}
+    for part in finer:
+        window = start_of(part.window, tier.width_ms)
+        mine = wanted.holds(part.series_ids, np.full(len(part), window))
+        if mine.any():
+            windows.setdefault(window, []).append(part.where(mine))
+    for window in sorted(windows):
+        yield merge(windows[window], window)
