@@ -14,6 +14,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.integration.history import feed
+from tests.integration.oracle import Sent
+
 # A slow machine is no failure: speed is measured in bench/.
 hypothesis.settings.register_profile("tidegauge", deadline=None)
 hypothesis.settings.load_profile("tidegauge")
@@ -23,10 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack; endpoints are host:port by name."""
+    """A running stack; endpoints are host:port by name. history: what it was fed with first, empty if it was given."""
 
     home: Path
     endpoints: dict[str, str]
+    history: Sent
 
     def tidegauge(self, *arguments: str, timeout: float = 300.0) -> str:
         """Run a command of `tidegauge` on this stack and return what it printed; fails if the command does."""
@@ -68,7 +72,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         if not given:
             tidegauge("up", "--detach", "--ports", "auto", "--home", str(home))
         shown = json.loads(tidegauge("status", "--json", "--home", str(home)))
-        yield Stack(home, shown["endpoints"])
+        fed = {} if given else feed(shown["endpoints"]["kafka"])
+        yield Stack(home, shown["endpoints"], fed)
     finally:
         if not given:
             tidegauge("down", "--home", str(home))

@@ -14,6 +14,7 @@ from load.rules import main as rules
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from schemas.nan import STALE
+from tests.integration.oracle import COLUMNS, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -32,32 +33,17 @@ def now_ms() -> int:
 
 COUNTED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
 ROLLED = """
-SELECT series_id, toUnixTimestamp(ts) * 1000 AS window, count, sum, min, max, first, last, increase
+SELECT series_id, toUnixTimestamp(ts) * 1000 AS window, count, sum, sum_sq, min, max, first, last, increase
 FROM rollup_1m FINAL WHERE tenant = {tenant:String}
 """
 
 
 def rolled(pipeline: Pipeline, tenant: str) -> dict[tuple[int, int], tuple[float, ...]]:
     """Return the rollup rows of a tenant by (series id, window)."""
-    names = ("count", "sum", "min", "max", "first", "last", "increase")
     return {
-        (row["series_id"], row["window"]): tuple(row[name] for name in names)
+        (row["series_id"], row["window"]): tuple(row[name] for name in COLUMNS)
         for row in pipeline.rows(ROLLED, tenant=tenant)
     }
-
-
-def expected(sent: dict[tuple[int, int], float]) -> dict[tuple[int, int], tuple[float, ...]]:
-    """Return the rollup rows of samples {(series id, ms): value}."""
-    windows: dict[tuple[int, int], list[tuple[int, float]]] = {}
-    for (series, stamp), value in sent.items():
-        windows.setdefault((series, stamp - stamp % MINUTE), []).append((stamp, value))
-    rows: dict[tuple[int, int], tuple[float, ...]] = {}
-    for key, samples in windows.items():
-        values = [value for _, value in sorted(samples)]
-        steps = np.diff(values)
-        increase = float(np.where(steps < 0, values[1:], steps).sum())
-        rows[key] = (len(values), sum(values), min(values), max(values), values[0], values[-1], increase)
-    return rows
 
 
 def labels_of(host: int) -> Labels:
@@ -84,14 +70,14 @@ def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeli
         pipeline.send_record(record)
 
     eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent))
-    eventually(lambda: rolled(pipeline, tenant), expected(sent), seconds=180)
+    eventually(lambda: rolled(pipeline, tenant), expected(sent, MINUTE), seconds=180)
 
     # Two minutes behind: closed long ago. Raw, the row and its digest heal, and nothing else changes.
     scrape(now_ms() - 2 * MINUTE, 1000.0)
     first = min(stamp for _, stamp in sent)
     scrape(first + 1, 500.0)
     eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent))
-    eventually(lambda: rolled(pipeline, tenant), expected(sent))
+    eventually(lambda: rolled(pipeline, tenant), expected(sent, MINUTE))
     merged = pipeline.rows(
         "SELECT quantilesTDigestMerge(0.0, 1.0)(digest) AS ends FROM rollup_1m FINAL WHERE tenant = {tenant:String}",
         tenant=tenant,
