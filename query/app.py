@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from promql.errors import PromqlError
 from query import encode
-from query.api import Api, Request
+from query.api import Api, Reply, Request
 from query.cache import Cache, NoCache, RedisCache
 from query.errors import QueryError, bad_data, of_promql, timeout
 from query.metrics import ERRORS, REGISTRY, REQUESTS, RUNNING, SECONDS
@@ -29,7 +29,7 @@ from sinks.clickhouse import Clickhouse
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Request], bytes]
+Answer = Callable[[Request], Reply]
 Clock = Callable[[], int]
 
 _FORM = "application/x-www-form-urlencoded"
@@ -58,7 +58,8 @@ class Service:
         status, body = 200, b""
         try:
             request = await self._request(http)
-            body = encode.success(await self._run(work, request))
+            reply = await self._run(work, request)
+            body = encode.success(reply.data, reply.infos)
         except PromqlError as error:
             refusal = of_promql(error)
             status, body = refusal.status, encode.failure(refusal)
@@ -84,8 +85,8 @@ class Service:
         matches = [value for name, value in pairs if name == "match[]"]
         return Request(self.tenants.of(http.headers), named, matches, self.clock())
 
-    async def _run(self, work: Answer, request: Request) -> bytes:
-        def counted() -> bytes:
+    async def _run(self, work: Answer, request: Request) -> Reply:
+        def counted() -> Reply:
             with RUNNING.track_inprogress():
                 return work(request)
 
@@ -136,6 +137,7 @@ def routes(service: Service) -> list[Route]:
     return [
         endpoint("/api/v1/query", api.query, "GET", "POST"),
         endpoint("/api/v1/query_range", api.query_range, "GET", "POST"),
+        endpoint("/v1/metrics/query", api.metrics_query, "GET"),
         endpoint("/api/v1/series", api.series, "GET", "POST"),
         endpoint("/api/v1/labels", api.labels, "GET", "POST"),
         Route("/api/v1/label/{label}/values", values, methods=["GET"]),
@@ -156,6 +158,8 @@ def build(settings: QuerySettings, store: Store, cache: Cache, tenants: Tenants,
         lookback_ms,
         settings.query_max_text,
         settings.query_max_points,
+        round(settings.store_late_after_s * 1000),
+        settings.raw_retention_s * 1000,
     )
     places = anyio.CapacityLimiter(settings.query_concurrency)
     return Starlette(routes=routes(Service(api, store, tenants, clock, settings.query_timeout_s, places)))

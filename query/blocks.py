@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from promql.columns import Selector
+import numpy as np
+
+from promql.columns import Int64s, Selector
 from promql.evaluate import selectors
 from promql.plan import Expr
 
@@ -24,6 +26,10 @@ class Steps:
     def size(self) -> int:
         """How many."""
         return (self.last_ms - self.first_ms) // self.step_ms + 1
+
+    def times(self) -> Int64s:
+        """Return int64 [size], ms."""
+        return self.first_ms + np.arange(self.size, dtype=np.int64) * self.step_ms
 
 
 def block_steps(step_ms: int) -> int:

@@ -16,9 +16,10 @@ from query import numbers
 from query.errors import QueryError
 
 
-def success(data: bytes) -> bytes:
-    """Return the envelope around data that is JSON already."""
-    return b'{"status":"success","data":' + data + b"}"
+def success(data: bytes, infos: Sequence[str] = ()) -> bytes:
+    """Return the envelope around data that is JSON already; without infos there is no such key, as in Prometheus."""
+    said = b',"infos":' + orjson.dumps(list(infos)) if infos else b""
+    return b'{"status":"success","data":' + data + said + b"}"
 
 
 def failure(error: QueryError) -> bytes:
@@ -73,6 +74,11 @@ def matrix(value: Result, times: Int64s) -> bytes:
     points = _points(times, np.nonzero(present)[1], value.values[order][present])
     offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
     return _data("matrix", _series([value.labels[row] for row in order], offsets, points))
+
+
+def no_steps() -> bytes:
+    """Return the data of a range query that has no step left."""
+    return _data("matrix", b"[]")
 
 
 def _data(kind: str, result: bytes) -> bytes:

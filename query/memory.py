@@ -10,16 +10,24 @@ from promql.memory import MemorySource
 from promql.plan import Select
 from promql.series import Signature, signature
 from query.blocks import HOUR_MS
+from query.completeness import Completeness
 from query.store import Versions
+from query.view import EVERYTHING, View
 
 
 class MemoryStore:
-    """Samples by tenant, series and time. fresh_tail_ms: writes younger than it raise no version."""
+    """Samples by tenant, series and time. fresh_tail_ms: writes younger than it raise no version.
 
-    def __init__(self, fresh_tail_ms: int = 300_000) -> None:
+    late_after_ms: samples that arrive later keep their arrival. complete: what the stream would say, by tenant.
+    """
+
+    def __init__(self, fresh_tail_ms: int = 300_000, late_after_ms: int = 30_000) -> None:
         self._samples: dict[str, dict[Signature, dict[int, float]]] = {}
         self._versions: dict[tuple[str, str, int], int] = {}
         self._fresh_tail_ms = fresh_tail_ms
+        self._late_after_ms = late_after_ms
+        self._arrived: dict[tuple[str, Signature, int], int] = {}
+        self.complete: dict[str, Completeness] = {}
         self.reads = 0
 
     def write(self, tenant: str, labels: Labels, samples: Sequence[tuple[int, float]], now_ms: int) -> None:
@@ -27,17 +35,28 @@ class MemoryStore:
         held = self._samples.setdefault(tenant, {}).setdefault(signature(labels), {})
         for at, value in samples:
             held[at] = value
+            if at < now_ms - self._late_after_ms:
+                key = (tenant, signature(labels), at)
+                self._arrived[key] = min(now_ms, self._arrived.get(key, now_ms))
             if at < now_ms - self._fresh_tail_ms:
-                key = (tenant, labels[NAME], at // HOUR_MS)
-                self._versions[key] = self._versions.get(key, 0) + 1
+                hour = (tenant, labels[NAME], at // HOUR_MS)
+                self._versions[hour] = self._versions.get(hour, 0) + 1
 
-    def source(self, tenant: str, steps: int) -> MemorySource:
+    def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> MemorySource:
         """Return the source of a tenant's samples."""
         self.reads += 1
         return MemorySource(
-            (dict(labels), np.array(sorted(held), np.int64), np.array([held[at] for at in sorted(held)], np.float64))
-            for labels, held in self._samples.get(tenant, {}).items()
+            (dict(key), np.array(known, np.int64), np.array([held[at] for at in known], np.float64))
+            for key, held in self._samples.get(tenant, {}).items()
+            for known in [sorted(at for at in held if self._known((tenant, key, at), view.as_of_ms))]
         )
+
+    def _known(self, sample: tuple[str, Signature, int], as_of_ms: int | None) -> bool:
+        return as_of_ms is None or max(sample[2], self._arrived.get(sample, sample[2])) <= as_of_ms
+
+    def completeness(self, tenant: str) -> Completeness | None:
+        """Return what was put into `complete`."""
+        return self.complete.get(tenant)
 
     def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
         """Return the data versions of metrics, for the hours from start to end."""

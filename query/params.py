@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from promql.parse import parse
 from promql.plan import Select
@@ -13,6 +13,8 @@ _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?
 _UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 1)
 # The times that ClickHouse's DateTime64(3) holds, with room for ranges and offsets.
 MIN_MS, MAX_MS = -(10**12), 10**13
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
 def required(params: Mapping[str, str], name: str) -> str:
@@ -48,7 +50,21 @@ def _rfc3339(text: str, name: str) -> int:
     except ValueError:
         message = f'invalid parameter "{name}": cannot parse {text[:50]!r} to a valid timestamp'
         raise bad_data("TG-query-time", message) from None
-    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    return round((moment - _EPOCH).total_seconds() * 1000)
+
+
+def rfc3339(time_ms: int) -> str:
+    """Return ms since 1970 as people read it, UTC."""
+    moment = (_EPOCH + timedelta(milliseconds=time_ms)).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds") + "Z"
+
+
+def flag(params: Mapping[str, str], name: str) -> bool:
+    """Return a parameter that is true, 1, false or 0; absent is false."""
+    text = params.get(name, "")
+    if text not in _FLAGS:
+        raise bad_data("TG-query-flag", f'invalid parameter "{name}": {text[:50]!r} is not true, 1, false or 0')
+    return _FLAGS[text]
 
 
 def duration_ms(params: Mapping[str, str], name: str) -> int:

@@ -15,6 +15,7 @@ from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls
 from query.cache import Cache, CacheKey
 from query.pieces import cut, join
 from query.store import Store, Version, Versions
+from query.view import EVERYTHING, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,13 @@ class Ranges:
     lookback_ms: int
     settled_ms: int
 
-    def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int) -> Result:
+    def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Result:
         """Return the value of the plan at the steps; now_ms is the wall clock, read before anything else."""
         blocks: list[Steps] = []
-        if cacheable(expr):
+        if cacheable(expr) and not view.raw_only:
             blocks = finished_blocks(steps, expr, self.lookback_ms, now_ms - self.settled_ms)
         if not blocks:
-            return self._evaluate(tenant, expr, steps)
+            return self._evaluate(tenant, expr, steps, view)
         try:
             return self._through_cache(tenant, expr, steps, blocks)
         except PromqlError:
@@ -58,8 +59,8 @@ class Ranges:
         self.cache.put(fresh)
         return join(pieces, steps)
 
-    def _evaluate(self, tenant: str, expr: Expr, steps: Steps) -> Result:
-        source = self.store.source(tenant, steps.size)
+    def _evaluate(self, tenant: str, expr: Expr, steps: Steps, view: View = EVERYTHING) -> Result:
+        source = self.store.source(tenant, steps.size, view)
         return evaluate(expr, source, steps.first_ms, steps.last_ms, steps.step_ms, self.lookback_ms)
 
     def _keys(self, tenant: str, expr: Expr, blocks: Sequence[Steps]) -> list[CacheKey]:

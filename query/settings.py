@@ -51,6 +51,13 @@ class QuerySettings(BaseSettings):
         default=60.0, ge=0, description="Added to the fresh tail for clocks that differ, s. Default: 60."
     )
 
+    store_late_after_s: float = Field(
+        default=30.0, ge=0, description="How late a sample may arrive and count as in time. As the writer's. s."
+    )
+    raw_retention_s: int = Field(
+        default=172_800, gt=0, description="How long raw samples are kept, as the tables' TTL, s. Default: 2 days."
+    )
+
     @model_validator(mode="after")
     def _safe(self) -> "QuerySettings":
         if self.query_auth == "key" and not self.query_keys:

@@ -85,6 +85,59 @@ LIMIT {{limit:UInt64}}"""
     return text, params
 
 
+def arrived_later(
+    tenant: str, selector: Selector, metrics: Sequence[str], ids: Sequence[int] | None, as_of_ms: int, limit: int
+) -> Statement:
+    """Return the samples (series_id, ms) of `samples` that arrived after as_of_ms, repeats by their first arrival."""
+    params: Params = {
+        "tenant": tenant,
+        "metrics": list(metrics),
+        "start": selector.start_ms,
+        "end": selector.end_ms,
+        "as_of": as_of_ms,
+        "limit": limit + 1,
+    }
+    chosen = ""
+    if ids is not None:
+        chosen = "\n  AND series_id IN {ids:Array(UInt64)}"
+        params["ids"] = list(ids)
+    text = f"""
+SELECT series_id, toUnixTimestamp64Milli(ts) AS ms
+FROM late_samples
+WHERE tenant = {{tenant:String}}
+  AND metric IN {{metrics:Array(String)}}{chosen}
+  AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+  AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+GROUP BY metric, series_id, ts
+HAVING min(arrived) > fromUnixTimestamp64Milli({{as_of:Int64}}, 'UTC')
+LIMIT {{limit:UInt64}}"""
+    return text, params
+
+
+def completeness(tenant: str, tier: str, span_s: int) -> Statement:
+    """Return the newest closed window of a tier (start in s), the sources in it, and those in span_s up to it.
+
+    No row if none was closed. The newest is the first one from the key's end: ClickHouse reads one granule for it.
+    """
+    text = """
+WITH
+(
+    SELECT ts
+    FROM completeness
+    WHERE tenant = {tenant:String} AND tier = {tier:String}
+    ORDER BY tenant DESC, tier DESC, ts DESC
+    LIMIT 1
+) AS newest
+SELECT
+    toInt64(toUnixTimestamp(max(ts))) AS last,
+    uniqExactArrayIf(sources, ts = newest) AS seen,
+    uniqExactArray(sources) AS expected
+FROM completeness
+WHERE tenant = {tenant:String} AND tier = {tier:String} AND ts > newest - toIntervalSecond({span:UInt32})
+HAVING count() > 0"""
+    return text, {"tenant": tenant, "tier": tier, "span": span_s}
+
+
 def versions(tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Statement:
     """Return what dates the data of metrics from start to end: (metric, hour in s, kind, version).
 

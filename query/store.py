@@ -12,8 +12,12 @@ import pyarrow as pa
 from promql.columns import NAME, Columns, Labels, Selector, Source
 from promql.plan import Select
 from query import sql
+from query.completeness import HOUR_S, Completeness
 from query.errors import QueryError, refused, timeout, unavailable
+from query.known import unknown
 from query.metrics import SAMPLES_READ
+from query.view import EVERYTHING, View
+from schemas.tiers import MINUTE
 from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable, Value
 
 # (hour in s since 1970, kind, version), see sql.versions.
@@ -37,8 +41,12 @@ class Limits:
 class Store(Protocol):
     """What the API reads from."""
 
-    def source(self, tenant: str, steps: int) -> Source:
+    def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> Source:
         """Return the source of a tenant's samples, for an evaluation of so many steps."""
+        ...
+
+    def completeness(self, tenant: str) -> Completeness | None:
+        """Return up to when the tenant's data are complete, None if the stream has said nothing yet."""
         ...
 
     def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
@@ -90,9 +98,17 @@ class ClickhouseStore:
             message = f"ClickHouse refused the query: code {error.code}: {str(error)[:500]}"
             raise QueryError(500, "internal", "TG-query-store", message) from error
 
-    def source(self, tenant: str, steps: int) -> "ClickhouseSource":
+    def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> "ClickhouseSource":
         """Return the source of a tenant's samples."""
-        return ClickhouseSource(self, tenant, steps)
+        return ClickhouseSource(self, tenant, steps, view)
+
+    def completeness(self, tenant: str) -> Completeness | None:
+        """Return up to when the tenant's data are complete, by the tier of minutes."""
+        found = self.rows(sql.completeness(tenant, MINUTE.name, HOUR_S)).to_pylist()
+        if not found:
+            return None
+        (row,) = found
+        return Completeness(row["last"] * 1000 + MINUTE.width_ms, row["seen"], row["expected"])
 
     def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
         """Return the data versions of metrics, for the hours from start to end."""
@@ -131,16 +147,18 @@ class ClickhouseStore:
 
 
 class ClickhouseSource:
-    """Raw samples of one tenant. Rollup tiers will be further sources behind the same protocol."""
+    """Raw samples of one tenant. Rollup tiers will be further sources behind the same protocol, for views that may."""
 
-    def __init__(self, store: ClickhouseStore, tenant: str, steps: int) -> None:
+    def __init__(self, store: ClickhouseStore, tenant: str, steps: int, view: View = EVERYTHING) -> None:
         self._store = store
         self._tenant = tenant
         self._steps = steps
+        self._view = view
 
     def select(self, selector: Selector) -> Columns:
         """Return the samples of the matching series; raises QueryError beyond a limit."""
         limits = self._store.limits
+        selector = self._view.clip(selector)
         found = self._store.rows(sql.series(self._tenant, selector, limits.series))
         self._store.check_series(found.num_rows)
         cells = found.num_rows * self._steps
@@ -156,6 +174,8 @@ class ClickhouseSource:
         if conflicting(*rows):
             # Two values for one identity: only FINAL knows which one a merge will keep.
             rows = self._samples(selector, names, None if every else ids, final=True)
+        # After the samples, since arrivals are written before them: no late sample is taken for one in time.
+        rows = self._known(selector, names, None if every else ids, rows)
         labels = labels_of(metrics, found["json"].to_pylist() if found.num_rows else [])
         return grouped(ids, labels, *rows)
 
@@ -167,13 +187,33 @@ class ClickhouseSource:
         limit = self._store.limits.samples
         wanted = None if ids is None else ids.tolist()
         table = self._store.rows(sql.samples(self._tenant, selector, metrics, wanted, limit, final))
-        if table.num_rows > limit:
-            limited = f"{limit} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
-            raise refused("TG-query-samples", f"the selector reads more samples than the limit of {limited}")
+        _check_samples(table.num_rows, limit)
         SAMPLES_READ.inc(table.num_rows)
         if not table.num_rows:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
         return table["series_id"].to_numpy(), table["ms"].to_numpy(), table["value"].to_numpy()
+
+    def _known(
+        self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64] | None, rows: "Rows"
+    ) -> "Rows":
+        """Return the samples that were known at the time which the view asks for."""
+        as_of = self._view.as_of_ms
+        if as_of is None or not len(rows[0]):
+            return rows
+        limit = self._store.limits.samples
+        wanted = None if ids is None else ids.tolist()
+        later = self._store.rows(sql.arrived_later(self._tenant, selector, metrics, wanted, as_of, limit))
+        _check_samples(later.num_rows, limit)
+        if not later.num_rows:
+            return rows
+        keep = ~unknown(rows[0], rows[1], later["series_id"].to_numpy(), later["ms"].to_numpy())
+        return rows[0][keep], rows[1][keep], rows[2][keep]
+
+
+def _check_samples(count: int, limit: int) -> None:
+    if count > limit:
+        limited = f"{limit} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
+        raise refused("TG-query-samples", f"the selector reads more samples than the limit of {limited}")
 
 
 Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]

@@ -15,6 +15,8 @@ STATEMENTS: dict[str, sql.Statement] = {
     "series_all_matchers": sql.series("acme", Selector("", _ALL, 1000, 2000), 10),
     "samples_of_a_metric": sql.samples("acme", Selector("up", (), 1000, 2000), ["up"], None, 100, False),
     "samples_by_id_final": sql.samples("acme", Selector("up", _ALL, 1000, 2000), ["up"], [2**64 - 1, 7], 100, True),
+    "arrived_later": sql.arrived_later("acme", Selector("up", _ALL, 1000, 2000), ["up"], [7], 1500, 100),
+    "completeness": sql.completeness("acme", "1m", 3600),
     "versions": sql.versions("acme", ["down", "up"], 1000, 7_200_000),
     "label_sets": sql.label_sets("acme", Select("up", _ALL[:1]), 1000, 2000, 10),
     "label_names": sql.label_names("acme", None, 1000, 2000),

@@ -12,6 +12,7 @@ from query.errors import QueryError, unavailable
 from query.memory import MemoryStore
 from query.settings import QuerySettings
 from query.tenants import KeyTenants, OpenTenants, Tenants
+from query.view import EVERYTHING, View
 from schemas.nan import STALE
 from tests.notation import parse_series
 from tests.query.client import Client
@@ -189,7 +190,7 @@ class Broken(MemoryStore):
         super().__init__()
         self._error = error
 
-    def source(self, tenant: str, steps: int) -> Any:
+    def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> Any:
         raise self._error
 
     def ready(self) -> None:
@@ -214,7 +215,7 @@ def test_a_bug_shows_no_inside() -> None:
 
 def test_a_query_that_takes_too_long() -> None:
     class Slow(MemoryStore):
-        def source(self, tenant: str, steps: int) -> Any:
+        def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> Any:
             import time
 
             time.sleep(0.5)

@@ -74,4 +74,5 @@ def payloads(stamps: list[int], received_at: int | None) -> list[tuple[str, int]
 
 def test_what_must_be_seen_before_the_samples_is_on_its_way_before_them() -> None:
     assert payloads([0, ARRIVED], ARRIVED) == [("late_samples/0", 2), ("series/0", 2), ("samples/0", 4)]
+    assert payloads([0, ARRIVED - AFTER], ARRIVED)[0] == ("late_samples/0", 2)
     assert payloads([ARRIVED], ARRIVED) == [("series/0", 2), ("samples/0", 2)]
