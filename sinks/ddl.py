@@ -1,4 +1,4 @@
-"""Brings a ClickHouse database to the schema of this code: python -m sinks.ddl.
+"""Brings a ClickHouse database to the schema of this code and its TTLs to the policy: python -m sinks.ddl.
 
 schemas/clickhouse/NNN_*.sql are applied in order and written down in schema_migrations. Every statement of theirs is
 idempotent, so two that run at once do the same twice, and one that was killed half-way is repeated.
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from schemas.retention import RetentionError
+from sinks import retention
 from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
 
 _FILE = re.compile(r"(\d{3})_\w+\.sql\Z")
@@ -160,12 +162,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--database", default=env("TIDEGAUGE_CLICKHOUSE_DATABASE", "tidegauge"))
     parser.add_argument("--user", default=env("TIDEGAUGE_CLICKHOUSE_USER", "default"))
     args = parser.parse_args(argv)
+    password = env("TIDEGAUGE_CLICKHOUSE_PASSWORD", "")
+    clickhouse = Clickhouse(args.endpoint, args.user, password, args.database)
     try:
-        done = apply(args.endpoint, args.user, env("TIDEGAUGE_CLICKHOUSE_PASSWORD", ""), args.database)
-    except (DdlError, ClickhouseError, Unavailable) as error:
+        policy = retention.RetentionSettings().policy()
+        done = apply(args.endpoint, args.user, password, args.database)
+        kept = retention.apply(clickhouse, policy)
+    except (DdlError, RetentionError, ClickhouseError, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        clickhouse.close()
     print(f"{args.database}: " + (f"applied {', '.join(done)}" if done else "up to date"))
+    if kept:
+        print(f"{args.database}: retention of {', '.join(change.table for change in kept)}")
     return 0
 
 

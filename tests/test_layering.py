@@ -24,7 +24,7 @@ MAY_IMPORT = {
 PURE = {
     "promql": {"numpy", "promql_parser", "re2"},
     "udfs": {"numpy", "cachetools", "yaml", "xxhash", "orjson", "pyarrow"},
-    "schemas": {"numpy", "fastavro", "xxhash"},
+    "schemas": {"numpy", "fastavro", "xxhash", "pydantic", "yaml"},
 }
 CLOCKS = {("time", "time"), ("time", "time_ns"), ("time", "monotonic"), ("datetime", "now"), ("datetime", "utcnow")}
 

@@ -1,4 +1,6 @@
 -- Tidegauge's tables. Every statement is idempotent; a change is a new file with the next number.
+-- sinks/retention.py sets their TTL, which goes by whole partitions; materialize_ttl_recalculate_only lets a changed one
+-- reach the rows that are there by reading keys, not by rewriting parts.
 
 -- ReplacingMergeTree without a version: a sample's identity is its key, and an ingest time would cost 1.5 bytes each.
 CREATE TABLE IF NOT EXISTS samples
@@ -12,7 +14,7 @@ CREATE TABLE IF NOT EXISTS samples
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMMDD(ts)
 ORDER BY (tenant, metric, series_id, ts)
-SETTINGS non_replicated_deduplication_window = 1000{without_statistics};
+SETTINGS non_replicated_deduplication_window = 1000, materialize_ttl_recalculate_only = 1{without_statistics};
 
 CREATE TABLE IF NOT EXISTS series
 (
@@ -27,12 +29,13 @@ CREATE TABLE IF NOT EXISTS series
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (tenant, metric, series_id)
-SETTINGS index_granularity = 256;
+SETTINGS index_granularity = 256, materialize_ttl_recalculate_only = 1;
 
 -- One row per (tenant, series, window); the highest version wins. version = samples in the row, so a row built from
 -- more of the same samples always replaces one built from fewer, and equal versions hold equal rows.
 -- rollup_1m is the first tier; the others repeat its columns. Wide parts: in compact ones every granule of 256 rows is
--- compressed by itself in each of 16 columns, which cost twice the CPU and a quarter more disk.
+-- compressed by itself in each of 16 columns, which cost twice the CPU and a quarter more disk. A partition is what
+-- expires at once: a day of 1m and 5m, a week of 1h, a month of 1d.
 CREATE TABLE IF NOT EXISTS rollup_1m
 (
     tenant     LowCardinality(String),
@@ -53,15 +56,26 @@ CREATE TABLE IF NOT EXISTS rollup_1m
     version    UInt64 CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(ts)
+PARTITION BY toYYYYMMDD(ts)
 ORDER BY (tenant, metric, series_id, ts)
-SETTINGS index_granularity = 256, min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0, non_replicated_deduplication_window = 1000{without_statistics};
+SETTINGS index_granularity = 256, min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0,
+    non_replicated_deduplication_window = 1000, materialize_ttl_recalculate_only = 1{without_statistics};
 
 CREATE TABLE IF NOT EXISTS rollup_5m AS rollup_1m;
 
-CREATE TABLE IF NOT EXISTS rollup_1h AS rollup_1m;
+CREATE TABLE IF NOT EXISTS rollup_1h AS rollup_1m
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toMonday(ts)
+ORDER BY (tenant, metric, series_id, ts)
+SETTINGS index_granularity = 256, min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0,
+    non_replicated_deduplication_window = 1000, materialize_ttl_recalculate_only = 1{without_statistics};
 
-CREATE TABLE IF NOT EXISTS rollup_1d AS rollup_1m;
+CREATE TABLE IF NOT EXISTS rollup_1d AS rollup_1m
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(ts)
+ORDER BY (tenant, metric, series_id, ts)
+SETTINGS index_granularity = 256, min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0,
+    non_replicated_deduplication_window = 1000, materialize_ttl_recalculate_only = 1{without_statistics};
 
 -- A row says that the stream has closed the window of a tier: whatever comes for it from now on is late. sources: hashes
 -- of the sources that were seen in it in time; the share of those expected follows from earlier windows.
@@ -75,7 +89,7 @@ CREATE TABLE IF NOT EXISTS completeness
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(ts)
 ORDER BY (tenant, tier, ts)
-SETTINGS index_granularity = 256;
+SETTINGS index_granularity = 256, materialize_ttl_recalculate_only = 1;
 
 -- Samples that came well after their time, with the broker's clock at their arrival: raw carries none, since it would
 -- cost 1.5 bytes a sample. What was known at a time T is raw without the samples here that arrived after T.
@@ -89,7 +103,8 @@ CREATE TABLE IF NOT EXISTS late_samples
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMMDD(ts)
-ORDER BY (tenant, metric, series_id, ts);
+ORDER BY (tenant, metric, series_id, ts)
+SETTINGS materialize_ttl_recalculate_only = 1;
 
 -- Raised after every write into time that queries may have cached; part of every cache key.
 CREATE TABLE IF NOT EXISTS data_versions
@@ -101,7 +116,7 @@ CREATE TABLE IF NOT EXISTS data_versions
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (tenant, metric, block)
-SETTINGS index_granularity = 256;
+SETTINGS index_granularity = 256, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS alert_events
 (
@@ -121,7 +136,8 @@ CREATE TABLE IF NOT EXISTS alert_events
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(evaluated_at)
-ORDER BY (tenant, rule_id, key);
+ORDER BY (tenant, rule_id, key)
+SETTINGS materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS rejections
 (
@@ -140,4 +156,5 @@ CREATE TABLE IF NOT EXISTS rejections
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMMDD(received_at)
-ORDER BY (tenant, id, received_at, key);
+ORDER BY (tenant, id, received_at, key)
+SETTINGS materialize_ttl_recalculate_only = 1;

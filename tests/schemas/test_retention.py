@@ -1,0 +1,72 @@
+"""The policy file: what is refused and how it says so, and the expressions that it makes."""
+
+import re
+from typing import Any
+
+import pytest
+
+from schemas.retention import Policy, RetentionError, parse, ttls
+
+BAD = [
+    ("a: [", "TG-retention-yaml: f.yaml: while parsing"),
+    ("nothing: 1", "TG-retention-value: f.yaml: nothing: Extra inputs are not permitted, not '1'"),
+    ("[]", "TG-retention-value: f.yaml: Input should be a valid dictionary"),
+    ("classes: {standard: {raw: 0}}", "classes.standard.raw: Input should be greater than or equal to 1, not '0'"),
+    ("classes: {standard: {1d: 99999}}", "less than or equal to 36500, not '99999'"),
+    ("classes: {standard: {raw: 1.5}}", "1.5 is no whole number of days"),
+    ("classes: {standard: {raw: yes}}", "True is no whole number of days"),
+    ("classes: {standard: {2m: 3}}", "classes.standard.2m: Extra inputs"),
+    ("classes: {standard: {1m: 40}}", "TG-retention-order: f.yaml: classes.standard: 5m of 30 days is shorter than 1m"),
+    ("tenants: {a: gold}", "TG-retention-class: f.yaml: tenants.a is 'gold'; there are: standard"),
+    ("default: gold", "TG-retention-class: f.yaml: default is 'gold'"),
+    ('tenants: {"a\'b": standard}', 'TG-retention-tenant: f.yaml: "a\'b" is no tenant'),
+    ("rejections: -1", "rejections: Input should be greater than or equal to 1"),
+    ("#" + "x" * (1 << 20), "TG-retention-size: f.yaml is larger than 1048576 bytes"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD, ids=[text[:30] for text, _ in BAD])
+def test_what_is_wrong_is_said(text: str, message: str) -> None:
+    with pytest.raises(RetentionError, match=re.escape(message)) as caught:
+        parse(text, "f.yaml")
+    assert str(caught.value).startswith("TG-retention-")
+    assert "TIDEGAUGE_RETENTION" in str(caught.value)
+
+
+def days(table: str, **policy: Any) -> tuple[str, dict[str, list[str]]]:
+    ttl = ttls(Policy.model_validate(policy))[table]
+    return re.sub(r".* \+ toIntervalDay\((.*)\)$", r"\1", ttl.expression), ttl.tenants
+
+
+def test_one_class_needs_no_case() -> None:
+    assert days("samples") == ("2", {})
+    assert days("rollup_1h") == ("90", {})
+    same = {"standard": {}, "other": {"1d": 1000}}
+    assert days("samples", classes=same, tenants={"a": "other"}) == ("2", {})
+
+
+def test_tenants_are_parameters_and_classes_of_equal_days_are_one_case() -> None:
+    classes = {"standard": {}, "x": {"raw": 7}, "y": {"raw": 7, "1d": 800}, "z": {"raw": 3}}
+    tenants = {"d": "y", "a": "x", "c": "z", "e": "standard"}
+    assert days("samples", classes=classes, tenants=tenants) == (
+        "multiIf(has({c0:Array(String)}, tenant), 3, has({c1:Array(String)}, tenant), 7, 2)",
+        {"c0": ["c"], "c1": ["a", "d"]},
+    )
+    assert days("series", classes=classes, tenants=tenants) == (
+        "multiIf(has({c0:Array(String)}, tenant), 800, 730)",
+        {"c0": ["d"]},
+    )
+
+
+def test_every_table_with_a_time_expires() -> None:
+    assert set(ttls(Policy.model_validate({}))) == {
+        *("samples", "late_samples", "rollup_1m", "rollup_5m", "rollup_1h", "rollup_1d"),
+        *("series", "data_versions", "completeness", "rejections", "alert_events"),
+    }
+
+
+def test_the_tolerance_is_below_the_shortest_raw_retention() -> None:
+    policy = Policy.model_validate({"classes": {"standard": {}, "short": {"raw": 1}}})
+    policy.check_tolerance(86_399)
+    with pytest.raises(RetentionError, match=r"classes\.short\.raw keeps 1 d = 86400 s"):
+        policy.check_tolerance(86_400)
