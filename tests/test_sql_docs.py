@@ -13,6 +13,7 @@ import pytest
 from schemas.batch import Frame, Int64s, Series
 from schemas.ids import series_id
 from schemas.nan import STALE, Floats
+from schemas.tiers import TIERS
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
@@ -61,6 +62,18 @@ class Data:
                 cut = Frame("default", 0, names, codes, ids, stamps[part], values[part], index[part])
                 if (made := rollup([cut], int(window))) is not None:
                     clickhouse.insert("rollup_1m", rows.rollup(made))
+        for tier in TIERS[1:]:
+            for window in np.unique(stamps // tier.width_ms * tier.width_ms):
+                mine = stamps // tier.width_ms * tier.width_ms == window
+                cut = Frame("default", 0, names, codes, ids, stamps[mine], values[mine], index[mine])
+                if (made := rollup([cut], int(window))) is not None:
+                    clickhouse.insert(tier.table, rows.rollup(made))
+        for number in range(MINUTES):
+            # Of four sources one was gone in the minutes 20 to 24; the hour has seen all.
+            sources = [1, 2, 3] if 20 <= number < 25 else [1, 2, 3, 4]
+            at = self.base + number * 60_000
+            for one in (sources[:2], sources):  # from two writers, merged when read
+                clickhouse.insert("completeness", rows.completeness("default", "1m", at, np.array(one, np.uint64)))
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +137,8 @@ def answer(heading: str) -> pa.Table:
         reader.close()
 
 
-def test_five_queries_are_documented() -> None:
-    assert len(QUERIES) == 5
+def test_seven_queries_are_documented() -> None:
+    assert len(QUERIES) == 7
 
 
 def test_the_latest_value_of_each_host(data: Data) -> None:
@@ -163,6 +176,48 @@ def test_percentiles_of_an_hour(data: Data) -> None:
             assert (values <= found).mean() == pytest.approx(level, abs=0.2 * level * (1 - level) + 1 / len(values))
 
 
+def test_a_percentile_of_a_day(data: Data) -> None:
+    got = answer("A percentile of a day, from hours").to_pylist()
+    assert [row["handler"] for row in got] == ["/", "/api"]
+    for row in got:
+        values = np.concatenate(
+            [v for labels, _, v in data.of("request_duration_seconds") if labels["handler"] == row["handler"]]
+        )
+        assert row["measured"] == len(values)
+        assert (values <= row["p99"]).mean() == pytest.approx(0.99, abs=0.002 + 1 / len(values))
+
+
+def test_completeness_of_the_last_hour(data: Data) -> None:
+    (row,) = answer("Completeness of the last hour").to_pylist()
+    assert row["until"] * 1000 == data.base + MINUTES * 60_000
+    assert (row["worst"], row["windows_with_gaps"]) == (0.75, 5)
+    assert row["at"] * 1000 in range(data.base + 20 * 60_000, data.base + 25 * 60_000, 60_000)
+
+
+def test_expected_are_the_sources_of_the_hour_that_ends_with_the_window(data: Data) -> None:
+    hour = 3600
+    seen = {("1m", 0): [1, 2], ("1m", hour - 60): [1], ("1m", hour): [3], ("1h", 0): [1], ("1h", 23 * hour): [2],
+            ("1h", 24 * hour): [3], ("1d", 0): [1], ("1d", 24 * hour): [1, 2]}  # fmt: skip
+    start = data.base // 86_400_000 * 86_400
+    one = Clickhouse(embedded.endpoint(), database=DATABASE)
+    for (tier, at), sources in seen.items():
+        made = rows.completeness("other", tier, (start + at) * 1000, np.array(sources, np.uint64))
+        one.insert("completeness", made)
+    asked = "SELECT tier, time, complete_until, seen, expected FROM v_completeness WHERE tenant = 'other'"
+    got = {
+        (row["tier"], row["time"] - start): (
+            row["complete_until"] - row["time"], row["seen"], row["expected"]
+        )
+        for row in one.query(asked).to_pylist()
+    }  # fmt: skip
+    one.close()
+    assert got == {
+        ("1m", 0): (60, 2, 2), ("1m", hour - 60): (60, 1, 2), ("1m", hour): (60, 1, 2), ("1h", 0): (3600, 1, 1),
+        ("1h", 23 * hour): (3600, 1, 2), ("1h", 24 * hour): (3600, 1, 2), ("1d", 0): (86_400, 1, 1),
+        ("1d", 24 * hour): (86_400, 2, 2),
+    }  # fmt: skip
+
+
 def test_the_processes_that_hold_the_most_memory(data: Data) -> None:
     peaks = sorted(
         ((v.max(), labels) for labels, _, v in data.of("node_process_resident_memory_bytes")), key=lambda p: -p[0]
@@ -178,7 +233,7 @@ def test_what_was_refused(data: Data) -> None:
     ]
 
 
-@pytest.mark.parametrize("view", ["v_samples", "v_rollup_1m", "v_series"])
+@pytest.mark.parametrize("view", ["v_samples", "v_rollup_1m", "v_rollup_1d", "v_series"])
 def test_a_name_reaches_the_primary_key(data: Data, view: str) -> None:
     reader = Clickhouse(embedded.endpoint(), database=DATABASE)
     plan = reader.command(f"EXPLAIN indexes = 1 SELECT * FROM {view} WHERE tenant = 'default' AND name = 'node_load1'")
@@ -192,7 +247,7 @@ def test_a_name_reaches_the_primary_key(data: Data, view: str) -> None:
 
 def test_columns_are_as_documented(data: Data) -> None:
     table = re.findall(r"^\| `(v_\w+)` \|[^|]+\| ([^|]+) \|$", (Path("docs") / "sql.md").read_text(), re.M)
-    assert len(table) == 5
+    assert len(table) == 9
     reader = Clickhouse(embedded.endpoint(), database=DATABASE)
     for view, columns in table:
         names = [line.split("\t")[0] for line in reader.command(f"DESCRIBE TABLE {view}").splitlines()]

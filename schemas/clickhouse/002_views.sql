@@ -27,7 +27,7 @@ LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
     ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
 
 -- digest holds the whole distribution: merge it with quantilesTDigestMerge(level, ...) over time or series. p50, p95 and
--- p99 are those of one series in one minute and must not be averaged.
+-- p99 are those of one series in one window and must not be averaged. The tiers differ in the width of their windows only.
 CREATE OR REPLACE VIEW v_rollup_1m AS
 SELECT
     points.tenant AS tenant,
@@ -50,6 +50,104 @@ SELECT
 FROM (SELECT * FROM rollup_1m FINAL) AS points
 LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
     ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
+
+CREATE OR REPLACE VIEW v_rollup_5m AS
+SELECT
+    points.tenant AS tenant,
+    points.metric AS name,
+    known.labels AS labels,
+    points.ts AS time,
+    points.count AS count,
+    points.sum AS sum,
+    points.sum / points.count AS avg,
+    points.min AS min,
+    points.max AS max,
+    points.first AS first,
+    points.last AS last,
+    points.increase AS increase,
+    finalizeAggregation(points.digest)[1] AS p50,
+    finalizeAggregation(points.digest)[2] AS p95,
+    finalizeAggregation(points.digest)[3] AS p99,
+    points.digest AS digest,
+    points.series_id AS series_id
+FROM (SELECT * FROM rollup_5m FINAL) AS points
+LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
+    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
+
+CREATE OR REPLACE VIEW v_rollup_1h AS
+SELECT
+    points.tenant AS tenant,
+    points.metric AS name,
+    known.labels AS labels,
+    points.ts AS time,
+    points.count AS count,
+    points.sum AS sum,
+    points.sum / points.count AS avg,
+    points.min AS min,
+    points.max AS max,
+    points.first AS first,
+    points.last AS last,
+    points.increase AS increase,
+    finalizeAggregation(points.digest)[1] AS p50,
+    finalizeAggregation(points.digest)[2] AS p95,
+    finalizeAggregation(points.digest)[3] AS p99,
+    points.digest AS digest,
+    points.series_id AS series_id
+FROM (SELECT * FROM rollup_1h FINAL) AS points
+LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
+    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
+
+CREATE OR REPLACE VIEW v_rollup_1d AS
+SELECT
+    points.tenant AS tenant,
+    points.metric AS name,
+    known.labels AS labels,
+    points.ts AS time,
+    points.count AS count,
+    points.sum AS sum,
+    points.sum / points.count AS avg,
+    points.min AS min,
+    points.max AS max,
+    points.first AS first,
+    points.last AS last,
+    points.increase AS increase,
+    finalizeAggregation(points.digest)[1] AS p50,
+    finalizeAggregation(points.digest)[2] AS p95,
+    finalizeAggregation(points.digest)[3] AS p99,
+    points.digest AS digest,
+    points.series_id AS series_id
+FROM (SELECT * FROM rollup_1d FINAL) AS points
+LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
+    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
+
+-- A row says that a window has closed: up to its end the tenant's data are complete. expected: the sources of the hour
+-- that ends with the window; of 1h the 24 hours, of 1d the 24 days. Give tenant and tier: they reach the primary key.
+CREATE OR REPLACE VIEW v_completeness AS
+SELECT
+    tenant,
+    tier,
+    ts AS time,
+    toDateTime(ts, 'UTC') + width AS complete_until,
+    length(sources) AS seen,
+    length(around) AS expected,
+    seen / greatest(expected, 1) AS share
+FROM
+(
+    SELECT tenant, tier, ts, sources, if(tier = '1m', 60, 300) AS width,
+        groupUniqArrayArray(sources) OVER (PARTITION BY tenant, tier ORDER BY ts RANGE BETWEEN 3599 PRECEDING AND CURRENT ROW) AS around
+    FROM completeness FINAL
+    WHERE tier IN ('1m', '5m')
+    UNION ALL
+    SELECT tenant, tier, ts, sources, 3600 AS width,
+        groupUniqArrayArray(sources) OVER (PARTITION BY tenant, tier ORDER BY ts RANGE BETWEEN 86399 PRECEDING AND CURRENT ROW) AS around
+    FROM completeness FINAL
+    WHERE tier = '1h'
+    UNION ALL
+    SELECT tenant, tier, ts, sources, 86400 AS width,
+        groupUniqArrayArray(sources) OVER (PARTITION BY tenant, tier ORDER BY ts RANGE BETWEEN 2073599 PRECEDING AND CURRENT ROW) AS around
+    FROM completeness FINAL
+    WHERE tier = '1d'
+);
 
 CREATE OR REPLACE VIEW v_rejections AS
 SELECT tenant, source, id, message, value, limit, setting, series, samples, received_at AS time
