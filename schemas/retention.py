@@ -17,7 +17,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 Tier = Literal["raw", "1m", "5m", "1h", "1d"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
-MOST_DAYS = 36_500
+# ClickHouse's DateTime ends in 2106 and wraps: a limit beyond it would delete what it should keep.
+MOST_DAYS = 20_000
 MOST_BYTES = 1 << 20
 SETTING = "TIDEGAUGE_RETENTION"
 DAY_S = 86_400

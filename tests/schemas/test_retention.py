@@ -12,7 +12,7 @@ BAD = [
     ("nothing: 1", "TG-retention-value: f.yaml: nothing: Extra inputs are not permitted, not '1'"),
     ("[]", "TG-retention-value: f.yaml: Input should be a valid dictionary"),
     ("classes: {standard: {raw: 0}}", "classes.standard.raw: Input should be greater than or equal to 1, not '0'"),
-    ("classes: {standard: {1d: 99999}}", "less than or equal to 36500, not '99999'"),
+    ("classes: {standard: {1d: 99999}}", "less than or equal to 20000, not '99999'"),
     ("classes: {standard: {raw: 1.5}}", "1.5 is no whole number of days"),
     ("classes: {standard: {raw: yes}}", "True is no whole number of days"),
     ("classes: {standard: {2m: 3}}", "classes.standard.2m: Extra inputs"),
