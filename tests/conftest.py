@@ -36,9 +36,14 @@ class Stack:
         """Run a command of `tidegauge` on this stack and return what it printed; fails if the command does."""
         return tidegauge(arguments[0], "--home", str(self.home), *arguments[1:], timeout=timeout)
 
-    def kill(self, name: str) -> None:
-        """End a process of the stack by kill -9."""
-        os.kill(self.status()["processes"][name]["pid"], signal.SIGKILL)
+    def kill(self, name: str) -> bool:
+        """End a process of the stack by kill -9; tell whether it was alive."""
+        pid = self.status()["processes"][name]["pid"]
+        try:
+            os.kill(pid or 0x7FFFFFFF, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def status(self) -> dict[str, Any]:
         """Return `tidegauge status --json`."""

@@ -1,38 +1,81 @@
-"""Every process of the stack is killed once; what was sent meanwhile arrives once."""
+"""Ten processes of the stack die at random moments; every sample and every row is what it would have been."""
 
+import random
+import threading
 import time
 import uuid
+from functools import partial
 
 import pytest
 
-from tests.integration.pipeline import Pipeline, eventually
+from schemas.ids import series_id
+from schemas.tiers import TIERS, Tier
+from tests.integration.oracle import COLUMNS, Rows, Sent, expected
+from tests.integration.pipeline import Labels, Pipeline, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
-KILLED = ("taskmanager-2", "jobmanager", "kafka", "clickhouse", "redis", "query", "zookeeper")
-COUNTED = "SELECT count(), uniqExact(ts) FROM samples FINAL WHERE tenant = {tenant:String}"
+EACH = ("taskmanager-1", "taskmanager-2", "jobmanager", "kafka", "clickhouse", "redis", "query", "zookeeper")
+AGAIN = ("taskmanager-1", "clickhouse")
+SERIES: list[tuple[str, Labels]] = [("beat", (("host", f"h{host}"),)) for host in range(12)]
+COUNTED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
+NEWEST = """
+SELECT toUnixTimestamp(max(ts)) * 1000 FROM completeness WHERE tenant = {tenant:String} AND tier = {tier:String}
+"""
+
+
+def stored(pipeline: Pipeline, tenant: str, tier: Tier, newest: int) -> Rows:
+    """Return the tier's rows up to the window that starts at newest."""
+    rows = pipeline.rows(
+        f"SELECT series_id, toUnixTimestamp(ts) * 1000 AS start, {', '.join(COLUMNS)} FROM {tier.table} FINAL "
+        "WHERE tenant = {tenant:String} AND ts <= toDateTime({newest:UInt32}, 'UTC')",
+        tenant=tenant,
+        newest=newest // 1000,
+    )
+    return {(row["series_id"], row["start"]): tuple(row[name] for name in COLUMNS) for row in rows}
 
 
 def test_nothing_is_lost_whichever_process_dies(pipeline: Pipeline) -> None:
     tenant = f"kills-{uuid.uuid4().hex[:8]}"
-    start = time.time_ns() // 1_000_000
-    sent = 0
-    for name in KILLED:
-        for _ in range(3):
-            pipeline.send(tenant, {("beat", ()): float(sent)}, start + sent)
-            sent += 1
-        pipeline.stack.kill(name)
+    sent: Sent = {}
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.wait(0.4):
+            stamp = time.time_ns() // 1_000_000
+            scrape = {series: float(stamp % 1000 + place) for place, series in enumerate(SERIES)}
+            pipeline.send(tenant, scrape, stamp)
+            sent.update({(series_id(tenant, *series), stamp): value for series, value in scrape.items()})
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    dice = random.Random()
+    names = dice.sample([*EACH, *AGAIN], len(EACH) + len(AGAIN))
+    print("killed", names)
+    for name in names:
+        time.sleep(dice.uniform(0.5, 6.0))
+        if not pipeline.stack.kill(name):
+            print(f"{name} was down already")
+    done.set()
+    sender.join()
 
     def running() -> tuple[set[str], set[str]]:
         shown = pipeline.stack.status()
-        states = {shown["processes"][name]["state"] for name in KILLED}
+        states = {shown["processes"][name]["state"] for name in EACH}
         return states, {job["state"] for job in shown["jobs"].values()}
 
     eventually(running, ({"up"}, {"RUNNING"}), seconds=300)
-    eventually(lambda: list(pipeline.rows(COUNTED, tenant=tenant)[0].values()), [sent, sent], seconds=180)
+    eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent), seconds=180)
+    last = max(stamp for _, stamp in sent)
+    minute = TIERS[0].width_ms
+    eventually(lambda: pipeline.value(NEWEST, tenant=tenant, tier="1m") >= last - last % minute, True, seconds=180)
+    for tier in TIERS[:2]:
+        newest = int(pipeline.value(NEWEST, tenant=tenant, tier=tier.name))
+        wanted = {key: row for key, row in expected(sent, tier.width_ms).items() if key[1] <= newest}
+        eventually(partial(stored, pipeline, tenant, tier, newest), wanted)
 
-    def last() -> str:
-        _, body = pipeline.ask("/api/v1/query", tenant, query="last_over_time(beat[1h])")
+    def latest() -> str:
+        _, body = pipeline.ask("/api/v1/query", tenant, query='last_over_time(beat{host="h0"}[1h])')
         return "".join(one["value"][1] for one in body["data"]["result"])
 
-    eventually(last, str(sent - 1))
+    eventually(latest, f"{last % 1000}")

@@ -1,8 +1,5 @@
 """Process mode, for clusters that are shared: the gate's output equals thread mode's and the pure Gate's."""
 
-import shutil
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -11,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer
 
 from jobs.settings import JobSettings
 from schemas import topics
 from schemas.batch import BatchBuilder, Series
-from stack import state
-from stack.flink import TASKMANAGERS, flink_env
-from stack.home import Home
-from stack.plan import environment
-from stack.rest import FlinkRest
+from stack.flink import TASKMANAGERS
+from tests.integration.beside import Beside, partitions
 from udfs.gate.gate import Gate, Passed
 from udfs.mode import code_version
 
@@ -84,59 +78,13 @@ class Output:
         assert self.found == wanted, f"missing {len(wanted - self.found)}, not wanted {len(self.found - wanted)}"
 
 
-def partitions(consumer: KafkaConsumer, *names: str) -> list[TopicPartition]:
-    return [TopicPartition(name, number) for name in names for number in consumer.partitions_for_topic(name)]
-
-
 @pytest.fixture
-def group(stack: Any) -> Iterator[str]:
-    """Yield a consumer group that stands at the end of metrics.raw; it is deleted afterwards."""
-    prefix = f"process-{uuid.uuid4().hex[:8]}"
-    kafka = stack.endpoints["kafka"]
-    consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=f"{prefix}-gate", enable_auto_commit=False)
-    consumer.assign(partitions(consumer, topics.RAW))
-    consumer.seek_to_end()
-    for one in consumer.assignment():
-        consumer.position(one)
-    consumer.commit()
-    consumer.close()
-    yield prefix
-    admin = KafkaAdminClient(bootstrap_servers=kafka)
-    admin.delete_groups([f"{prefix}-gate"])
-    admin.close()
-
-
-@pytest.fixture
-def submit(stack: Any, group: str, tmp_path: Path) -> Iterator[Any]:
-    """Yield a function that submits the gate in process mode; the job is cancelled afterwards."""
-    home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"], timeout_s=30)
-
-    def run() -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "jobs", "submit", "gate"],
-            env={
-                **environment(home, state.load(home).ports),
-                **flink_env(home),
-                "TIDEGAUGE_EXECUTION_MODE": "process",
-                "TIDEGAUGE_JOB_PREFIX": group,
-                "TIDEGAUGE_PARALLELISM": "1",  # all slots but one are taken
-                "TIDEGAUGE_CHECKPOINT_INTERVAL_S": "3600",  # one would be retained
-            },
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    yield run
-    mine = [one["jid"] for one in rest.call("/jobs/overview")["jobs"] if one["name"] == f"{group}-gate"]
-    for job in mine:
-        rest.call(f"/jobs/{job}", method="PATCH")
-        while rest.call(f"/jobs/{job}")["state"] != "CANCELED":
-            time.sleep(0.2)
-        shutil.rmtree(stack.home / "flink" / "checkpoints" / job, ignore_errors=True)
+def beside(stack: Any) -> Iterator[Beside]:
+    """Yield a gate that would begin at the end of metrics.raw; it is gone afterwards."""
+    beside = Beside(stack, f"process-{uuid.uuid4().hex[:8]}", "gate")
+    beside.begin(topics.RAW, lambda _, end: end)
+    yield beside
+    beside.leave()
 
 
 def announced(home: Path) -> int:
@@ -145,7 +93,7 @@ def announced(home: Path) -> int:
     return sum((home / "log" / f"{name}.log").read_text().count(word) for name in TASKMANAGERS)
 
 
-def test_the_gate_in_process_mode_answers_as_in_thread_mode(stack: Any, submit: Any) -> None:
+def test_the_gate_in_process_mode_answers_as_in_thread_mode(stack: Any, beside: Beside, tmp_path: Path) -> None:
     tenant = f"process-{uuid.uuid4().hex[:8]}"
     kafka = stack.endpoints["kafka"]
     output = Output(kafka, tenant)
@@ -160,7 +108,8 @@ def test_the_gate_in_process_mode_answers_as_in_thread_mode(stack: Any, submit: 
 
     output.forget()
     before = announced(stack.home)
-    submit()
+    # Checkpoints would be retained.
+    beside.submit(tmp_path, TIDEGAUGE_EXECUTION_MODE="process", TIDEGAUGE_CHECKPOINT_INTERVAL_S="3600")
     output.wait(wanted, 120)
     output.consumer.close()
     assert announced(stack.home) > before

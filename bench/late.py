@@ -1,0 +1,173 @@
+"""A whole fleet comes back after an hour's silence: how fast is the backlog worked off, and do fresh windows wait?
+
+An hour of some series comes in time; then as many samples again come late, between the others, while a small source
+goes on in real time. The clock runs from the first late record until every tier up to 1h holds every sample: counts and
+sums are compared with numpy's. Run: python -m bench.late [--samples N] [--json FILE].
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench import cpu
+from bench.cluster import Cluster, ClusterError
+from bench.produce import produce
+from bench.report import Progress
+from schemas.batch import Batch, Int64s, Series, encode_series_set
+from schemas.nan import Floats
+from sinks.clickhouse import Clickhouse
+
+TENANT = "late"
+HOUR_MS = 3_600_000
+TABLES = ("rollup_1m", "rollup_5m", "rollup_1h")
+_STALL_S = 300
+_FRESH = "SELECT toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE tenant = 'fresh' AND tier = '1m'"
+_SUMS = (
+    "SELECT count() AS rows, sum(count) AS count, sum(sum) AS sum FROM {table} FINAL WHERE tenant = {{tenant:String}}"
+)
+
+
+class Fleet:
+    """`series` series over `sources` hosts, an hour that ended with the last full hour."""
+
+    def __init__(self, samples: int, sources: int, series: int, now_ms: int) -> None:
+        self.sources, self.series = sources, series
+        self.rows = samples // series
+        self.start = now_ms // HOUR_MS * HOUR_MS - HOUR_MS
+        self.step = HOUR_MS // self.rows
+        share = series // sources
+        self._sets = [
+            encode_series_set([Series(f"metric_{n % 20}", (("host", f"h{host}"), ("n", str(n)))) for n in range(share)])
+            for host in range(sources)
+        ]
+
+    def stamps(self, shift: int) -> Int64s:
+        """Return the times of one half: shift 0 in time, step // 2 late."""
+        return self.start + shift + np.arange(self.rows, dtype=np.int64) * self.step
+
+    def batches(self, shift: int) -> Iterator[Batch]:
+        """Yield one half, ten scrapes a batch, all hosts side by side."""
+        stamps = self.stamps(shift)
+        for first in range(0, len(stamps), 10):
+            mine = stamps[first : first + 10]
+            for host, encoded in enumerate(self._sets):
+                values = self.values(mine, host)
+                yield Batch(TENANT, f"h{host}", int(mine[-1]), encoded, mine, values)
+
+    def values(self, stamps: Int64s, host: int) -> Floats:
+        """Return whole numbers, so that every order of adding gives one sum."""
+        seconds = (stamps // 1000 % 1000)[:, None]
+        cells: Floats = (seconds + host + np.arange(self.series // self.sources)[None, :] % 50).astype(np.float64)
+        return cells
+
+    def total(self, *shifts: int) -> tuple[int, float]:
+        """Return (count, sum) of the halves."""
+        sums = [self.values(self.stamps(shift), host).sum() for shift in shifts for host in range(self.sources)]
+        return self.rows * self.series * len(shifts), float(sum(sums))
+
+
+def await_sums(
+    client: Clickhouse, tables: Sequence[str], wanted: tuple[int, float], since: float, progress: Progress
+) -> dict[str, float]:
+    """Wait until each rollup table counts and adds up to wanted; return the seconds since `since` of each."""
+    done: dict[str, float] = {}
+    seen: dict[str, tuple[int, float]] = {}
+    moved = time.monotonic()
+    while len(done) < len(tables):
+        found = {}
+        for table in tables:
+            row = client.query(_SUMS.format(table=table), {"tenant": TENANT}).to_pylist()[0]
+            found[table] = (row["count"], row["sum"])
+            if table not in done and found[table] == wanted:
+                done[table] = round(time.monotonic() - since, 1)
+        progress(", ".join(f"{table} {count:,} of {wanted[0]:,}" for table, (count, _) in found.items()))
+        now = time.monotonic()
+        if found != seen:
+            seen, moved = found, now
+        if now - moved > _STALL_S:
+            raise ClusterError(f"TG-bench-stall: no change for {_STALL_S} s at {found}, wanted {wanted}")
+        time.sleep(1.0)
+    return done
+
+
+def beat(kafka: str, done: threading.Event, lags: list[float], client: Clickhouse) -> None:
+    """Send a fresh sample a second, and note how far behind the clock its newest closed minute is."""
+    encoded = encode_series_set([Series("beat")])
+    while not done.wait(1.0):
+        now = time.time_ns() // 1_000_000
+        produce(kafka, [Batch("fresh", "beat", now, encoded, np.array([now]), np.array([[1.0]]))], lambda _: None)
+        newest = client.query(_FRESH).to_pylist()[0]["newest"]
+        if newest:
+            lags.append(now / 1000 - newest - 60)
+
+
+def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Return the figures."""
+    fleet = Fleet(int(options.samples * 1e6), options.sources, options.series, time.time_ns() // 1_000_000)
+    progress.say("starting a stack of its own")
+    with Cluster({"TIDEGAUGE_GATE_TOLERANCE_S": str(4 * 3600)}, options.without, options.keep) as cluster:
+        cluster.submit(("gate", "store", "rollup", "reroll"))
+        client = Clickhouse(cluster.endpoints["clickhouse"])
+        kafka, quiet = cluster.endpoints["kafka"], lambda _: None
+        produce(kafka, fleet.batches(0), quiet)
+        lags: list[float] = []
+        done = threading.Event()
+        beating = threading.Thread(target=beat, args=(kafka, done, lags, client))
+        beating.start()
+        try:
+            in_time = await_sums(
+                client, ("rollup_1m", "rollup_5m", "rollup_1h"), fleet.total(0), time.monotonic(), progress
+            )
+            progress.say(f"in time: every tier closed after {max(in_time.values()):.0f} s")
+            lags.clear()
+            before, started = cluster.cpu(), time.monotonic()
+            produce(kafka, fleet.batches(fleet.step // 2), quiet)
+            produced = time.monotonic() - started
+            wanted = fleet.total(0, fleet.step // 2)
+            healed = await_sums(client, TABLES, wanted, started, progress)
+            used = cpu.difference(before, cluster.cpu())
+        finally:
+            done.set()
+            beating.join()
+        late = fleet.rows * fleet.series
+        return {
+            "late_samples": late,
+            "produced_s": round(produced, 1),
+            "healed_s": healed,
+            "late_per_s": round(late / max(healed.values())),
+            "cpu_s": used,
+            "fresh_lag_s": {"max": round(max(lags), 1), "median": round(float(np.median(lags)), 1)} if lags else {},
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns 0 if every tier healed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.late", description=__doc__)
+    parser.add_argument("--samples", type=float, default=1, metavar="N", help="millions of late samples (default 1)")
+    parser.add_argument("--sources", type=int, default=20, help="hosts (default 20)")
+    parser.add_argument("--series", type=int, default=10_000, help="series of all hosts (default 10,000)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    parser.add_argument("--without", action="append", default=["query"], metavar="PART", help="as in `tidegauge up`")
+    parser.add_argument("--keep", action="store_true", help="leave the stack running")
+    options = parser.parse_args(argv)
+    progress = Progress()
+    try:
+        figures = run(options, progress)
+    except ClusterError as error:
+        progress.say(str(error))
+        return 2
+    progress.say(json.dumps(figures, indent=1))
+    if options.json:
+        with open(options.json, "w") as out:
+            json.dump(figures, out, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""The topics read again, from random offsets or whole, change no answer."""
+
+import random
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas import topics
+from schemas.tiers import TIERS
+from tests.integration.beside import Beside
+from tests.integration.pipeline import Pipeline, eventually
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+# What was there before the replay, and what the stream has written meanwhile is left out: windows that began before.
+ROWS = """
+SELECT count(), sum(cityHash64(tenant, metric, series_id, ts, count, sum, sum_sq, min, max, first, last, first_ts,
+    last_ts, increase, CAST(digest, 'String'), version))
+FROM {table} FINAL WHERE ts < toDateTime({{before:UInt32}}, 'UTC')
+"""
+SAMPLES = """
+SELECT count(), sum(cityHash64(tenant, metric, series_id, ts, reinterpretAsUInt64(value)))
+FROM samples FINAL WHERE ts < toDateTime({before:UInt32}, 'UTC')
+"""
+
+
+def answers(pipeline: Pipeline, before: int) -> dict[str, list[Any]]:
+    """Return a fingerprint of each table's rows from before that second."""
+    asked = {"samples": SAMPLES, **{tier.table: ROWS.format(table=tier.table) for tier in TIERS}}
+    return {table: list(pipeline.rows(sql, before=before)[0].values()) for table, sql in asked.items()}
+
+
+@pytest.fixture(params=["rollup from random offsets", "store and its blocks from the beginning"])
+def replay(request: pytest.FixtureRequest, stack: Any) -> Iterator[Beside]:
+    job = request.param.split()[0]
+    beside = Beside(stack, f"replay-{uuid.uuid4().hex[:8]}", job)
+    dice = random.Random(11)
+    beside.begin(topics.VALID, lambda first, end: dice.randint(first, end) if job == "rollup" else first)
+    yield beside
+    beside.leave()
+
+
+def test_a_replay_changes_no_answer(pipeline: Pipeline, replay: Beside, tmp_path: Path) -> None:
+    # Everything up to the newest closed window of five minutes; by then also its late samples have been healed.
+    newest = int(pipeline.value("SELECT toUnixTimestamp(max(ts)) FROM completeness WHERE tier = '5m'"))
+    before = answers(pipeline, newest)
+    assert before["samples"][0] > 1000
+    assert before["rollup_1h"][0] > 0
+    ends = replay.ends(topics.VALID)
+    replay.submit(tmp_path, TIDEGAUGE_CHECKPOINT_INTERVAL_S="2")
+    eventually(lambda: replay.behind(topics.VALID, ends), 0, seconds=120)
+    # Its last blocks lie in state for seconds more.
+    written = "SELECT count() FROM system.parts WHERE table = 'samples'"
+    assert pipeline.value(written)
+    eventually(lambda: answers(pipeline, newest) == before, True, seconds=20)
