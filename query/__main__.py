@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from query.app import of_settings
 from query.errors import ConfigError
 from query.settings import QuerySettings
+from schemas.retention import RetentionError
 
 
 def main() -> int:
@@ -17,7 +18,7 @@ def main() -> int:
     try:
         settings = QuerySettings()
         app = of_settings(settings)
-    except (ConfigError, ValidationError) as error:
+    except (ConfigError, RetentionError, ValidationError) as error:
         print(error, file=sys.stderr)
         return 2
     uvicorn.run(app, host=settings.host.strip("[]"), port=settings.port, log_level="warning", server_header=False)

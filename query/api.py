@@ -19,6 +19,7 @@ from query.errors import bad_data, refused
 from query.ranges import Ranges
 from query.store import Store
 from query.view import View, known_infos, view_of
+from schemas.retention import Policy
 
 VERSION = "0.1.0"
 # Of a range query without a step.
@@ -47,7 +48,7 @@ class Reply:
 class Api:
     """Prometheus's API over a store. Every method raises PromqlError or QueryError.
 
-    late_after_ms, raw_kept_ms: what the writers do, see the settings store_late_after_s and raw_retention_s.
+    late_after_ms, retention: what the writers do, see the settings store_late_after_s and retention.
     """
 
     store: Store
@@ -56,7 +57,7 @@ class Api:
     max_text: int
     max_points: int
     late_after_ms: int
-    raw_kept_ms: int
+    retention: Policy
 
     def query(self, request: Request) -> Reply:
         """Answer /api/v1/query."""
@@ -124,10 +125,11 @@ class Api:
         if seen.as_of_ms is not None:
             if only:
                 raise bad_data("TG-query-view", 'parameters "as_of" and "complete_only" exclude each other')
-            return known_infos(seen.as_of_ms, request.now_ms, self.late_after_ms, self.raw_kept_ms), None
+            days = self.retention.of(request.tenant).raw
+            return known_infos(seen.as_of_ms, request.now_ms, self.late_after_ms, days), None
         reach_ms = reach(expr, self.lookback_ms)
         recent = reach_ms is not None and steps.last_ms + reach_ms >= request.now_ms - RECENT_MS
-        complete = self.store.completeness(request.tenant) if only or recent else None
+        complete = self.store.completeness(request.tenant, request.now_ms) if only or recent else None
         if complete is None and only:
             why = "the rollup job has closed no window of this tenant yet, or does not run"
             raise refused("TG-query-completeness", f"complete_only: nothing is known of completeness: {why}")

@@ -25,7 +25,9 @@ from query.ranges import Ranges
 from query.settings import QuerySettings
 from query.store import ClickhouseStore, Limits, Store
 from query.tenants import KeyTenants, OpenTenants, Tenants
+from schemas.retention import Policy
 from sinks.clickhouse import Clickhouse
+from sinks.retention import RetentionSettings
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +150,14 @@ def routes(service: Service) -> list[Route]:
     ]
 
 
-def build(settings: QuerySettings, store: Store, cache: Cache, tenants: Tenants, clock: Clock) -> Starlette:
+def build(
+    settings: QuerySettings,
+    store: Store,
+    cache: Cache,
+    tenants: Tenants,
+    clock: Clock,
+    retention: Policy = RetentionSettings.BUILT_IN,
+) -> Starlette:
     """Return the application over its parts."""
     lookback_ms = round(settings.query_lookback_s * 1000)
     settled_ms = round((settings.fresh_tail_s + settings.query_cache_margin_s) * 1000)
@@ -159,7 +168,7 @@ def build(settings: QuerySettings, store: Store, cache: Cache, tenants: Tenants,
         settings.query_max_text,
         settings.query_max_points,
         round(settings.store_late_after_s * 1000),
-        settings.raw_retention_s * 1000,
+        retention,
     )
     places = anyio.CapacityLimiter(settings.query_concurrency)
     return Starlette(routes=routes(Service(api, store, tenants, clock, settings.query_timeout_s, places)))
@@ -190,4 +199,5 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
     tenants: Tenants = OpenTenants(settings.query_tenant)
     if settings.query_auth == "key":
         tenants = KeyTenants.read(settings.query_keys)
-    return build(settings, ClickhouseStore(clickhouse, limits), cache, tenants, clock)
+    retention = RetentionSettings(retention=settings.retention).policy()
+    return build(settings, ClickhouseStore(clickhouse, limits), cache, tenants, clock, retention)

@@ -54,7 +54,7 @@ class MemoryStore:
     def _known(self, sample: tuple[str, Signature, int], as_of_ms: int | None) -> bool:
         return as_of_ms is None or max(sample[2], self._arrived.get(sample, sample[2])) <= as_of_ms
 
-    def completeness(self, tenant: str) -> Completeness | None:
+    def completeness(self, tenant: str, now_ms: int) -> Completeness | None:
         """Return what was put into `complete`."""
         return self.complete.get(tenant)
 

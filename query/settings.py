@@ -1,9 +1,12 @@
 """Settings of the query service: environment TIDEGAUGE_… over the defaults here."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from query.errors import ConfigError
+from sinks.retention import DEFAULT_FILE
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
@@ -54,8 +57,8 @@ class QuerySettings(BaseSettings):
     store_late_after_s: float = Field(
         default=30.0, ge=0, description="How late a sample may arrive and count as in time. As the writer's. s."
     )
-    raw_retention_s: int = Field(
-        default=172_800, gt=0, description="How long raw samples are kept, as the tables' TTL, s. Default: 2 days."
+    retention: Path = Field(
+        default=DEFAULT_FILE, description="Retention policy, as the tables'. Default: flink-conf/retention.yaml."
     )
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ class View:
 
 
 EVERYTHING = View()
+DAY_MS = 86_400_000
 
 
 def view_of(given: Mapping[str, str], now_ms: int) -> View:
@@ -41,16 +42,16 @@ def view_of(given: Mapping[str, str], now_ms: int) -> View:
     return View(as_of)
 
 
-def known_infos(as_of_ms: int, now_ms: int, late_after_ms: int, raw_kept_ms: int) -> list[str]:
+def known_infos(as_of_ms: int, now_ms: int, late_after_ms: int, raw_days: int) -> list[str]:
     """Return what a reader of an answer as of as_of_ms must know."""
     moment = params.rfc3339(as_of_ms)
     said = [
         f"as known at {moment}; a sample that arrived up to {late_after_ms / 1000:g} s after its timestamp counts as "
         "known at its timestamp (TIDEGAUGE_STORE_LATE_AFTER_S) [TG-as-of]"
     ]
-    if as_of_ms < now_ms - raw_kept_ms:
+    if as_of_ms < now_ms - raw_days * DAY_MS:
         said.append(
-            f"raw samples are kept for {raw_kept_ms / 3_600_000:g} h (TIDEGAUGE_RAW_RETENTION_S): what was known at "
+            f"raw samples are kept for {raw_days} days (TIDEGAUGE_RETENTION): what was known at "
             f"{moment} cannot be told in full any more [TG-as-of-retention]"
         )
     return said

@@ -26,6 +26,7 @@ from schemas.batch import Batch, Series, encode_series_set
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from sinks.retention import RetentionSettings
 from tests import embedded
 from tests.query.client import Client
 from tests.query.test_guarantee import DictCache
@@ -59,7 +60,9 @@ def clickhouse() -> Iterator[Clickhouse]:
 
 def api_over(clickhouse: Clickhouse) -> Api:
     store = ClickhouseStore(clickhouse, Limits(1000, 100_000, 1_000_000, 20))
-    return Api(store, Ranges(store, NoCache(), 300 * S, 360 * S), 300 * S, 1000, 11_000, AFTER, 2 * 24 * H)
+    return Api(
+        store, Ranges(store, NoCache(), 300 * S, 360 * S), 300 * S, 1000, 11_000, AFTER, RetentionSettings.BUILT_IN
+    )
 
 
 def deliver(clickhouse: Clickhouse, tenant: str, arrivals: dict[int, list[tuple[int, int]]], times: int) -> None:
@@ -206,7 +209,7 @@ def test_an_instant_query_as_of_a_time_is_asked_at_that_time(http: Client) -> No
     assert answer["infos"][0].startswith("as known at 2024-05-02T00:10:00Z; ")
     old = http.get("/api/v1/query", params={"query": "m", "as_of": str(as_of - 3 * 86_400)}).json()
     assert [info.rpartition("[")[2] for info in old["infos"]] == ["TG-as-of]", "TG-as-of-retention]"]
-    assert "kept for 48 h" in old["infos"][1]
+    assert "kept for 2 days (TIDEGAUGE_RETENTION)" in old["infos"][1]
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_without_a_word_of_the_stream(http: Client, store: MemoryStore, path: st
 
 def test_old_ranges_do_not_ask(store: MemoryStore) -> None:
     class Mute(MemoryStore):
-        def completeness(self, tenant: str) -> Completeness | None:
+        def completeness(self, tenant: str, now_ms: int) -> Completeness | None:
             raise AssertionError("not needed")
 
     with client(Mute(), START + 25 * H) as old:
@@ -185,4 +185,21 @@ def test_the_tables_rows(
     for tier, minute, sources in closed:
         seen = np.array(sources, np.uint64)
         clickhouse.insert("completeness", rows.completeness(tenant, tier, START + minute * M, seen))
-    assert ClickhouseStore(clickhouse, Limits(10, 10, 10, 20)).completeness(tenant) == want
+    assert ClickhouseStore(clickhouse, Limits(10, 10, 10, 20)).completeness(tenant, START) == want
+
+
+def test_the_stream_is_heard_again_after_two_seconds(clickhouse: Clickhouse) -> None:
+    def close(minute: int) -> None:
+        clickhouse.insert(
+            "completeness", rows.completeness("again", "1m", START + minute * M, np.array([1], np.uint64))
+        )
+
+    store = ClickhouseStore(clickhouse, Limits(10, 10, 10, 20))
+    assert store.completeness("again", START) is None
+    close(0)
+    assert store.completeness("again", START + 1999) is None
+    for asked, minute in ((START + 2000, 0), (START + 3999, 0), (START + 4000, 1), (START - 1, 1)):
+        said = store.completeness("again", asked)
+        assert said is not None
+        assert said.until_ms == START + (minute + 1) * M
+        close(1)

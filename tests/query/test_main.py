@@ -27,6 +27,13 @@ def test_an_open_address_without_authentication_does_not_start() -> None:
     assert "TG-query-open" in errors and "0.0.0.0" in errors
 
 
+def test_a_retention_policy_that_cannot_be_read_does_not_start() -> None:
+    process = start(TIDEGAUGE_RETENTION="nowhere.yaml")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "TG-retention-file" in errors and "nowhere.yaml" in errors
+
+
 def test_it_lives_without_clickhouse_and_redis_but_is_not_ready() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
