@@ -111,7 +111,7 @@ class Workload:
         counter = np.array([one.type == "counter" for one in series])
         values = np.empty((self.rows, self.series))
         values[:, counter] = self._counters(rng, int(counter.sum()), host)
-        values[:, ~counter] = _walk(rng, self.rows, int((~counter).sum()))
+        values[:, ~counter] = walk(rng, self.rows, int((~counter).sum()))
         return series, np.floor(values) if self.values == "integers" else np.round(values, 2)
 
     def _counters(self, rng: np.random.Generator, count: int, host: int) -> Floats:
@@ -143,7 +143,7 @@ class Workload:
             yield Batch(self.tenant, f"host-{host:03d}", at_ms, encode_series_set(series), np.array([at_ms]), values)
 
 
-def _walk(rng: np.random.Generator, rows: int, count: int) -> Floats:
+def walk(rng: np.random.Generator, rows: int, count: int) -> Floats:
     """Return random walks between 0 and 100, reflected at both ends, shape (rows, count)."""
     free = rng.uniform(0, 100, count) + np.cumsum(rng.normal(0, 1, (rows, count)), axis=0)
     folded = np.abs(free) % 200
