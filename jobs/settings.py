@@ -46,6 +46,9 @@ class JobSettings(BaseSettings):
     )
     gate_tolerance_s: int = Field(7200, ge=60, description="How far behind it may be before it is too old, seconds.")
 
+    gate_max_centroids: int = Field(
+        4096, ge=1, le=65_536, description="Most values, or centroids, of one distribution at one timestamp."
+    )
     gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
     store_late_after_s: int = Field(
         30,
@@ -84,6 +87,7 @@ class JobSettings(BaseSettings):
             self.gate_max_label_value_length,
             self.gate_future_grace_s,
             self.gate_tolerance_s,
+            self.gate_max_centroids,
         )
 
     def late_horizon_ms(self) -> int:

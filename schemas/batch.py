@@ -16,9 +16,9 @@ from schemas.nan import MISSING, Floats, is_missing
 Int64s = npt.NDArray[np.int64]
 UInt32s = npt.NDArray[np.uint32]
 UInt64s = npt.NDArray[np.uint64]
-
-
 Points = tuple[UInt32s, Int64s, Floats]
+
+WEIGHTS = 1 << 32  # the weights of one distribution sum to less
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +61,33 @@ def _column(data: bytes, dtype: str, name: str) -> npt.NDArray[Any]:
     return np.frombuffer(data, dtype=dtype)
 
 
-def _packed(timestamps: Int64s, values: Floats, index: UInt32s | None) -> dict[str, Any]:
+def _packed(timestamps: Int64s, values: Floats, index: UInt32s | None, weights: UInt32s | None) -> dict[str, Any]:
     return {
         "timestamps": timestamps.astype("<i8", copy=False).tobytes(),
         "values": values.astype("<f8", copy=False).tobytes(),
         "series_index": None if index is None else index.astype("<u4", copy=False).tobytes(),
+        "weights": None if weights is None else weights.astype("<u4", copy=False).tobytes(),
     }
 
 
-def _unpacked(record: Mapping[str, Any]) -> tuple[Int64s, Floats, UInt32s | None]:
-    """Return the three columns as views on the record's bytes; raises CodecError if they do not fit."""
+def _unpacked(record: Mapping[str, Any]) -> tuple[Int64s, Floats, UInt32s | None, UInt32s | None]:
+    """Return (timestamps, values, index, weights) as views on the record's bytes; raises CodecError at a misfit."""
     timestamps = _column(record["timestamps"], "<i8", "timestamps")
     values = _column(record["values"], "<f8", "values")
     if record["series_index"] is not None:
         index = _column(record["series_index"], "<u4", "series_index")
         if not len(index) == len(timestamps) == len(values):
             raise CodecError("length", f"sparse columns of {len(index)}, {len(timestamps)} and {len(values)} entries")
-        return timestamps, values, index
+        weights = None if record["weights"] is None else _column(record["weights"], "<u4", "weights")
+        if weights is not None and len(weights) != len(index):
+            raise CodecError("length", f"{len(weights)} weights for {len(index)} entries")
+        return timestamps, values, index, weights
+    if record["weights"] is not None:
+        raise CodecError("length", f"{len(record['weights'])} bytes of weights in a dense batch")
     rows = len(timestamps)
     if (len(values) % rows) if rows else len(values):
         raise CodecError("length", f"{len(values)} values do not fill {rows} rows")
-    return timestamps, values.reshape(rows, len(values) // rows if rows else 0), None
+    return timestamps, values.reshape(rows, len(values) // rows if rows else 0), None, None
 
 
 def points(timestamps: Int64s, values: Floats, index: UInt32s | None) -> Points:
@@ -106,6 +112,7 @@ class Batch:
 
     Dense (index is None): timestamps has shape (T,), values (T, S). Sparse: timestamps, values and index have
     shape (N,). S is known only to the series set, so a dense batch learns it from len(values) / T.
+    weights (N,), sparse only: measurements that an entry of a distribution stands for.
     """
 
     tenant: str
@@ -118,6 +125,7 @@ class Batch:
     series_ids: UInt64s | None = None
     shard: int | None = None
     received_at: int | None = None
+    weights: UInt32s | None = None
 
     def encode(self) -> bytes:
         """Return the batch in single-object encoding."""
@@ -128,7 +136,7 @@ class Batch:
                 "source": self.source,
                 "sent_at": self.sent_at,
                 "series_set": self.series_set,
-                **_packed(self.timestamps, self.values, self.index),
+                **_packed(self.timestamps, self.values, self.index, self.weights),
                 "series_ids": None if ids is None else ids.astype("<u8", copy=False).tobytes(),
                 "shard": self.shard,
                 "received_at": self.received_at,
@@ -143,7 +151,7 @@ class Batch:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Batch":
         """Return the batch of a decoded MetricBatch; columns stay views on its bytes."""
-        timestamps, values, index = _unpacked(record)
+        timestamps, values, index, weights = _unpacked(record)
         ids = record["series_ids"]
         return cls(
             tenant=record["tenant"],
@@ -156,6 +164,7 @@ class Batch:
             series_ids=None if ids is None else _column(ids, "<u8", "series_ids"),
             shard=record["shard"],
             received_at=record["received_at"],
+            weights=weights,
         )
 
     def points(self) -> Points:
@@ -167,7 +176,8 @@ class Batch:
 class Frame:
     """Resolved samples of one (tenant, shard), dense or sparse as Batch.
 
-    metric_codes (into metrics) and series_ids have one entry per series.
+    metric_codes (into metrics) and series_ids have one entry per series. With weights (N,) it is sparse and holds
+    distributions only: entries of one series and timestamp are one of them.
     """
 
     tenant: str
@@ -178,6 +188,7 @@ class Frame:
     timestamps: Int64s
     values: Floats
     index: UInt32s | None = None
+    weights: UInt32s | None = None
 
     def encode(self) -> bytes:
         """Return the frame in single-object encoding."""
@@ -188,7 +199,7 @@ class Frame:
                 "metrics": self.metrics,
                 "metric_codes": self.metric_codes.astype("<u4", copy=False).tobytes(),
                 "series_ids": self.series_ids.astype("<u8", copy=False).tobytes(),
-                **_packed(self.timestamps, self.values, self.index),
+                **_packed(self.timestamps, self.values, self.index, self.weights),
             }
         )
 
@@ -196,7 +207,7 @@ class Frame:
     def decode(cls, data: bytes) -> "Frame":
         """Return the frame of an encoded record; raises CodecError."""
         record = codec("frame").decode(data)
-        timestamps, values, index = _unpacked(record)
+        timestamps, values, index, weights = _unpacked(record)
         return cls(
             tenant=record["tenant"],
             shard=record["shard"],
@@ -206,6 +217,7 @@ class Frame:
             timestamps=timestamps,
             values=values,
             index=index,
+            weights=weights,
         )
 
     def points(self) -> Points:
@@ -217,8 +229,8 @@ class Frame:
 class BatchBuilder:
     """Collects scrapes of one source and packs them, so that nobody packs bytes by hand.
 
-    The order of series is the order of first sight and only ever grows: an unchanged source keeps equal
-    series_set bytes from batch to batch, which every later stage relies on for its speed.
+    Series stand in the order of first sight, which only ever grows: an unchanged source keeps equal series_set bytes
+    from batch to batch, which every later stage relies on for its speed.
     """
 
     tenant: str
@@ -227,29 +239,62 @@ class BatchBuilder:
     _position: dict[Series, int] = field(default_factory=dict)
     _encoded: bytes = b""
     _rows: list[tuple[int, list[int], list[float]]] = field(default_factory=list)
+    _distributions: list[tuple[int, int, Floats, UInt32s]] = field(default_factory=list)
 
     def add_scrape(self, timestamp: int, samples: Sequence[tuple[Series, float]]) -> None:
         """Add one row: every sample of the source at `timestamp` (ms since 1970 UTC)."""
-        places = []
-        for series, _ in samples:
-            place = self._position.get(series)
-            if place is None:
-                place = self._position[series] = len(self._series)
-                self._series.append(series)
-                self._encoded = b""
-            places.append(place)
+        places = [self._place(series) for series, _ in samples]
         self._rows.append((timestamp, places, [value for _, value in samples]))
 
+    def add_distribution(
+        self, timestamp: int, series: Series, values: Sequence[float] | Floats, weights: Sequence[int] | None = None
+    ) -> None:
+        """Add values of a series of type distribution, or a digest's means and counts; raises ValueError.
+
+        weights: how many measurements each value stands for, whole numbers, 1 each by default.
+        """
+        if series.type != "distribution":
+            raise ValueError(f"TG-distribution-type: {series.name!r} is of type {series.type!r}, not distribution")
+        measured = np.asarray(values, dtype=np.float64).reshape(-1)
+        counts = np.ones(len(measured)) if weights is None else np.asarray(weights, dtype=np.float64).reshape(-1)
+        whole = (counts >= 1) & (counts < WEIGHTS) & (counts == np.floor(counts))
+        if not whole.all():
+            raise ValueError(f"TG-weight: {counts[~whole][0]} is no whole number from 1 to {WEIGHTS - 1}")
+        if len(counts) != len(measured):
+            raise ValueError(f"TG-column-length: {len(counts)} weights for {len(measured)} values")
+        self._distributions.append((timestamp, self._place(series), measured, counts.astype(np.uint32)))
+
+    def _place(self, series: Series) -> int:
+        place = self._position.get(series)
+        if place is None:
+            place = self._position[series] = len(self._series)
+            self._series.append(series)
+            self._encoded = b""
+        return place
+
     def __len__(self) -> int:
-        return sum(len(places) for _, places, _ in self._rows)
+        return sum(len(places) for _, places, _ in self._rows) + sum(len(one[2]) for one in self._distributions)
 
     def build(self, sent_at: int) -> Batch:
-        """Return the dense batch of all rows since the last build, and start anew. sent_at: the sender's clock, ms."""
+        """Return all since the last build (sent_at: the sender's clock, ms), dense unless it has a distribution."""
         if not self._encoded:
             self._encoded = encode_series_set(self._series)
         values = np.repeat(MISSING, len(self._rows) * len(self._series)).reshape(len(self._rows), len(self._series))
         for row, (_, places, scraped) in enumerate(self._rows):
             values[row, places] = scraped
         timestamps = np.array([timestamp for timestamp, _, _ in self._rows], dtype=np.int64)
-        self._rows = []
-        return Batch(self.tenant, self.source, sent_at, self._encoded, timestamps, values)
+        batch = Batch(self.tenant, self.source, sent_at, self._encoded, timestamps, values)
+        if self._distributions:
+            self._append(batch)
+        self._rows, self._distributions = [], []
+        return batch
+
+    def _append(self, batch: Batch) -> None:
+        """Make the batch sparse, with the distributions behind its samples."""
+        index, at, sampled = batch.points()
+        stamps, places, values, weights = zip(*self._distributions, strict=True)
+        sizes = [len(one) for one in values]
+        batch.index = np.concatenate([index, np.repeat(np.array(places, np.uint32), sizes)])
+        batch.timestamps = np.concatenate([at, np.repeat(np.array(stamps, np.int64), sizes)])
+        batch.values = np.concatenate([sampled, *values])
+        batch.weights = np.concatenate([np.ones(len(index), np.uint32), *weights])

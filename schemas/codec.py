@@ -20,8 +20,12 @@ HEADER_BYTES = 10
 
 Schema = Any
 
-# Schemas that records on the wire may still be written with, beside the present one: producers of older versions.
-EARLIER: Mapping[str, Sequence[str]] = {"metric_batch": ("metric_batch_1",)}
+# Schemas that records on the wire may still be written with, beside the present one: producers of older versions, and
+# frames that wait in state and topics.
+EARLIER: Mapping[str, Sequence[str]] = {
+    "metric_batch": ("metric_batch_1", "metric_batch_2"),
+    "frame": ("frame_1",),
+}
 
 
 class CodecError(ValueError):

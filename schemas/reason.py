@@ -50,6 +50,26 @@ class Reason(Enum):
         "the timestamp is older than the tolerance: do not send it again",
     )
     SERIES_INDEX = ("TG-series-index", "", "a sample points outside its series set")
+    DISTRIBUTION_TYPE = (
+        "TG-distribution-type",
+        "",
+        "a weight other than 1 for a series whose type is not distribution",
+    )
+    DISTRIBUTION_VALUE = (
+        "TG-distribution-value",
+        "",
+        "a value of the distribution is not finite; the whole distribution is refused",
+    )
+    WEIGHT = (
+        "TG-weight",
+        "",
+        "a weight of the distribution is 0, or they sum to 2^32 or more; the whole distribution is refused",
+    )
+    CENTROIDS = (
+        "TG-centroid-count",
+        "TIDEGAUGE_GATE_MAX_CENTROIDS",
+        "the distribution has too many values: send a digest, or fewer at a time",
+    )
     REFUSED_BLOCK = ("TG-refused-block", "", "ClickHouse refused the block; its rows were not stored")
 
     @property

@@ -45,7 +45,9 @@ class Class(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    raw: Days = Field(2, description="Samples as they came, and the arrivals of late ones. Default: 2 days.")
+    raw: Days = Field(
+        2, description="Samples and distributions as they came, and the arrivals of late ones. Default: 2 days."
+    )
     minute: Days = Field(14, alias="1m", description="Rollups of a minute. Default: 14 days.")
     five_minutes: Days = Field(30, alias="5m", description="Rollups of five minutes. Default: 30 days.")
     hour: Days = Field(90, alias="1h", description="Rollups of an hour. Default: 90 days.")
@@ -148,6 +150,7 @@ _MONTH = "toDateTime(toStartOfMonth({column}) + toIntervalMonth(1), 'UTC')"
 _TIERED: dict[str, tuple[Tier, str, str]] = {
     "samples": ("raw", _DAY, "ts"),
     "late_samples": ("raw", _DAY, "ts"),
+    "distributions": ("raw", _DAY, "ts"),
     "rollup_1m": ("1m", _DAY, "ts"),
     "rollup_5m": ("5m", _DAY, "ts"),
     "rollup_1h": ("1h", _WEEK, "ts"),

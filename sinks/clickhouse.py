@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TABLES = frozenset(
     (
         *("samples", "series", "rollup_1m", "rollup_5m", "rollup_1h", "rollup_1d"),
-        *("completeness", "late_samples"),
+        *("completeness", "late_samples", "distributions"),
         *("data_versions", "alert_events", "rejections", "ledger"),
     )
 )

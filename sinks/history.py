@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.batch import Frame, Int64s
+from schemas.distributions import Distributions
 from schemas.names import united
 from schemas.rollups import Rollups
 from schemas.tiers import TIERS, Tier
 from sinks import rows
 from sinks.clickhouse import Clickhouse, RefusedBlock, Value
+from sinks.distributions import of_table
 from sinks.versions import raise_versions, touched
 
 # Names travel in the request's address, whose length is bounded.
@@ -32,6 +34,13 @@ FROM samples
   AND ts >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
   AND ts < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
 """
+_DISTRIBUTIONS = f"""
+SELECT metric, series_id, ts, count, sum, sum_sq, min, max, version, CAST(digest, 'String') AS digest
+FROM distributions
+{_MINE}
+  AND ts >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+  AND ts < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+"""
 _ROWS = {
     tier: f"""
 SELECT tenant, metric, series_id, ts, count, sum, sum_sq, min, max, first, last, first_ts, last_ts, increase,
@@ -43,7 +52,9 @@ FROM {tier.table} FINAL
 """
     for tier in TIERS
 }
-_CLOSED = "SELECT tier, toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE ts > now() - INTERVAL 3 DAY GROUP BY tier"
+_CLOSED = (
+    "SELECT tier, toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE ts > now() - INTERVAL 3 DAY GROUP BY tier"
+)
 
 
 class Span(Protocol):
@@ -101,6 +112,12 @@ class ClickhouseHistory:
             np.concatenate([*(table["value"].to_numpy() for table in found), np.empty(0)]),
             index.astype(np.uint32),
         )
+
+    def distributions(self, dirty: Span, width: int) -> Distributions | None:
+        """Return the distributions in the span of the pairs, of their metrics and shard, repeats too; None: none."""
+        start, end = int(dirty.windows.min()), int(dirty.windows.max()) + width
+        found = [table for table in self._read(_DISTRIBUTIONS, dirty, {"start": start, "end": end}) if table.num_rows]
+        return of_table(pa.concat_tables(found).unify_dictionaries(), dirty.tenant) if found else None
 
     def rows(self, tier: Tier, dirty: Span, width: int) -> list[Rollups]:
         """Return the tier's rows in the span of the pairs, windows of `width` ms, of their metrics and shard."""

@@ -206,7 +206,7 @@ def completeness(tenant: str, tier: str, window: int, sources: UInt64s) -> pa.Ta
 
 
 def ordered(table: pa.Table) -> pa.Table:
-    """Return rows of a rollup table by (tenant, metric, series id, ts).
+    """Return rows of a rollup table, or of distributions, by (tenant, metric, series id, ts).
 
     A block that ClickHouse need not sort costs it 1.1 us a row instead of 2.6, the order found here 0.1.
     """
@@ -280,4 +280,5 @@ def block(table: str, payloads: Sequence[bytes]) -> pa.Table:
         return rejections(payloads)
     if table == "alert_events":
         return alert_events(payloads)
-    return ordered(unpack(payloads)) if table.startswith("rollup_") else unpack(payloads)
+    sorted_here = table.startswith("rollup_") or table == "distributions"
+    return ordered(unpack(payloads)) if sorted_here else unpack(payloads)

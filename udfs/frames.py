@@ -61,4 +61,5 @@ class Framer:
             batch.timestamps,
             batch.values,
             batch.index,
+            batch.weights,
         )

@@ -16,6 +16,29 @@ PARTITION BY toYYYYMMDD(ts)
 ORDER BY (tenant, metric, series_id, ts)
 SETTINGS non_replicated_deduplication_window = 1000, materialize_ttl_recalculate_only = 1{without_statistics};
 
+-- One row per distribution: many values, or a producer's digest, for one series and timestamp. Of two different ones the
+-- larger count stands, of equal counts the larger hash: version has the count in its upper half and the hash in its
+-- lower, so that the outcome does not depend on the order of arrival.
+CREATE TABLE IF NOT EXISTS distributions
+(
+    tenant    LowCardinality(String),
+    metric    LowCardinality(String),
+    series_id UInt64 CODEC(Delta, ZSTD(1)),
+    ts        DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    count     UInt64 CODEC(T64, ZSTD(1)),
+    sum       Float64 CODEC({value_codec}),
+    sum_sq    Float64 CODEC({value_codec}),
+    min       Float64 CODEC({value_codec}),
+    max       Float64 CODEC({value_codec}),
+    digest    AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64) CODEC(ZSTD(1)),
+    version   UInt64 CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMMDD(ts)
+ORDER BY (tenant, metric, series_id, ts)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 1000,
+    materialize_ttl_recalculate_only = 1{without_statistics};
+
 CREATE TABLE IF NOT EXISTS series
 (
     tenant     LowCardinality(String),

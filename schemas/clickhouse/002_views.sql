@@ -26,6 +26,27 @@ FROM (SELECT tenant, metric, series_id, ts, value FROM samples FINAL) AS points
 LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
     ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
 
+-- A row is one distribution: many values of a series at one time. p50, p95 and p99 are its own; merge digest over others.
+CREATE OR REPLACE VIEW v_distributions AS
+SELECT
+    points.tenant AS tenant,
+    points.metric AS name,
+    known.labels AS labels,
+    points.ts AS time,
+    points.count AS count,
+    points.sum AS sum,
+    points.sum / points.count AS avg,
+    points.min AS min,
+    points.max AS max,
+    finalizeAggregation(points.digest)[1] AS p50,
+    finalizeAggregation(points.digest)[2] AS p95,
+    finalizeAggregation(points.digest)[3] AS p99,
+    points.digest AS digest,
+    points.series_id AS series_id
+FROM (SELECT * FROM distributions FINAL) AS points
+LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
+    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
+
 -- digest holds the whole distribution: merge it with quantilesTDigestMerge(level, ...) over time or series. p50, p95 and
 -- p99 are those of one series in one window and must not be averaged. The tiers differ in the width of their windows only.
 CREATE OR REPLACE VIEW v_rollup_1m AS

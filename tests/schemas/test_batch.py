@@ -65,12 +65,53 @@ def test_an_unchanged_source_keeps_equal_set_bytes_whatever_the_order_of_its_sam
     assert len(builder) == 0
 
 
+LATENCY = Series("latency_seconds", (("handler", "/"),), "distribution")
+
+
+def test_a_batch_with_a_distribution_is_sparse_and_keeps_its_samples() -> None:
+    builder = BatchBuilder("t", "web-1")
+    builder.add_scrape(1000, [(UP, 1.0)])
+    builder.add_distribution(2000, LATENCY, [0.5, 0.25])
+    builder.add_distribution(3000, LATENCY, np.array([0.1]), [4_294_967_295])
+    builder.add_scrape(4000, [(LOAD, 7.0)])
+    assert len(builder) == 5
+    batch = Batch.decode(builder.build(5000).encode())
+    assert decode_series_set(batch.series_set) == [UP, LATENCY, LOAD]
+    assert batch.weights is not None
+    rows = zip(*(column.tolist() for column in (*batch.points(), batch.weights)), strict=True)
+    assert list(rows) == [
+        (0, 1000, 1.0, 1),
+        (2, 4000, 7.0, 1),
+        (1, 2000, 0.5, 1),
+        (1, 2000, 0.25, 1),
+        (1, 3000, 0.1, 4_294_967_295),
+    ]
+    assert len(builder) == 0
+    builder.add_scrape(6000, [(UP, 1.0)])
+    plain = builder.build(6000)
+    assert (plain.index, plain.weights) == (None, None)
+
+
+@pytest.mark.parametrize("weights", [[0], [-1], [0.5], [2**32], [float("nan")], [1, 1]])
+def test_a_weight_that_is_no_whole_number_is_refused(weights: list[int]) -> None:
+    with pytest.raises(ValueError, match="TG-weight|TG-column-length"):
+        BatchBuilder("t", "s").add_distribution(1, LATENCY, [0.5], weights)
+
+
+def test_only_a_series_of_type_distribution_takes_one() -> None:
+    with pytest.raises(ValueError, match="TG-distribution-type: 'node_load1' is of type 'gauge'"):
+        BatchBuilder("t", "s").add_distribution(1, LOAD, [0.5])
+
+
 MISFITS = [
     ("half a timestamp", {"timestamps": b"\0" * 12}),
     ("values without a row", {"timestamps": b"", "values": b"\0" * 8}),
     ("values that fill no rows", {"timestamps": b"\0" * 16, "values": b"\0" * 24}),
     ("sparse columns of unequal length", {"series_index": b"\0" * 4, "values": b"\0" * 16}),
     ("half an index", {"series_index": b"\0" * 6}),
+    ("half a weight", {"series_index": b"\0" * 4, "weights": b"\0" * 6}),
+    ("weights for fewer samples", {"series_index": b"\0" * 4, "weights": b""}),
+    ("weights of dense rows", {"weights": b"\0" * 4}),
 ]
 
 
@@ -87,6 +128,7 @@ def test_columns_that_do_not_fit_are_refused(change: dict[str, bytes]) -> None:
         "series_ids": None,
         "shard": None,
         "received_at": None,
+        "weights": None,
     }
     with pytest.raises(CodecError) as caught:
         Batch.decode(codec("metric_batch").encode({**record, **change}))
@@ -98,7 +140,12 @@ def test_frames_keep_dense_and_sparse_columns() -> None:
     codes = np.array([0, 0], dtype=np.uint32)
     dense = Frame("t", 3, ["up"], codes, ids, np.array([1, 2]), np.array([[1.0, 2.0], [3.0, 4.0]]))
     sparse = Frame("t", 3, ["up"], codes, ids, np.array([1]), np.array([9.0]), np.array([1], dtype=np.uint32))
-    for frame in (dense, sparse):
+    many = Frame("t", 3, ["up"], codes, ids, np.array([1, 1]), np.array([9.0, 8.0]), np.zeros(2, np.uint32))
+    many.weights = np.array([3, 2**32 - 1], dtype=np.uint32)
+    decoded = Frame.decode(many.encode()).weights
+    assert decoded is not None
+    assert decoded.tolist() == [3, 2**32 - 1]
+    for frame in (dense, sparse, many):
         again = Frame.decode(frame.encode())
         assert again.series_ids.tolist() == ids.tolist()
         assert [column.tolist() for column in again.points()] == [column.tolist() for column in frame.points()]

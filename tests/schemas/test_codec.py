@@ -27,10 +27,12 @@ METRIC = {
 }
 # A contract: producers carry these bytes. A changed fingerprint needs the old schema kept as a pinned writer.
 PINNED = {
-    "metric_batch": "8c4f894e67279443",
+    "metric_batch": "639c238564eeefce",
     "metric_batch_1": "8d3da49f1de8f5f5",
+    "metric_batch_2": "8c4f894e67279443",
     "metric": "3f4f08e2ce448a5e",
-    "frame": "3f31f23835584fd1",
+    "frame": "6ef3671eac14bad3",
+    "frame_1": "3f31f23835584fd1",
     "rejected": "9cebe214c8ea3d91",
     "alert_event": "67b57d0a14b20d4b",
 }
@@ -128,18 +130,26 @@ def newer(schema: dict[str, object]) -> object:
     return parse_schema(later, named_schemas={})
 
 
-def test_an_earlier_version_is_read_as_the_present_one() -> None:
-    name = "metric_batch"
-    earlier = load_schema("metric_batch_1")
+EARLIER = [
+    # present, earlier, what the earlier does not know of
+    ("metric_batch", "metric_batch_1", {"received_at": 7, "weights": b"1234"}),
+    ("metric_batch", "metric_batch_2", {"weights": b"1234"}),
+    ("frame", "frame_1", {"weights": b"1234"}),
+]
+
+
+@pytest.mark.parametrize(("name", "version", "unknown"), EARLIER, ids=[row[1] for row in EARLIER])
+def test_an_earlier_version_is_read_as_the_present_one(name: str, version: str, unknown: dict[str, object]) -> None:
+    earlier = load_schema(version)
     record = sample(earlier)
     written = Codec(earlier).encode(record)
-    assert codec(name).decode(written) == {**record, "received_at": None}
+    assert codec(name).decode(written) == {**record, **dict.fromkeys(unknown)}
     # A job of the earlier version refuses what it cannot know, instead of reading it wrong.
     with pytest.raises(CodecError, match="not pinned"):
-        Codec(earlier).decode(codec(name).encode({**record, "received_at": 7}))
+        Codec(earlier).decode(codec(name).encode({**record, **unknown}))
     # Given the new fingerprint, it reads all that it knows of.
     told = Codec(earlier, [load_schema(name)])
-    assert told.decode(codec(name).encode({**record, "received_at": 7})) == record
+    assert told.decode(codec(name).encode({**record, **unknown})) == record
 
 
 @pytest.mark.parametrize("name", ["metric_batch", "metric", "frame", "rejected", "alert_event"])

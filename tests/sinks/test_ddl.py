@@ -101,7 +101,7 @@ def test_the_command_says_what_it_did(capsys: pytest.CaptureFixture[str], monkey
     assert ddl.main(["--database", "no such"]) == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith("ddl_command: applied 001_tables.sql")
-    assert out.splitlines()[1].startswith("ddl_command: retention of samples, late_samples, rollup_1m")
+    assert out.splitlines()[1].startswith("ddl_command: retention of samples, late_samples, distributions")
     assert out.splitlines()[2:] == ["ddl_command: up to date"]
     assert "TG-ddl-database" in err
 

@@ -63,7 +63,12 @@ class Match:
         self._routes: dict[tuple[str, bytes], list[Route]] = {}
 
     def split(self, batch: Batch) -> Iterator[tuple[str, Batch]]:
-        """Yield (address, piece) for each rule and bucket with a sample in the batch; ValueError without series_ids."""
+        """Yield (address, piece) for each rule and bucket with a sample in the batch; ValueError without series_ids.
+
+        Rules see plain samples only: an entry of a distribution is not a sample of its series.
+        """
+        if batch.weights is not None:
+            return
         for route in self._routes_of(batch):
             piece = _piece(batch, route)
             if piece is not None:

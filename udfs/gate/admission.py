@@ -22,9 +22,13 @@ Positions = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The series of one shard: their positions in the incoming set, the sanitised set, the ids."""
+    """The series of one shard: their positions in the incoming set, the sanitised set, the ids.
+
+    Distributions and all other types stand in parts of their own, so that behind the gate a batch is one or the other.
+    """
 
     shard: int
+    distributions: bool
     columns: Positions
     series_set: bytes
     series_ids: UInt64s
@@ -66,16 +70,17 @@ def admit(tenant: str, series_set: bytes, shards: int, limits: Limits) -> Admiss
 def _split(rows: list[Series], ids: dict[int, int], shards: int) -> list[Part]:
     identities = np.fromiter(ids.keys(), dtype=np.uint64, count=len(ids))
     positions = np.fromiter(ids.values(), dtype=np.intp, count=len(ids))
-    owner = identities % np.uint64(shards)
+    owner = (identities % np.uint64(shards)).astype(np.int64)
+    many = np.array([rows[position].type == "distribution" for position in positions], dtype=np.int64)
     parts = []
-    for shard in np.unique(owner):
-        mine = owner == shard
+    for key in np.unique(owner * 2 + many):
+        mine = owner * 2 + many == key
         kept = [rows[position] for position in positions[mine]]
         clean = [
             Series(one.name, tuple(sorted(label for label in one.labels if label[1])), one.type, one.unit)
             for one in kept
         ]
-        parts.append(Part(int(shard), positions[mine], encode_series_set(clean), identities[mine]))
+        parts.append(Part(int(key) // 2, bool(key % 2), positions[mine], encode_series_set(clean), identities[mine]))
     return parts
 
 

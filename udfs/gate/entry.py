@@ -12,6 +12,8 @@ from udfs.gate.refusal import Refusal
 
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+_TYPES = {"gauge", "counter", "histogram", "summary", "info", "stateset", "distribution"}
+
 _REASONS = {
     "oversized": Reason.OVERSIZED,
     "truncated": Reason.TRUNCATED,
@@ -49,7 +51,7 @@ def _single(record: bytes) -> Batch:
     """Return one point as a batch of one series."""
     point = codec("metric").decode(record)
     kind = point["type"]
-    known = kind if kind in {"gauge", "counter", "histogram", "summary", "info", "stateset"} else "unknown"
+    known = kind if kind in _TYPES else "unknown"
     series = Series(point["name"], tuple(sorted(point["labels"].items())), known, point["unit"])
     stamp = point["timestamp"]
     if not -(1 << 63) <= stamp < 1 << 63:

@@ -1,6 +1,7 @@
 """The gate: one record of metrics.raw in, batches for metrics.valid and refusals for metrics.rejected out.
 
-Design: enter (is it a batch?) → admission (which series, cached by set) → clock (which samples) → one batch a shard.
+Design: enter (is it a batch?) → admission (which series, cached by set) → clock (which samples) → one batch a shard,
+of plain samples or of distributions (distribution).
 "Now" is the broker's stamp of the record, an argument: a replay judges as the first run did. Whatever is refused is
 counted in a refusal; its neighbours pass.
 """
@@ -15,6 +16,7 @@ from schemas.codec import CodecError
 from schemas.nan import Floats, Mask, canonical, is_missing
 from schemas.reason import Reason
 from udfs.gate.admission import Admission, Admissions, Part
+from udfs.gate.distribution import distributions, plain
 from udfs.gate.entry import enter, refusal_of
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
@@ -88,22 +90,36 @@ class Gate:
                 refusals.append(Refusal(reason, value, limit, samples=_count(batch, mask)))
         return ~(future | old), refusals
 
-    def _passed(self, batch: Batch, admission: Admission, on_time: Mask, received_at: int) -> Iterator[Passed]:
-        stamps, values, index = batch.timestamps, batch.values, batch.index
+    def _passed(
+        self, batch: Batch, admission: Admission, on_time: Mask, received_at: int
+    ) -> Iterator[Passed | Refused]:
+        stamps, values, index, weights = batch.timestamps, batch.values, batch.index, batch.weights
         if not on_time.all():
             stamps, values = stamps[on_time], values[on_time]
             index = None if index is None else index[on_time]
+            weights = None if weights is None else weights[on_time]
         if not len(stamps):
             return
         values = canonical(values)
         for part in admission.parts:
-            sub = _part(batch, part, admission.width, stamps, values, index)
+            sub = _part(batch, part, admission.width, stamps, values, index, weights)
+            sub, refusals = distributions(sub, self.limits) if part.distributions else plain(sub)
+            for refusal in refusals:
+                yield Refused(batch.tenant, batch.source, refusal)
             sub.received_at = received_at
             if len(sub.timestamps):
                 yield Passed(f"{batch.tenant}/{part.shard}", sub, min(int(sub.timestamps.max()), received_at))
 
 
-def _part(batch: Batch, part: Part, width: int, stamps: Int64s, values: Floats, index: UInt32s | None) -> Batch:
+def _part(
+    batch: Batch,
+    part: Part,
+    width: int,
+    stamps: Int64s,
+    values: Floats,
+    index: UInt32s | None,
+    weights: UInt32s | None,
+) -> Batch:
     """Return the part's share of the accepted columns as a batch of its own."""
     if index is None:
         values = values[:, part.columns]
@@ -115,8 +131,18 @@ def _part(batch: Batch, part: Part, width: int, stamps: Int64s, values: Floats, 
         mine = moved >= 0
         index = moved[mine].astype(np.uint32)
         stamps, values = stamps[inside][mine], values[inside][mine]
+        weights = None if weights is None else weights[inside][mine]
     return Batch(
-        batch.tenant, batch.source, batch.sent_at, part.series_set, stamps, values, index, part.series_ids, part.shard
+        batch.tenant,
+        batch.source,
+        batch.sent_at,
+        part.series_set,
+        stamps,
+        values,
+        index,
+        part.series_ids,
+        part.shard,
+        weights=weights,
     )
 
 

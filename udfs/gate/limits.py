@@ -14,3 +14,4 @@ class Limits:
     max_label_value_length: int = 2048
     future_grace_s: int = 600
     tolerance_s: int = 7200
+    max_centroids: int = 4096

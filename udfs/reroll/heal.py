@@ -1,9 +1,9 @@
 """Healing: late samples make windows dirty, and each dirty window gets the row that would have been written in time.
 
-Minutes are computed from raw samples, every coarser tier from the rows of the finer one, by the functions of the rollup
-job. Raw must have the late samples before anything is read: records of a shard keep their order on the way to the
-store, so whatever came before them is then there too. A window that the stream has not closed yet waits, since its row
-would be written over by one that lacks the late samples.
+Minutes are computed from raw samples and distributions, every coarser tier from the rows of the finer one, by the
+functions of the rollup job. Raw must have the late samples before anything is read: records of a shard keep their order
+on the way to the store, so whatever came before them is then there too. A window that the stream has not closed yet
+waits, since its row would be written over by one that lacks the late samples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,12 @@ from typing import Protocol
 import numpy as np
 
 from schemas.batch import Frame
+from schemas.distributions import Distributions
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier
 from udfs.reroll.dirty import Dirty, dirty
+from udfs.rollup.distribution import distinct, distributions
+from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
 from udfs.rollup.rows import rollup
 from udfs.rollup.window import split, start_of
@@ -29,6 +32,10 @@ class History(Protocol):
 
     def samples(self, dirty: Dirty, width: int) -> Frame:
         """Return the raw samples in the span of the pairs, of their metrics and shard at least, sparse."""
+        ...
+
+    def distributions(self, dirty: Dirty, width: int) -> Distributions | None:
+        """Return the same of distributions, repeats too; None if there are none."""
         ...
 
     def rows(self, tier: Tier, dirty: Dirty, width: int) -> list[Rollups]:
@@ -63,11 +70,18 @@ def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: boo
     done: Dirty | None = None
     if late:
         minutes = dirty(late, MINUTE.width_ms)
-        stored = history.samples(minutes, MINUTE.width_ms)
-        missing = _unstored(late, stored)
+        sources = [
+            read(frames, minutes, history)
+            for read, frames in (
+                (_plain, [frame for frame in late if frame.weights is None]),
+                (_weighted, [frame for frame in late if frame.weights is not None]),
+            )
+            if frames
+        ]
+        missing = sum(lacking for lacking, _ in sources)
         if missing and patient:
             return Healed(missing, 0, waiting)
-        made = list(_minutes(stored, minutes))
+        made = [row for _, rows in sources for row in rows]
         history.write(MINUTE, made)
         written += sum(map(len, made))
         done = minutes
@@ -89,6 +103,36 @@ def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: boo
             history.write(tier, made)
             written += sum(map(len, made))
     return Healed(0, written, waiting)
+
+
+def _plain(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups]]:
+    """Return (late samples that raw lacks, the rows of the dirty minutes)."""
+    stored = history.samples(minutes, MINUTE.width_ms)
+    return _unstored(late, stored), _minutes(stored, minutes)
+
+
+def _weighted(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups]]:
+    """Return the same for distributions; one is there when what has its place is not of a lower version."""
+    stored = history.distributions(minutes, MINUTE.width_ms)
+    arrived = distributions(late)
+    there = {} if stored is None else _versions(distinct(stored))
+    awaited = {} if arrived is None else _versions(arrived)
+    lacking = sum(there.get(key, -1) < version for key, version in awaited.items())
+    return lacking, iter(()) if stored is None else _minutes_of(stored, minutes)
+
+
+def _minutes_of(stored: Distributions, minutes: Dirty) -> Iterator[Rollups]:
+    """Yield the rows of each dirty minute of distributions."""
+    windows = start_of(stored.timestamps, MINUTE.width_ms)
+    mine = minutes.holds(stored.series_ids, windows)
+    kept, windows = stored.take(mine), windows[mine]
+    for window in np.unique(windows):
+        yield roll_distributions(kept.take(windows == window), int(window))
+
+
+def _versions(rows: Distributions) -> dict[tuple[int, int], int]:
+    keys = zip(rows.series_ids.tolist(), rows.timestamps.tolist(), strict=True)
+    return dict(zip(keys, rows.version.tolist(), strict=True))
 
 
 def _unstored(late: Sequence[Frame], stored: Frame) -> int:

@@ -279,7 +279,8 @@ def encode(digest: Centroids) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int
         rows = head > place
         more = np.where(head[rows] > place + 1, 0x80, 0)
         out[offsets[:-1][rows] + place] = (sizes[rows] >> (7 * place)) & 0x7F | more
-    pairs = np.column_stack([digest.means, digest.weights]).astype("<f4")
+    # Held at COUNT: producers' weights may sum to more, and a state that cannot be read would stop every tier.
+    pairs = np.column_stack([digest.means, np.minimum(digest.weights, COUNT)]).astype("<f4")
     out[_body(offsets.astype(np.int64), head)] = pairs.view(np.uint8).reshape(-1)
     return out, offsets
 

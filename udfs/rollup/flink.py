@@ -22,6 +22,8 @@ from schemas.tiers import MINUTE, Tier
 from sinks import rows
 from udfs.frames import Framer
 from udfs.mode import announce
+from udfs.rollup.distribution import distributions
+from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
 from udfs.rollup.rows import rollup
 from udfs.rollup.window import split, start_of
@@ -80,9 +82,15 @@ class OfFrames:
     tier = MINUTE
 
     def rows(self, window: int, payloads: list[bytes]) -> pa.Table | None:
-        """Roll the frames up."""
-        made = rollup([Frame.decode(payload) for payload in payloads], window)
-        return None if made is None else rows.rollup(made)
+        """Roll the frames up: plain ones and those of distributions each by their own rule."""
+        frames = [Frame.decode(payload) for payload in payloads]
+        plain = [frame for frame in frames if frame.weights is None]
+        made = [] if not plain else [rollup(plain, window)]
+        if len(plain) < len(frames):
+            many = distributions([frame for frame in frames if frame.weights is not None])
+            made.append(None if many is None else roll_distributions(many, window))
+        tables = [rows.rollup(one) for one in made if one is not None]
+        return pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else next(iter(tables), None)
 
     def sources(self, payloads: list[bytes]) -> UInt64s:
         """Return each hash once."""

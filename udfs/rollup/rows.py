@@ -73,6 +73,21 @@ def _gather(frames: Sequence[Frame]) -> tuple[list[str], UInt32s, UInt64s, Int64
 
     Series are ordered by (metric, id), samples by (series, ts), each sample once.
     """
+    metrics, codes, ids, per_frame = ranked(frames)
+    parts = [frame.points() for frame in frames]
+    series = np.concatenate([ranks[index] for ranks, (index, _, _) in zip(per_frame, parts, strict=True)])
+    stamps = np.concatenate([part[1] for part in parts])
+    values = np.concatenate([part[2] for part in parts])
+    number = ~np.isnan(values)
+    series, stamps, values = _distinct(series[number], stamps[number], values[number])
+    return metrics, codes, ids, series, stamps, values
+
+
+def ranked(frames: Sequence[Frame]) -> tuple[list[str], UInt32s, UInt64s, list[Int64s]]:
+    """Return (metrics, code per series, id per series, and for each frame the ranks of its series).
+
+    Series are ordered by (metric, id); a rank is a place among them.
+    """
     metrics, places = united(frame.metrics for frame in frames)
     recoded = [place[frame.metric_codes] for place, frame in zip(places, frames, strict=True)]
     all_ids = np.concatenate([frame.series_ids for frame in frames])
@@ -82,13 +97,7 @@ def _gather(frames: Sequence[Frame]) -> tuple[list[str], UInt32s, UInt64s, Int64
     rank = np.empty(len(ids), dtype=np.int64)
     rank[by_metric] = np.arange(len(ids))
     per_frame = np.split(rank[inverse], np.cumsum([len(frame.series_ids) for frame in frames])[:-1])
-    parts = [frame.points() for frame in frames]
-    series = np.concatenate([ranks[index] for ranks, (index, _, _) in zip(per_frame, parts, strict=True)])
-    stamps = np.concatenate([part[1] for part in parts])
-    values = np.concatenate([part[2] for part in parts])
-    number = ~np.isnan(values)
-    series, stamps, values = _distinct(series[number], stamps[number], values[number])
-    return metrics, codes[by_metric], ids[by_metric], series, stamps, values
+    return metrics, codes[by_metric], ids[by_metric], per_frame
 
 
 def _distinct(series: Int64s, stamps: Int64s, values: Floats) -> tuple[Int64s, Int64s, Floats]:

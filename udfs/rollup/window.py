@@ -39,5 +39,6 @@ def split(frame: Frame, width: int) -> Iterator[tuple[int, Frame]]:
                 frame.timestamps[mine],
                 frame.values[mine],
                 index,
+                None if frame.weights is None else frame.weights[mine],
             ),
         )

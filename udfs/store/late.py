@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from schemas.batch import Frame
 
 
@@ -16,4 +18,9 @@ def late(frame: Frame, received_at: int | None, late_after_ms: int) -> Frame | N
         return None
     behind = stamps < received_at - late_after_ms
     index = None if frame.index is None else frame.index[behind]
-    return replace(frame, timestamps=stamps[behind], values=frame.values[behind], index=index)
+    found = replace(frame, timestamps=stamps[behind], values=frame.values[behind], index=index, weights=None)
+    if index is None or frame.weights is None:
+        return found
+    # Of a distribution one entry tells.
+    _, one = np.unique(np.column_stack([index, found.timestamps]), axis=0, return_index=True)
+    return replace(found, timestamps=found.timestamps[one], values=found.values[one], index=index[one])

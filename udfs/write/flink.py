@@ -27,6 +27,7 @@ Payload = tuple[str, int, bytes]
 _LANES = {
     "series": "samples",
     "late_samples": "samples",
+    "distributions": "samples",
     "completeness": "rollups",
     **{tier.table: "rollups" for tier in TIERS},
 }
@@ -109,7 +110,7 @@ class BlockWriter(KeyedProcessFunction):
 
     def _raise_versions(self, table: str, block: pa.Table, now: int) -> None:
         """Tell caches about samples older than the fresh tail, which they may hold."""
-        if table != "samples":
+        if table not in ("samples", "distributions"):
             return
         for tenant, pairs in touched(block, now - self._target.fresh_tail_s * 1000).items():
             # The clock after the write, not the timer's: see raise_versions.
