@@ -94,7 +94,7 @@ def test_a_batch_with_a_distribution_is_sparse_and_keeps_its_samples() -> None:
 
 @pytest.mark.parametrize("weights", [[0], [-1], [0.5], [2**32], [float("nan")], [1, 1]])
 def test_a_weight_that_is_no_whole_number_is_refused(weights: list[int]) -> None:
-    with pytest.raises(ValueError, match="TG-weight|TG-column-length"):
+    with pytest.raises(ValueError, match=r"TG-weight|TG-column-length"):
         BatchBuilder("t", "s").add_distribution(1, LATENCY, [0.5], weights)
 
 

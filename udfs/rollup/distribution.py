@@ -61,7 +61,7 @@ def distributions(frames: Sequence[Frame]) -> Distributions | None:
 
 def _moments(values: Floats, weights: UInt64s, starts: npt.NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
     """Return (values as Float32 holds them, sum and sum of squares of each run)."""
-    with np.errstate(over="ignore"):  # beyond the type is infinite
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond the type is infinite, and inf - inf NaN
         means = values.astype(np.float32).astype(np.float64)
         total = np.add.reduceat(values * weights, starts)
         return means, total, np.add.reduceat(values * values * weights, starts)
@@ -102,7 +102,7 @@ def rollup(rows: Distributions, window: int) -> Rollups:
     merged = digest.merge(rows.digest, rows.digest_offsets, groups, len(starts), digest.COMPRESSION)
     states, bounds = digest.encode(merged)
     unknown = np.full(len(starts), np.nan)
-    with np.errstate(over="ignore", invalid="ignore"):  # beyond Float64 is infinite
+    with np.errstate(over="ignore", invalid="ignore"):  # as in _moments
         total, squares = np.add.reduceat(rows.sum, starts), np.add.reduceat(rows.sum_sq, starts)
     return Rollups(
         tenant=rows.tenant,

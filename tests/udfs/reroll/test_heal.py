@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.batch import Frame
+from schemas.distributions import Distributions
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier
+from sinks.distributions import of_table, table_of
+from tests.udfs.rollup.test_distribution import One, made, weighted
 from tests.udfs.rollup.test_rows import Sample, as_dicts, frame_of
 from udfs.reroll.dirty import Dirty, dirty
 from udfs.reroll.heal import Waiting, heal
@@ -43,6 +47,7 @@ class Stored:
     """Tables in memory, with ClickHouse's rule: of rows with one key the highest version, the count, stays."""
 
     raw: list[Sample] = field(default_factory=list)
+    many: list[One] = field(default_factory=list)
     rows_of: dict[str, dict[tuple[int, int], Row]] = field(default_factory=lambda: {tier.name: {} for tier in TIERS})
     parts: dict[str, list[Rollups]] = field(default_factory=lambda: {tier.name: [] for tier in TIERS})
     closed_until: int = -1
@@ -51,6 +56,13 @@ class Stored:
         end = int(dirty.windows.max()) + width
         mine = [one for one in self.raw if dirty.windows.min() <= one[1] < end]
         return frame_of(mine)
+
+    def distributions(self, dirty: Dirty, width: int) -> Distributions | None:
+        end = int(dirty.windows.max()) + width
+        mine = [one for one in self.many if dirty.windows.min() <= one[1] < end]
+        # Each as the store job wrote it, superseded ones too.
+        found = [made([weighted([one])]) for one in mine]
+        return of_table(pa.concat_tables(map(table_of, found)).unify_dictionaries(), "acme") if found else None
 
     def rows(self, tier: Tier, dirty: Dirty, width: int) -> list[Rollups]:
         end = int(dirty.windows.max()) + width
