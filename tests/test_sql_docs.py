@@ -17,8 +17,12 @@ from schemas.tiers import TIERS
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from sinks.distributions import table_of
 from tests import embedded
+from udfs.rollup.distribution import distributions
+from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.rows import rollup
+from udfs.rollup.window import split
 
 DATABASE = "sql_docs"
 MINUTES = 40
@@ -33,6 +37,7 @@ class Data:
 
     base: int
     series: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Int64s, Floats]] = field(default_factory=dict)
+    many: dict[str, list[tuple[int, Floats]]] = field(default_factory=dict)
 
     def add(self, name: str, values: Floats, step_ms: int, **labels: str) -> None:
         stamps = self.base + np.arange(len(values), dtype=np.int64) * step_ms
@@ -68,12 +73,36 @@ class Data:
                 cut = Frame("default", 0, names, codes, ids, stamps[mine], values[mine], index[mine])
                 if (made := rollup([cut], int(window))) is not None:
                     clickhouse.insert(tier.table, rows.rollup(made))
+        self.write_distributions(clickhouse)
         for number in range(MINUTES):
             # Of four sources one was gone in the minutes 20 to 24; the hour has seen all.
             sources = [1, 2, 3] if 20 <= number < 25 else [1, 2, 3, 4]
             at = self.base + number * 60_000
             for one in (sources[:2], sources):  # from two writers, merged when read
                 clickhouse.insert("completeness", rows.completeness("default", "1m", at, np.array(one, np.uint64)))
+
+    def write_distributions(self, clickhouse: Clickhouse) -> None:
+        for host, measured in self.many.items():
+            series = Series("rpc_latency_seconds", (("instance", host),), "distribution")
+            identity = series_id("default", series.name, series.labels)
+            clickhouse.insert("series", rows.series("default", [(identity, series)], self.base, self.base))
+            stamps = np.concatenate([np.full(len(values), at) for at, values in measured])
+            frame = Frame(
+                "default",
+                0,
+                [series.name],
+                np.zeros(1, np.uint32),
+                np.array([identity], np.uint64),
+                stamps,
+                np.concatenate([values for _, values in measured]),
+                np.zeros(len(stamps), np.uint32),
+                np.ones(len(stamps), np.uint32),
+            )
+            for window, part in split(frame, 60_000):
+                many = distributions([part])
+                assert many is not None
+                clickhouse.insert("distributions", table_of(many))
+                clickhouse.insert("rollup_1m", rows.rollup(roll_distributions(many, window)))
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +122,10 @@ def data() -> Iterator[Data]:
         found.add(
             "node_process_resident_memory_bytes", rng.integers(1, 1 << 33, MINUTES * 6) * 1.0, 10_000, pid=f"{pid}"
         )
+    for host in ("web-1", "web-2"):
+        for step in range(MINUTES * 3):
+            measured = rng.exponential(0.3, 50)
+            found.many.setdefault(host, []).append((found.base + step * 20_000, measured))
     stopped = found.series[("node_load1", (("instance", "db-1"),))][1]
     stopped[-1:] = STALE
     apply(embedded.endpoint(), "default", "", DATABASE)
@@ -137,8 +170,8 @@ def answer(heading: str) -> pa.Table:
         reader.close()
 
 
-def test_seven_queries_are_documented() -> None:
-    assert len(QUERIES) == 7
+def test_eight_queries_are_documented() -> None:
+    assert len(QUERIES) == 8
 
 
 def test_the_latest_value_of_each_host(data: Data) -> None:
@@ -187,6 +220,20 @@ def test_a_percentile_of_a_day(data: Data) -> None:
         assert (values <= row["p99"]).mean() == pytest.approx(0.99, abs=0.002 + 1 / len(values))
 
 
+def test_percentiles_of_a_distribution_over_time(data: Data) -> None:
+    got = answer("Percentiles of a distribution over time").to_pylist()
+    points: dict[int, list[Floats]] = {}
+    for measured in data.many.values():
+        for at, values in measured:
+            points.setdefault(at // 300_000 * 300, []).append(values)
+    assert [row["at"] for row in got] == sorted(points)
+    for row in got:
+        values = np.concatenate(points[row["at"]])
+        assert (row["measured"], row["mean"]) == (len(values), pytest.approx(values.mean()))
+        for level, found, bound in zip((0.5, 0.99), row["p50_p99"], (0.005, 0.001), strict=True):
+            assert abs((values <= found).mean() - level) <= bound + 1 / len(values)
+
+
 def test_completeness_of_the_last_hour(data: Data) -> None:
     (row,) = answer("Completeness of the last hour").to_pylist()
     assert row["until"] * 1000 == data.base + MINUTES * 60_000
@@ -233,7 +280,7 @@ def test_what_was_refused(data: Data) -> None:
     ]
 
 
-@pytest.mark.parametrize("view", ["v_samples", "v_rollup_1m", "v_rollup_1d", "v_series"])
+@pytest.mark.parametrize("view", ["v_samples", "v_distributions", "v_rollup_1m", "v_rollup_1d", "v_series"])
 def test_a_name_reaches_the_primary_key(data: Data, view: str) -> None:
     reader = Clickhouse(embedded.endpoint(), database=DATABASE)
     plan = reader.command(f"EXPLAIN indexes = 1 SELECT * FROM {view} WHERE tenant = 'default' AND name = 'node_load1'")
@@ -247,7 +294,7 @@ def test_a_name_reaches_the_primary_key(data: Data, view: str) -> None:
 
 def test_columns_are_as_documented(data: Data) -> None:
     table = re.findall(r"^\| `(v_\w+)` \|[^|]+\| ([^|]+) \|$", (Path("docs") / "sql.md").read_text(), re.M)
-    assert len(table) == 9
+    assert len(table) == 10
     reader = Clickhouse(embedded.endpoint(), database=DATABASE)
     for view, columns in table:
         names = [line.split("\t")[0] for line in reader.command(f"DESCRIBE TABLE {view}").splitlines()]

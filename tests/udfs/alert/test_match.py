@@ -119,3 +119,10 @@ def test_an_address_survives_its_text() -> None:
     odd = Address("acme", 'g/"x"/y', "abc", 7)
     assert Address.parse(str(odd)) == odd
     assert odd.rule == 'acme/g/"x"/y'
+
+
+def test_an_entry_of_a_distribution_is_no_sample_to_a_rule() -> None:
+    one = sparse(batch())
+    assert one.index is not None
+    assert sent(Match(book("up > 0")), one)
+    assert not sent(Match(book("up > 0")), replace(one, weights=np.ones(len(one.index), np.uint32)))

@@ -76,3 +76,26 @@ def test_what_must_be_seen_before_the_samples_is_on_its_way_before_them() -> Non
     assert payloads([0, ARRIVED], ARRIVED) == [("late_samples/0", 2), ("series/0", 2), ("samples/0", 4)]
     assert payloads([0, ARRIVED - AFTER], ARRIVED)[0] == ("late_samples/0", 2)
     assert payloads([ARRIVED], ARRIVED) == [("series/0", 2), ("samples/0", 2)]
+
+
+def test_of_a_late_distribution_one_entry_tells() -> None:
+    one = frame([0, ARRIVED, 0, 0, 1], [1.0, 1.0, 2.0, 3.0, 4.0], [0, 0, 0, 1, 0])
+    one.weights = np.ones(5, np.uint32)
+    behind = late(one, ARRIVED, AFTER)
+    assert behind is not None
+    assert behind.weights is None
+    found = rows.late_samples(behind, ARRIVED).to_pylist()
+    assert [(row["series_id"], row["ts"].timestamp()) for row in found] == [(7, 0.0), (9, 0.0), (9, 0.001)]
+
+
+def test_a_distribution_goes_to_its_own_table_one_row_a_timestamp() -> None:
+    function = StoreFunction(1, AFTER)
+    function.open(Subtask())
+    series_set = encode_series_set([Series("b", (("i", "0"),), "distribution")])
+    stamps, index = np.array([ARRIVED, ARRIVED, ARRIVED + 1]), np.zeros(3, np.uint32)
+    batch = Batch("t", "s", 1, series_set, stamps, np.array([1.0, 2.0, 3.0]), index, IDS[:1], 0, ARRIVED)
+    batch.weights = np.array([1, 9, 1], np.uint32)
+    sent = list(function.process_element((batch.encode(),), None))
+    assert [(address, count) for address, count, _ in sent] == [("series/0", 1), ("distributions/0", 2)]
+    table = rows.block("distributions", [sent[1][2], sent[1][2]])
+    assert (table["count"].to_pylist(), table["sum"].to_pylist()) == ([10, 10, 1, 1], [19.0, 19.0, 3.0, 3.0])
