@@ -218,3 +218,5 @@ def test_both_zeros_are_one_value() -> None:
 def test_only_repeated_values_are_fenced() -> None:
     blend = Centroids(np.array([0, 2]), np.array([1.0, 2.0]), np.array([5.0, 5.0]))
     assert compress(blend).weights.tolist() == [5, 5]
+    many = Centroids(np.array([0, 150]), np.arange(150.0), np.where(np.arange(150) == 70, 500.0, 1.0))
+    assert (np.diff(compress(many).means) > 0).all()
