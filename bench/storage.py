@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bench import cpu, peers
 from bench.hosts import Values, Workload, walk
@@ -109,7 +110,9 @@ class Bench:
             ddl.apply(self.endpoint, "default", "", DATABASE)
             if codec:
                 # From the command line of whoever runs the benchmark, on a server of its own.
-                clickhouse.command(f"ALTER TABLE samples MODIFY COLUMN value CODEC({codec})")
+                clickhouse.command(
+                    f"ALTER TABLE samples MODIFY COLUMN value CODEC({codec})", settings=ddl.value_codec(clickhouse)[1]
+                )
             return self._fill(clickhouse, data, tiers)
         finally:
             clickhouse.close()
@@ -132,9 +135,13 @@ class Bench:
         return figures
 
     def _tier(self, clickhouse: Clickhouse, data: Data, width_ms: int, table: str) -> dict[str, Any]:
+        made: list[pa.Table] = []
         for at in np.unique(data.stamps // width_ms * width_ms):
-            if (made := rollup([data.frame(int(at), width_ms)], int(at))) is not None:
-                clickhouse.insert(table, rows.rollup(made))
+            if (one := rollup([data.frame(int(at), width_ms)], int(at))) is not None:
+                made.append(rows.rollup(one))
+        # An hour of minutes a block, sorted as the store job does it.
+        for start in range(0, len(made), 60):
+            clickhouse.insert(table, rows.ordered(pa.concat_tables(made[start : start + 60]).unify_dictionaries()))
         return measured(clickhouse, table)
 
 

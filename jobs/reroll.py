@@ -12,7 +12,6 @@ from udfs.rollup.flink import pane
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
     """Wire the job; nothing runs before submit()."""
     streams = Streams("reroll", settings, cluster)
-    streams.env.set_parallelism(1)
     late = streams.source(topics.LATE)
 
     hours = late.map(DirtyFunction(), KEYED).name("dirty").uid(streams.uid("dirty"))

@@ -52,9 +52,9 @@ FROM {tier.table} FINAL
 """
     for tier in TIERS
 }
-_CLOSED = (
-    "SELECT tier, toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE ts > now() - INTERVAL 3 DAY GROUP BY tier"
-)
+_CLOSED = """
+SELECT tier, toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE ts > now() - INTERVAL 3 DAY GROUP BY tier
+"""
 
 
 class Span(Protocol):

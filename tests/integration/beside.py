@@ -25,6 +25,21 @@ def partitions(consumer: KafkaConsumer, *names: str) -> list[TopicPartition]:
     return [TopicPartition(name, number) for name in names for number in consumer.partitions_for_topic(name)]
 
 
+def submit(stack: Any, cwd: Path, *arguments: str, **env: str) -> None:
+    """Run `python -m jobs submit` on the stack; env: settings."""
+    home = Home(stack.home)
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", "submit", *arguments],
+        env={**environment(home, state.load(home).ports), **flink_env(home), **env},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 class Beside:
     """One job by the name <prefix>-<job> on the one slot that the stack leaves free."""
 
@@ -45,24 +60,9 @@ class Beside:
 
     def submit(self, cwd: Path, **env: str) -> None:
         """Submit the job; env: further settings."""
-        home = Home(self._stack.home)
-        given: Mapping[str, str] = {
-            **environment(home, state.load(home).ports),
-            **flink_env(home),
-            "TIDEGAUGE_JOB_PREFIX": self._prefix,
-            "TIDEGAUGE_PARALLELISM": "1",  # all slots but one are taken
-            **env,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "jobs", "submit", self._job],
-            env=dict(given),
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        # All slots but one are taken.
+        alone = {"TIDEGAUGE_JOB_PREFIX": self._prefix, "TIDEGAUGE_PARALLELISM": "1"}
+        submit(self._stack, cwd, self._job, **alone, **env)
 
     def behind(self, topic: str, ends: Mapping[TopicPartition, int]) -> int:
         """Return how many records before `ends` the job has not checkpointed yet."""

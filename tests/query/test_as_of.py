@@ -22,7 +22,8 @@ from query.ranges import Ranges
 from query.settings import QuerySettings
 from query.store import ClickhouseStore, Limits, Versions
 from query.tenants import OpenTenants
-from schemas.batch import Batch, Series, encode_series_set
+from schemas.batch import Batch, Int64s, Series, UInt64s, encode_series_set
+from schemas.nan import Floats
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
@@ -72,7 +73,9 @@ def deliver(clickhouse: Clickhouse, tenant: str, arrivals: dict[int, list[tuple[
         for arrived, samples in sorted(arrivals.items()):
             index = np.array([one for one, _ in samples], np.uint32)
             stamps = np.array([at for _, at in samples])
-            raw = Batch(tenant, "s", arrived, encode_series_set(SERIES), stamps, value(index, stamps), index)
+            raw = Batch(
+                tenant, "s", arrived, encode_series_set(SERIES), stamps, value(index.astype(np.int64), stamps), index
+            )
             for passed in gate.judge(raw.encode(), arrived):
                 assert isinstance(passed, Passed)
                 frame = framer.frame(passed.batch)
@@ -85,8 +88,9 @@ def deliver(clickhouse: Clickhouse, tenant: str, arrivals: dict[int, list[tuple[
                 clickhouse.insert("samples", rows.samples([frame]))
 
 
-def value(series: np.ndarray, stamps: np.ndarray) -> np.ndarray:
-    return (stamps - START) / 7 + 1000.0 * series
+def value(series: Int64s, stamps: Int64s) -> Floats:
+    values: Floats = (stamps - START) / 7 + 1000.0 * series
+    return values
 
 
 def scheduled(
@@ -152,7 +156,7 @@ def test_an_arrival_is_told_by_the_first_of_its_repeats(clickhouse: Clickhouse) 
     st.lists(st.tuples(st.integers(0, 7), st.integers(-7, 7)), max_size=10),
 )
 def test_unknown_is_membership(samples: list[tuple[int, int]], later: list[tuple[int, int]]) -> None:
-    def columns(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    def columns(pairs: list[tuple[int, int]]) -> tuple[UInt64s, Int64s]:
         return np.array([2**64 - 1 - one for one, _ in pairs], np.uint64), np.array([at for _, at in pairs], np.int64)
 
     assert unknown(*columns(samples), *columns(later)).tolist() == [one in later for one in samples]

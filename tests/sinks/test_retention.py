@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from schemas.retention import Policy, RetentionError, Ttl, parse, ttls
+from schemas.retention import MOST_DAYS, Policy, RetentionError, Ttl, parse, ttls
 from sinks import ddl
 from sinks.clickhouse import Clickhouse
 from sinks.retention import DEFAULT_FILE, RetentionSettings, _as_kept, apply, current, pending
@@ -169,3 +169,11 @@ def test_the_file_that_is_shipped_has_the_defaults() -> None:
     policy = parse(DEFAULT_FILE.read_text(), "retention.yaml")
     assert policy.of("anyone") == Policy.model_validate({}).of("anyone")
     assert set(policy.classes) == {"standard", "long"}
+
+
+def test_the_longest_limit_does_not_wrap_into_the_past(clickhouse: Clickhouse) -> None:
+    longest = dict.fromkeys(TIERS, MOST_DAYS)
+    apply(clickhouse, Policy.model_validate({"classes": {"standard": longest}}))
+    for table, _, column, _ in TABLES:
+        write(clickhouse, table, column, 0, "a")
+        assert left(clickhouse, table) == ["a"], table

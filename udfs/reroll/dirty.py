@@ -64,8 +64,7 @@ class Dirty:
         )
 
     def _with(self, index: Int64s, windows: Int64s) -> "Dirty":
-        pairs = np.unique(np.column_stack([index, windows]), axis=0)
-        return Dirty(self.tenant, self.shard, self.metrics, self.codes, self.ids, pairs[:, 0], pairs[:, 1])
+        return Dirty(self.tenant, self.shard, self.metrics, self.codes, self.ids, *_distinct(index, windows))
 
 
 def dirty(frames: Sequence[Frame], width: int) -> Dirty:
@@ -77,16 +76,22 @@ def dirty(frames: Sequence[Frame], width: int) -> Dirty:
     )
     per_frame = np.split(rank, np.cumsum([len(frame.series_ids) for frame in frames])[:-1])
     pairs = [_cells(frame, ranks, width) for frame, ranks in zip(frames, per_frame, strict=True)]
-    both = np.unique(np.concatenate(pairs), axis=0)
-    return Dirty(
-        frames[0].tenant, frames[0].shard, metrics, codes[position].astype(np.uint32), ids, both[:, 0], both[:, 1]
-    )
+    index, windows = _distinct(np.concatenate([one for one, _ in pairs]), np.concatenate([one for _, one in pairs]))
+    return Dirty(frames[0].tenant, frames[0].shard, metrics, codes[position].astype(np.uint32), ids, index, windows)
 
 
-def _cells(frame: Frame, ranks: npt.NDArray[np.intp], width: int) -> Int64s:
-    """Return the (rank, window) of every cell, empty ones too, shape (N, 2)."""
+def _distinct(index: Int64s, windows: Int64s) -> tuple[Int64s, Int64s]:
+    """Return each pair once, by rising (index, window)."""
+    low = int(windows.min(initial=0 if not len(windows) else windows[0]))
+    span = int(windows.max(initial=low)) - low + 1
+    keys = np.unique(index * span + (windows - low))
+    return keys // span, keys % span + low
+
+
+def _cells(frame: Frame, ranks: npt.NDArray[np.intp], width: int) -> tuple[Int64s, Int64s]:
+    """Return (rank, window) of every cell, empty ones too."""
     windows = start_of(frame.timestamps, width)
     if frame.index is not None:
-        return np.column_stack([ranks[frame.index], windows])
+        return ranks[frame.index], windows
     windows = np.unique(windows)
-    return np.column_stack([np.tile(ranks, len(windows)), np.repeat(windows, len(ranks))])
+    return np.tile(ranks, len(windows)), np.repeat(windows, len(ranks))

@@ -1,6 +1,7 @@
 """The reroll's Flink functions: late frames wait a moment for company, then the windows they made dirty are healed."""
 
 import logging
+import time
 from collections.abc import Iterator
 
 from pyflink.common import Row, Types
@@ -77,6 +78,7 @@ class RerollFunction(KeyedProcessFunction):
         ripe = since is not None and now >= since + self._settle
         late = [Frame.decode(payload) for payload in self._late.get()] if ripe else []
         waiting = {name: [Frame.decode(one) for one in state.get()] for name, state in self._waiting.items()}
+        begun = time.monotonic()
         patient = since is None or now < since + self._settle + self._patience
         healed = heal(late, {name: frames for name, frames in waiting.items() if frames}, self._history, patient)
         if healed.unstored:
@@ -84,6 +86,8 @@ class RerollFunction(KeyedProcessFunction):
             timers.register_processing_time_timer(now + _AGAIN_MS)
             return
         if ripe:
+            took = time.monotonic() - begun
+            _log.info("tidegauge reroll of %s: %d late frames, %d rows, %.2f s", key, len(late), healed.rows, took)
             self._late.clear()
             self._since.clear()
         for name, state in self._waiting.items():

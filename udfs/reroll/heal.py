@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.batch import Frame
+from schemas.batch import Frame, Int64s
 from schemas.distributions import Distributions
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier
@@ -68,6 +68,7 @@ def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: boo
     waiting = {name: list(frames) for name, frames in waiting.items()}
     written = 0
     done: Dirty | None = None
+    made: list[Rollups] = []
     if late:
         minutes = dirty(late, MINUTE.width_ms)
         sources = [
@@ -84,6 +85,8 @@ def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: boo
         made = [row for _, rows in sources for row in rows]
         history.write(MINUTE, made)
         written += sum(map(len, made))
+        if len(sources) > 1:
+            made = []  # a series may have a row of either kind: only the table knows which stands
         done = minutes
     closed = history.closed()
     for finer, tier in pairwise(TIERS):
@@ -91,15 +94,17 @@ def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: boo
         if done is not None:
             frames.append(done.coarser(tier.width_ms).frame())
         if not frames:
-            done = None
+            done, made = None, []
             continue
         every = dirty(frames, tier.width_ms)
         ripe = every.windows <= closed.get(tier.name, -1)
         if not ripe.all():
             waiting[tier.name] = [every.where(~ripe).frame()]
         done = every.where(ripe) if ripe.any() else None
+        made = made if done is not None else []
         if done is not None:
-            made = list(_coarser(history.rows(finer, done, tier.width_ms), done, tier))
+            whole = len(frames) == 1 and _covered(made, done, finer, tier)
+            made = list(_coarser(made if whole else history.rows(finer, done, tier.width_ms), done, tier))
             history.write(tier, made)
             written += sum(map(len, made))
     return Healed(0, written, waiting)
@@ -173,13 +178,22 @@ def _minutes(stored: Frame, minutes: Dirty) -> Iterator[Rollups]:
             yield made
 
 
+def _covered(made: Sequence[Rollups], wanted: Dirty, finer: Tier, tier: Tier) -> bool:
+    """Tell whether the rows just made are all that the wanted windows can have: then nothing need be read back."""
+    rows = sum(int(wanted.holds(part.series_ids, _windows(part, tier)).sum()) for part in made)
+    return rows == len(wanted) * (tier.width_ms // finer.width_ms)
+
+
+def _windows(part: Rollups, tier: Tier) -> Int64s:
+    return np.full(len(part), start_of(part.window, tier.width_ms))
+
+
 def _coarser(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> Iterator[Rollups]:
     """Yield the rows of each dirty window of a tier, from all rows of the finer one in it."""
     windows: dict[int, list[Rollups]] = {}
     for part in finer:
-        window = start_of(part.window, tier.width_ms)
-        mine = wanted.holds(part.series_ids, np.full(len(part), window))
+        mine = wanted.holds(part.series_ids, _windows(part, tier))
         if mine.any():
-            windows.setdefault(window, []).append(part.where(mine))
+            windows.setdefault(start_of(part.window, tier.width_ms), []).append(part.where(mine))
     for window in sorted(windows):
         yield merge(windows[window], window)

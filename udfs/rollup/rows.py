@@ -113,4 +113,11 @@ def _distinct(series: Int64s, stamps: Int64s, values: Floats) -> tuple[Int64s, I
     if not repeated.any():
         return series[order], stamps[order], values[order]
     heads = np.flatnonzero(np.append(True, ~repeated))
-    return series[order][heads], stamps[order][heads], np.maximum.reduceat(values[order], heads)
+    largest = np.maximum.reduceat(_rising(values[order].view(np.int64)), heads)
+    return series[order][heads], stamps[order][heads], _rising(largest).view(np.float64)
+
+
+def _rising(bits: Int64s) -> Int64s:
+    """Return float64 bits as integers that rise with the value, -0.0 before 0.0; its own inverse."""
+    rising: Int64s = np.where(bits < 0, bits ^ np.int64(0x7FFF_FFFF_FFFF_FFFF), bits)
+    return rising

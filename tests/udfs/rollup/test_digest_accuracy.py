@@ -58,10 +58,12 @@ def test_below_200_values_sql_reads_what_python_reads() -> None:
             values = DISTRIBUTIONS[name](np.random.default_rng(size), size)
             state = encode(of_values(np.array([0, size]), values))[0].tobytes()
             text = chdb.query(f"SELECT finalizeAggregation(CAST(unhex('{state.hex()}') AS {kind})) AS q", "JSON")
-            got = np.array(json.loads(str(text))["data"][0]["q"])
+            got: Floats = np.array(json.loads(str(text))["data"][0]["q"])
             wanted = quantiles(decode(state), levels)[0]
             # ClickHouse interpolates in Float32.
-            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=np.ptp(values) * 1e-5, err_msg=f"{name} {size}")
+            np.testing.assert_allclose(
+                got, wanted, rtol=1e-5, atol=float(np.ptp(values)) * 1e-5, err_msg=f"{name} {size}"
+            )
 
 
 def test_the_median_of_many_zeros_and_some_spikes_is_zero(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.batch import Frame
@@ -98,7 +98,8 @@ def test_every_column_is_the_reference(samples: list[Sample]) -> None:
 
 
 @given(SAMPLES, st.integers(1, 4), st.integers(0, 2**32))
-@settings(max_examples=200)
+@example([(0, 0, 0.0), (0, 0, -0.0)], 1, 0)
+@settings(max_examples=1000)
 def test_order_repeats_and_packing_do_not_matter(samples: list[Sample], parts: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     shuffled = [samples[i] for i in rng.permutation(len(samples))]

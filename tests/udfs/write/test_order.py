@@ -1,0 +1,88 @@
+"""What must be there first is written first: series and late arrivals before samples."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.batch import Frame, Series
+from sinks import rows
+from sinks.target import Target
+from udfs.write.flink import BlockWriter, lane
+
+FRAME = Frame("t", 0, ["up"], np.zeros(1, np.uint32), np.array([7], np.uint64), np.array([9]), np.ones((1, 1)))
+PAYLOADS = {
+    "samples": FRAME.encode(),
+    "series": rows.pack(rows.series("t", [(7, Series("up"))], 9, 9)),
+    "late_samples": rows.pack(rows.late_samples(FRAME, 99_000)),
+}
+
+
+@dataclass
+class Written:
+    """A ClickHouse that only remembers which tables were written, in order."""
+
+    tables: list[str] = field(default_factory=list)
+
+    def insert(self, table: str, block: pa.Table) -> int:
+        self.tables.append(table)
+        return len(block)
+
+
+@dataclass
+class Subtask:
+    """Runtime, context, timers and state of one subtask and one key, as far as the writer asks."""
+
+    held: list[bytes] = field(default_factory=list)
+
+    def get_index_of_this_subtask(self) -> int:
+        return 0
+
+    def get_list_state(self, _: Any) -> "Subtask":
+        return self
+
+    def add(self, payload: bytes) -> None:
+        self.held.append(payload)
+
+    def get(self) -> list[bytes]:
+        return self.held
+
+    def clear(self) -> None:
+        self.held = []
+
+    def get_current_key(self) -> str:
+        return "samples/0"
+
+    def timer_service(self) -> "Subtask":
+        return self
+
+    def current_processing_time(self) -> int:
+        return 10_000
+
+    def register_processing_time_timer(self, _: int) -> None:
+        pass
+
+
+def written(tables: list[str]) -> list[str]:
+    """Return the tables in the order they were written, after payloads came in the order given."""
+    subtask, clickhouse = Subtask(), Written()
+    writer = BlockWriter(Target("127.0.0.1:1", "", "", "", 1000, 1.0, 300))
+    writer.open(subtask)
+    setattr(writer, "_clickhouse", clickhouse)  # noqa: B010  # in the place of the real one, which has another type
+    for table in tables:
+        assert list(writer.process_element((f"{table}/0", 1, PAYLOADS[table]), subtask)) == []
+    assert clickhouse.tables == []
+    assert list(writer.on_timer(20_000, subtask)) == []
+    return clickhouse.tables
+
+
+@pytest.mark.parametrize("first", ["series", "late_samples"])
+def test_they_share_a_lane_and_come_before_the_samples(first: str) -> None:
+    assert lane((f"{first}/3", 1, b"")) == lane(("samples/3", 1, b"")) == "samples/3"
+    assert written(["samples", first, "samples"]) == [first, "samples"]
+
+
+def test_completeness_shares_the_lane_of_the_rows_it_speaks_of() -> None:
+    assert len({lane((f"{table}/0", 1, b"")) for table in ("completeness", "rollup_1m", "rollup_1d")}) == 1
