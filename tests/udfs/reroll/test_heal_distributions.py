@@ -98,3 +98,14 @@ def test_patience_ends() -> None:
     healed = heal([weighted([(1, 0, ((1.0, 2),)), (1, 1000, ((2.0, 9),))])], {}, stored, patient=False)
     assert (healed.unstored, stored.rows_of["1m"][1, 0]["count"]) == (0, 2)
     assert heal([weighted([(9, 0, ((1.0, 2),))])], {}, Stored(), patient=False).rows == 0
+
+
+def test_a_series_sent_as_both_loses_no_minute() -> None:
+    plain: list[Sample] = [(1, minute * 60_000 + second * 1000, 1.0) for minute in range(5) for second in range(9)]
+    stored = Stored(raw=plain, closed_until=2 * DAY)
+    stored.write(MINUTE, [part for part in rolled(plain)["1m"] if part.window >= 180_000])
+    # Late: three minutes of plain samples, two distributions that count less; five rows, not five minutes.
+    many: list[One] = [(1, 0, ((5.0, 2),)), (1, 60_000, ((5.0, 2),))]
+    stored.many = many
+    assert heal([frame_of([one for one in plain if one[1] < 180_000]), weighted(many)], {}, stored).unstored == 0
+    assert {key: row["count"] for key, row in stored.rows_of["5m"].items()} == {(1, 0): 45}

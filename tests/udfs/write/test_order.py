@@ -9,7 +9,9 @@ import pytest
 
 from schemas.batch import Frame, Series
 from sinks import rows
+from sinks.distributions import table_of
 from sinks.target import Target
+from tests.udfs.rollup.test_distribution import made, weighted
 from udfs.write.flink import BlockWriter, lane
 
 FRAME = Frame("t", 0, ["up"], np.zeros(1, np.uint32), np.array([7], np.uint64), np.array([9]), np.ones((1, 1)))
@@ -17,6 +19,7 @@ PAYLOADS = {
     "samples": FRAME.encode(),
     "series": rows.pack(rows.series("t", [(7, Series("up"))], 9, 9)),
     "late_samples": rows.pack(rows.late_samples(FRAME, 99_000)),
+    "distributions": rows.pack(table_of(made([weighted([(7, 9, ((1.0, 2),))])]))),
 }
 
 
@@ -65,7 +68,7 @@ class Subtask:
         pass
 
 
-def written(tables: list[str]) -> list[str]:
+def written(tables: list[str], now: int = 20_000) -> list[str]:
     """Return the tables in the order they were written, after payloads came in the order given."""
     subtask, clickhouse = Subtask(), Written()
     writer = BlockWriter(Target("127.0.0.1:1", "", "", "", 1000, 1.0, 300))
@@ -74,14 +77,21 @@ def written(tables: list[str]) -> list[str]:
     for table in tables:
         assert list(writer.process_element((f"{table}/0", 1, PAYLOADS[table]), subtask)) == []
     assert clickhouse.tables == []
-    assert list(writer.on_timer(20_000, subtask)) == []
+    assert list(writer.on_timer(now, subtask)) == []
     return clickhouse.tables
 
 
 @pytest.mark.parametrize("first", ["series", "late_samples"])
-def test_they_share_a_lane_and_come_before_the_samples(first: str) -> None:
-    assert lane((f"{first}/3", 1, b"")) == lane(("samples/3", 1, b"")) == "samples/3"
-    assert written(["samples", first, "samples"]) == [first, "samples"]
+@pytest.mark.parametrize("second", ["samples", "distributions"])
+def test_they_share_a_lane_and_come_before_the_samples(first: str, second: str) -> None:
+    assert lane((f"{first}/3", 1, b"")) == lane((f"{second}/3", 1, b"")) == "samples/3"
+    assert written([second, first, second]) == [first, second]
+
+
+@pytest.mark.parametrize("table", ["samples", "distributions"])
+def test_versions_are_raised_after_a_write_into_time_that_may_be_cached(table: str) -> None:
+    assert written([table], 300_009) == [table]
+    assert written([table], 300_010) == [table, "data_versions"]
 
 
 def test_completeness_shares_the_lane_of_the_rows_it_speaks_of() -> None:
