@@ -52,6 +52,8 @@ def workload(options: argparse.Namespace, now_ms: int) -> tuple[Workload, int, d
         {
             "TIDEGAUGE_ROLLUP_LATENESS_S": str(span // 1000),
             "TIDEGAUGE_GATE_TOLERANCE_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),
+            # Else each sample would be written down as a late arrival too.
+            "TIDEGAUGE_STORE_LATE_AFTER_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),
         },
     )
 

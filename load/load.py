@@ -17,9 +17,11 @@ from load.settings import LoadSettings
 from schemas.batch import Frame, Series
 from schemas.ids import series_id
 from schemas.reason import Reason
+from schemas.retention import SETTING, RetentionError
 from sinks import rows
 from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
 from sinks.ddl import DdlError, apply
+from sinks.retention import RetentionSettings
 from sinks.versions import raise_versions, touched
 
 BLOCK_SAMPLES = 500_000
@@ -131,6 +133,9 @@ def load(
                 continue
             block.add(line)
             progress.good(size, len(line.timestamps))
+            if len(line.timestamps):
+                first = int(line.timestamps.min())
+                progress.oldest = first if progress.oldest is None else min(progress.oldest, first)
             # Series without samples take memory too.
             if block.samples >= block_samples or len(block.lines) >= block_samples // 10:
                 write(clickhouse, block, clock_ns)
@@ -155,6 +160,18 @@ def check(tenant: str, path: Path) -> str | None:
     return None
 
 
+def short_lived(tenant: str, oldest: int | None, now_ms: int) -> str | None:
+    """Return a warning if the oldest sample is older than raw is kept for the tenant; raises RetentionError."""
+    days = RetentionSettings().policy().of(tenant).raw
+    if oldest is None or oldest >= now_ms - days * DAY_MS:
+        return None
+    return (
+        f"TG-load-retention: the oldest sample is {(now_ms - oldest) / DAY_MS:,.0f} days old, raw samples of tenant "
+        f"{tenant} are kept for {days}: what is older will go within minutes. A class with a longer `raw` for the "
+        f"tenant in the retention policy keeps it ({SETTING}, `tidegauge retention apply`)"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tidegauge load`: 0 when every line was loaded, 1 when some were refused, 2 when it could not be done."""
     args = arguments("tidegauge load", __doc__).parse_args(argv)
@@ -171,9 +188,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 load(clickhouse, args.tenant, args.file, progress)
             finally:
                 clickhouse.close()
-    except (ClickhouseError, Unavailable, DdlError) as error:
+    except (ClickhouseError, Unavailable, DdlError, RetentionError) as error:
         print(error, file=sys.stderr)
         return 2
+    if warning := short_lived(args.tenant, progress.oldest, time.time_ns() // 1_000_000):
+        print(warning, file=sys.stderr)
     print(
         f"{progress.samples} samples of {progress.lines} lines loaded for tenant {args.tenant},"
         f" {progress.rejected} lines refused, {progress.seconds:.1f} s"

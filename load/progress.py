@@ -31,6 +31,8 @@ class Progress:
         self.lines = 0
         self.samples = 0
         self.rejected = 0
+        self.oldest: int | None = None
+        """Time of the oldest sample, ms since 1970 UTC."""
         self._bar: Bar | None = None
         if self._out.isatty():
             columns = (TextColumn(verb), BarColumn(), DownloadColumn(), TextColumn("{task.fields[samples]:,} samples"))

@@ -127,7 +127,7 @@ CREATE TABLE IF NOT EXISTS late_samples
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMMDD(ts)
 ORDER BY (tenant, metric, series_id, ts)
-SETTINGS materialize_ttl_recalculate_only = 1;
+SETTINGS materialize_ttl_recalculate_only = 1{without_statistics};
 
 -- Raised after every write into time that queries may have cached; part of every cache key.
 CREATE TABLE IF NOT EXISTS data_versions

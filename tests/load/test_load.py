@@ -1,6 +1,7 @@
 """Files into a real ClickHouse."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def test_bits_and_old_times_survive(clickhouse: Clickhouse, tmp_path: Path, caps
     written.append((4_294_967_295_999, "-Inf"))
     path = write(tmp_path / "a.jsonl", one(written, host="it's"))
     assert load.main(["--tenant", "acme", str(path)]) == 0
-    assert capsys.readouterr().out.startswith("5 samples of 1 lines loaded for tenant acme, 0 lines refused")
+    out, err = capsys.readouterr()
+    assert out.startswith("5 samples of 1 lines loaded for tenant acme, 0 lines refused")
+    assert "TG-load-retention: the oldest sample is" in err
     rows = clickhouse.query("SELECT tenant, time, labels, series_id, reinterpretAsUInt64(value) AS bits FROM v_samples")
     rows = rows.sort_by("time").to_pydict()
     assert [int(t.timestamp() * 1000) for t in rows["time"]] == [ms for ms, _ in written]
@@ -51,6 +54,14 @@ def test_bits_and_old_times_survive(clickhouse: Clickhouse, tmp_path: Path, caps
     assert set(rows["series_id"]) == {series_id("acme", "m", [("host", "it's")])}
     assert [dict(labels) for labels in rows["labels"]] == [{"host": "it's"}] * 5
     assert set(rows["tenant"]) == {"acme"}
+
+
+def test_recent_samples_bring_no_warning(
+    clickhouse: Clickhouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time_ns() // 1_000_000
+    assert load.main([str(write(tmp_path / "now.jsonl", one([(now, 1)])))]) == 0
+    assert "TG-load-retention" not in capsys.readouterr().err
 
 
 def test_more_days_than_clickhouse_takes_at_once(clickhouse: Clickhouse, tmp_path: Path) -> None:
