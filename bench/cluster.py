@@ -64,6 +64,10 @@ class Cluster:
         found: dict[str, Any] = json.loads(self._run("stack.cli", "status", "--json"))
         return found
 
+    def reach(self, name: str, address: str) -> None:
+        """Let the jobs submitted from now on reach a part at another address."""
+        self._env[f"TIDEGAUGE_{name.upper()}"] = address
+
     def submit(self, jobs: Sequence[str]) -> float:
         """Submit jobs, return once the cluster has them: the CPU seconds of the client, the last 0.2 s not seen."""
         command = [sys.executable, "-m", "jobs", "submit", *jobs]
