@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.distributions import Distributions
+from sinks.coded import coded
 
 _STAMP = pa.timestamp("ms", tz="UTC")
 _NUMBERS = ("count", "sum", "sum_sq", "min", "max", "version")
@@ -29,13 +30,12 @@ def table_of(rows: Distributions) -> pa.Table:
 
 def of_table(table: pa.Table, tenant: str) -> Distributions:
     """Return the distributions of a tenant's rows: what table_of() made, or ClickHouse answered (digest as String)."""
-    names = np.asarray(table["metric"].cast(pa.string()).to_pylist(), dtype=object)
-    metrics, codes = np.unique(names, return_inverse=True)
+    metrics, codes = coded(table["metric"])
     digests = table["digest"].cast(pa.binary()).to_pylist()
     sizes = np.array([len(one) for one in digests], dtype=np.int64)
     return Distributions(
         tenant=tenant,
-        metrics=metrics.tolist(),
+        metrics=metrics,
         metric_codes=codes.astype(np.uint32),
         series_ids=table["series_id"].to_numpy(),
         timestamps=np.asarray(table["ts"].cast(_STAMP).cast(pa.int64())),

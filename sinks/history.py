@@ -15,6 +15,7 @@ from schemas.rollups import Rollups
 from schemas.tiers import TIERS, Tier
 from sinks import rows
 from sinks.clickhouse import Clickhouse, RefusedBlock, Value
+from sinks.coded import coded
 from sinks.distributions import of_table
 from sinks.versions import raise_versions, touched
 
@@ -93,12 +94,10 @@ class ClickhouseHistory:
         """Return the raw samples in the span of the pairs, of their metrics and shard, sparse."""
         start, end = int(dirty.windows.min()), int(dirty.windows.max()) + width
         found = [table for table in self._read(_SAMPLES, dirty, {"start": start, "end": end}) if table.num_rows]
-        names, places = united(table["metric"].unique().to_pylist() for table in found)
-        codes, ids = [], []
-        for table, place in zip(found, places, strict=True):
-            named = dict(zip(table["metric"].unique().to_pylist(), place, strict=True))
-            codes.append(np.array([named[one] for one in table["metric"].to_pylist()], np.uint32))
-            ids.append(table["series_id"].to_numpy())
+        coded_names = [coded(table["metric"]) for table in found]
+        names, places = united(metrics for metrics, _ in coded_names)
+        codes = [place[code] for (_, code), place in zip(coded_names, places, strict=True)]
+        ids = [table["series_id"].to_numpy() for table in found]
         every = np.concatenate([*ids, np.empty(0, np.uint64)])
         unique, position, index = np.unique(every, return_index=True, return_inverse=True)
         stamps = [np.asarray(table["ts"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64())) for table in found]

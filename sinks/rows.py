@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from schemas.batch import Frame, Series, UInt32s, UInt64s
+from schemas.batch import Frame, Series, UInt64s
 from schemas.codec import codec
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
+from sinks.coded import coded
 
 _STAMP = pa.timestamp("ms", tz="UTC")
 _SECOND = pa.timestamp("s", tz="UTC")
@@ -161,8 +162,7 @@ def rollups(table: pa.Table) -> list[Rollups]:
 
 
 def _window(table: pa.Table, window: int) -> Rollups:
-    tenants, _ = _decoded(table["tenant"])
-    metrics, codes = _decoded(table["metric"])
+    metrics, codes = coded(table["metric"])
     digest = table["digest"].cast(pa.binary()).combine_chunks()
     if isinstance(digest, pa.ChunkedArray):
         digest = digest.chunk(0)
@@ -172,10 +172,10 @@ def _window(table: pa.Table, window: int) -> Rollups:
     numbers = {name: table[name].to_numpy() for name in _NUMBERS}
     stamps = {name: np.asarray(table[name].cast(_STAMP).cast(pa.int64())) for name in ("first_ts", "last_ts")}
     return Rollups(
-        tenant=tenants[0],
+        tenant=table["tenant"][0].as_py(),
         window=window,
         metrics=metrics,
-        metric_codes=codes,
+        metric_codes=codes.astype(np.uint32),
         series_ids=table["series_id"].to_numpy(),
         digest=states,
         digest_offsets=offsets - offsets[0],
@@ -185,12 +185,6 @@ def _window(table: pa.Table, window: int) -> Rollups:
 
 
 _NUMBERS = ("count", "sum", "sum_sq", "min", "max", "first", "last", "increase")
-
-
-def _decoded(column: pa.ChunkedArray) -> tuple[list[str], UInt32s]:
-    """Return (names, code per row) of a column of names, only those that occur."""
-    names, codes = np.unique(np.asarray(column.cast(pa.string()).to_pylist(), dtype=object), return_inverse=True)
-    return names.tolist(), codes.astype(np.uint32)
 
 
 def completeness(tenant: str, tier: str, window: int, sources: UInt64s) -> pa.Table:
@@ -226,12 +220,10 @@ def ordered(table: pa.Table) -> pa.Table:
 
 def _rank(column: pa.ChunkedArray) -> Codes:
     """Return for each row the place of its name among the column's sorted names."""
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0)
-    places = np.empty(len(whole.dictionary), dtype=np.int64)
-    places[np.argsort(np.asarray(whole.dictionary.to_pylist()), kind="stable")] = np.arange(len(whole.dictionary))
-    ranks: Codes = places[np.asarray(whole.indices)]
+    names, codes = coded(column)
+    places = np.empty(len(names), dtype=np.int64)
+    places[np.argsort(np.asarray(names), kind="stable")] = np.arange(len(names))
+    ranks: Codes = places[codes]
     return ranks
 
 

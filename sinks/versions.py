@@ -5,19 +5,18 @@ two writers may race, and the larger one stands for both, since each raises it a
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.batch import Int64s
+from schemas.names import Codes
 from sinks.clickhouse import Clickhouse
+from sinks.coded import coded
 
 HOUR_MS = 3_600_000
 
 Pair = tuple[str, int]
-Codes = npt.NDArray[np.integer[Any]]
 
 
 def pairs(metrics: Sequence[str], codes: Codes, timestamps: Int64s) -> list[Pair]:
@@ -44,22 +43,14 @@ def touched(block: pa.Table, before: int | None = None) -> dict[str, list[Pair]]
     """
     stamps = np.asarray(block["ts"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()))
     kept = slice(None) if before is None else stamps < before
-    tenants, tenant_codes = _codes(block["tenant"])
-    metrics, metric_codes = _codes(block["metric"])
+    tenants, tenant_codes = coded(block["tenant"])
+    metrics, metric_codes = coded(block["metric"])
     tenant_codes, metric_codes, stamps = tenant_codes[kept], metric_codes[kept], stamps[kept]
     found = {}
     for code in np.unique(tenant_codes):
         mine = tenant_codes == code
         found[tenants[code]] = pairs(metrics, metric_codes[mine], stamps[mine])
     return found
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[list[str], Codes]:
-    # dictionary_encode() makes the chunks share one dictionary, and leaves encoded chunks that already do.
-    whole = column.dictionary_encode().unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0) if whole.num_chunks else pa.array([], pa.string()).dictionary_encode()
-    return whole.dictionary.to_pylist(), np.asarray(whole.indices)
 
 
 def raise_versions(clickhouse: Clickhouse, tenant: str, touched: Sequence[Pair], now_ns: int) -> None:
