@@ -33,7 +33,12 @@ def rolled(samples: list[Sample]) -> dict[str, list[Rollups]]:
     minutes = (
         [rollup([frame], window) for window, frame in split(frame_of(samples), MINUTE.width_ms)] if samples else []
     )
-    tiers = {MINUTE.name: [one for one in minutes if one is not None]}
+    return coarsened([one for one in minutes if one is not None])
+
+
+def coarsened(minutes: list[Rollups]) -> dict[str, list[Rollups]]:
+    """Return the rows of every tier over those of the first."""
+    tiers = {MINUTE.name: minutes}
     for finer, tier in itertools.pairwise(TIERS):
         windows: dict[int, list[Rollups]] = {}
         for part in tiers[finer.name]:

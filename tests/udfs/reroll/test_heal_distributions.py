@@ -1,18 +1,15 @@
 """However late distributions come, beside plain samples or alone: in the end every tier is as if all came in time."""
 
-import itertools
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS
-from tests.udfs.reroll.test_heal import DAY, SPAN, Stored, rolled
+from tests.udfs.reroll.test_heal import DAY, SPAN, Stored, coarsened, rolled
 from tests.udfs.rollup.test_distribution import ENTRIES, One, made, weighted
 from tests.udfs.rollup.test_rows import Sample, frame_of
 from udfs.reroll.heal import Waiting, heal
 from udfs.rollup.distribution import rollup
-from udfs.rollup.merge import merge
 from udfs.rollup.window import split
 
 STAMPS = st.integers(0, SPAN // 20_000 - 1).map(lambda n: n * 20_000)
@@ -27,13 +24,7 @@ PLAIN = st.lists(
 def rolled_many(ones: list[One]) -> dict[str, list[Rollups]]:
     """Return the rows of every tier, as the rollup job makes them of these distributions."""
     frames = split(weighted(ones), MINUTE.width_ms) if ones else []
-    tiers = {MINUTE.name: [rollup(made([frame]), window) for window, frame in frames]}
-    for finer, tier in itertools.pairwise(TIERS):
-        windows: dict[int, list[Rollups]] = {}
-        for part in tiers[finer.name]:
-            windows.setdefault(part.window - part.window % tier.width_ms, []).append(part)
-        tiers[tier.name] = [merge(parts, window) for window, parts in sorted(windows.items())]
-    return tiers
+    return coarsened([rollup(made([frame]), window) for window, frame in frames])
 
 
 def told(stored: Stored) -> dict[str, dict[tuple[int, int], str]]:
