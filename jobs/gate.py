@@ -1,23 +1,38 @@
-"""metrics.raw → [gate] → metrics.valid, metrics.rejected."""
+"""metrics.raw → [gate] → metrics.valid, .rejected, .ledger, and .pending → [owner] → the same, and control.verdicts.
 
-from pyflink.common import Configuration
+control.policies is broadcast to both, control.verdicts to the gate (docs/gate.md).
+"""
+
+from pyflink.common import Configuration, Types
 
 from jobs.settings import JobSettings
-from jobs.streams import ADDRESSED, Streams
+from jobs.streams import ADDRESSED, KEYED, Streams
 from schemas import topics
-from udfs.gate.flink import GateFunction
+from udfs.gate.flink import POLICIES, GateFunction, OwnerFunction, TenantFunction, tenant_of
+
+JUDGED = (topics.VALID, topics.REJECTED, topics.LEDGER)
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
     """Wire the job; nothing runs before submit()."""
     streams = Streams("gate", settings, cluster)
     # Aligned: catching up, a partition read ahead would make the samples of the others late for every job behind.
-    raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s)
+    raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s, places=True)
+    pending = streams.source(topics.PENDING)
+    policies = streams.control(topics.POLICIES)
+    verdicts = streams.control(topics.VERDICTS, whole=False)
 
-    gate = GateFunction(settings.shards, settings.gate_limits())
-    judged = raw.process(gate, ADDRESSED).name("gate").uid(streams.uid("gate"))
+    gate = GateFunction(settings.shards, settings.gate_limits(), settings.gate_max_series)
+    told = policies.union(verdicts).broadcast(POLICIES)
+    judged = raw.connect(told).process(gate, ADDRESSED).name("gate").uid(streams.uid("gate"))
 
-    streams.route(judged, topics.VALID, topics.REJECTED)
+    owner = OwnerFunction(settings.shards, settings.gate_limits(), settings.gate_max_series)
+    asked = pending.map(TenantFunction(), KEYED).name("asked").uid(streams.uid("asked"))
+    by_tenant = asked.key_by(tenant_of, Types.STRING()).connect(policies.broadcast(POLICIES))
+    decided = by_tenant.process(owner, ADDRESSED).name("owner").uid(streams.uid("owner"))
+
+    streams.route(judged, *JUDGED, topics.PENDING)
+    streams.route(decided, *JUDGED, topics.VERDICTS)
     return streams
 
 

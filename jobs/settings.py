@@ -49,6 +49,12 @@ class JobSettings(BaseSettings):
     gate_max_centroids: int = Field(
         4096, ge=1, le=65_536, description="Most values, or centroids, of one distribution at one timestamp."
     )
+    gate_max_series: int = Field(
+        1_000_000,
+        ge=1,
+        le=2_000_000,
+        description="Most series of a tenant without a policy within an hour.",
+    )
     gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
     store_late_after_s: int = Field(
         30,

@@ -1,4 +1,4 @@
-"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected → ClickHouse as they are."""
+"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected and .ledger as they are."""
 
 from pyflink.common import Configuration, Types
 
@@ -15,6 +15,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     valid = streams.source(topics.VALID)
     events = streams.source(topics.ALERTS)
     rejected = streams.source(topics.REJECTED)
+    ledger = streams.source(topics.LEDGER)
 
     columns = (
         valid.process(StoreFunction(settings.block_slots, settings.store_late_after_s * 1000), PAYLOAD)
@@ -23,8 +24,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     )
     records = events.map(RecordFunction("alert_events"), PAYLOAD).name("events").uid(streams.uid("events"))
     refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
+    accounts = ledger.map(RecordFunction("ledger"), PAYLOAD).name("accounts").uid(streams.uid("accounts"))
 
-    blocks = columns.union(records, refusals).key_by(lane, Types.STRING())
+    blocks = columns.union(records, refusals, accounts).key_by(lane, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

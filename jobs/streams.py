@@ -20,6 +20,7 @@ PAYLOAD = Types.TUPLE([Types.STRING(), Types.LONG(), BYTES])
 ADDRESSED = Types.ROW_NAMED(["address", "k", "v", "n"], [Types.STRING(), BYTES, BYTES, Types.LONG()])
 OUT = Types.ROW_NAMED(["k", "v", "ts"], [BYTES, BYTES, Types.LONG()])
 
+_PLACES = "p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL, "
 _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 # A record may be as large as the topic allows (schemas/topics.py).
 _FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 << 20)}
@@ -68,10 +69,11 @@ class Streams:
         }
         return ", ".join(f"'{key}'='{value}'" for key, value in options.items())
 
-    def source(self, topic: str, lateness_s: int = 0, drift_s: int | None = None) -> DataStream:
+    def source(self, topic: str, lateness_s: int = 0, drift_s: int | None = None, places: bool = False) -> DataStream:
         """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it.
 
         drift_s: how far one partition may be read ahead of the others, in event time; None: as far as it goes.
+        places: rows are Row(v, partition, offset, …).
         """
         drift = {
             "scan.watermark.alignment.group": self.name,
@@ -92,13 +94,16 @@ class Streams:
         table = self._name("source", topic)
         minutes, seconds = divmod(lateness_s, 60)
         self._tables.execute_sql(
-            f"CREATE TEMPORARY TABLE `{table}` (v BYTES, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
+            f"CREATE TEMPORARY TABLE `{table}` (v BYTES, {_PLACES if places else ''}"
+            "ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
             f"WATERMARK FOR ts AS ts - INTERVAL '{minutes}:{seconds}' MINUTE TO SECOND) WITH ({options})"
         )
         return self._tables.to_data_stream(self._tables.from_path(table))
 
-    def control(self, topic: str) -> DataStream:
+    def control(self, topic: str, whole: bool = True) -> DataStream:
         """Return a compacted topic as Row(k, v, …) from its beginning; v is null for a deletion.
+
+        whole False: only what comes from now on.
 
         It falls idle after a second without records, and so does not hold back the watermark of what it is joined to.
         No scan.parallelism: Flink would deal the records of the one source out to many, and a deletion may then
@@ -111,7 +116,7 @@ class Streams:
                 "key.fields": "k",
                 "value.fields-include": "EXCEPT_KEY",
                 "properties.group.id": self.full_name,
-                "scan.startup.mode": "earliest-offset",
+                "scan.startup.mode": "earliest-offset" if whole else "latest-offset",
                 "scan.watermark.idle-timeout": "1 s",
             },
         )

@@ -12,11 +12,11 @@ def series_id(tenant: str, name: str, labels: Iterable[tuple[str, str]]) -> int:
     by it cannot make two different series look alike.
     """
     parts = [tenant, name]
-    for key, value in sorted(labels):
-        if value:
-            parts.append(key)
-            parts.append(value)
-    return xxhash.xxh3_64_intdigest(b"\xff".join(part.encode() for part in parts))
+    for pair in sorted(labels):
+        if pair[1]:
+            parts += pair
+    # The lone surrogate is what the byte 0xFF is called: one encode instead of one a part.
+    return xxhash.xxh3_64_intdigest("\udcff".join(parts).encode("utf-8", "surrogateescape"))
 
 
 def set_hash(series_set: bytes) -> bytes:

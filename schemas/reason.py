@@ -70,6 +70,37 @@ class Reason(Enum):
         "TIDEGAUGE_GATE_MAX_CENTROIDS",
         "the distribution has too many values: send a digest, or fewer at a time",
     )
+    SERIES_LIMIT = (
+        "TG-series-limit",
+        "max_series of the metric in the tenant's policy",
+        "the metric has as many series as it may have within the window",
+    )
+    TENANT_SERIES_LIMIT = (
+        "TG-tenant-series-limit",
+        "max_series in the tenant's policy",
+        "the tenant has as many series as it may have within the window",
+    )
+    LABEL_VALUES_LIMIT = (
+        "TG-label-values-limit",
+        "per_label_value_limits of the metric in the tenant's policy",
+        "the label has as many values as it may have within the window",
+    )
+    RATE = (
+        "TG-rate-limit",
+        "samples_per_second in the tenant's policy",
+        "the tenant sends more samples a second than it may",
+    )
+    SOURCE_RATE = (
+        "TG-source-rate-limit",
+        "source_samples_per_second in the tenant's policy",
+        "the source sends more samples a second than it may",
+    )
+    SHED = ("TG-shed", "TIDEGAUGE_GATE_SHED_LAG_S", "the gate lags behind, and the tenant's priority is not high")
+    CLOCK_SKEW = (
+        "TG-clock-skew",
+        "clock in the tenant's policy",
+        "the source's clock is more than a minute off; nothing is refused for it",
+    )
     REFUSED_BLOCK = ("TG-refused-block", "", "ClickHouse refused the block; its rows were not stored")
 
     @property

@@ -9,7 +9,11 @@ RAW = "metrics.raw"
 VALID = "metrics.valid"
 REJECTED = "metrics.rejected"
 LATE = "metrics.late"
+PENDING = "metrics.pending"
+LEDGER = "metrics.ledger"
+CARDINALITY = "metrics.cardinality"
 POLICIES = "control.policies"
+VERDICTS = "control.verdicts"
 RULES = "control.rules"
 ALERTS = "alert.events"
 
@@ -37,7 +41,13 @@ TOPICS = (
     Topic(VALID, 8, 24 * HOUR_MS),
     Topic(REJECTED, 2, 48 * HOUR_MS),
     Topic(LATE, 4, 48 * HOUR_MS),
+    # Key: tenant. One partition holds all of a tenant, and its order is the order of the owner's decisions.
+    Topic(PENDING, 8, 24 * HOUR_MS),
+    Topic(LEDGER, 2, 24 * HOUR_MS),
+    Topic(CARDINALITY, 1, 24 * HOUR_MS),
     Topic(POLICIES, 1, None),
+    # Answers to the gate, of use for minutes: one that is missed is asked for again.
+    Topic(VERDICTS, 1, HOUR_MS),
     Topic(RULES, 1, None),
     Topic(ALERTS, 2, 48 * HOUR_MS),
 )

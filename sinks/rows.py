@@ -15,6 +15,7 @@ from schemas.batch import Frame, Series, UInt64s
 from schemas.codec import codec
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
+from sinks.accounts import accounts
 from sinks.coded import coded
 
 _STAMP = pa.timestamp("ms", tz="UTC")
@@ -272,5 +273,7 @@ def block(table: str, payloads: Sequence[bytes]) -> pa.Table:
         return rejections(payloads)
     if table == "alert_events":
         return alert_events(payloads)
+    if table == "ledger":
+        return accounts(payloads)
     sorted_here = table.startswith("rollup_") or table == "distributions"
     return ordered(unpack(payloads)) if sorted_here else unpack(payloads)

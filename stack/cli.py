@@ -14,6 +14,7 @@ ELSEWHERE = {
     "load": ("load.load", "write a file of series straight to ClickHouse"),
     "produce": ("load.produce", "send a file of series to metrics.raw"),
     "rules": ("load.rules", "apply, list and remove alert rules"),
+    "policy": ("stack.policy", "check, apply, list and remove what tenants may send"),
     "retention": ("stack.retention", "check, apply and list how long ClickHouse keeps what"),
 }
 """Commands of other packages: module with main(argv), one line of help."""

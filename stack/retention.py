@@ -21,7 +21,10 @@ def text(policy: Policy) -> str:
         lines.append(
             f"{name:<{width}}  " + " ".join(f"{kept.days(tier):>5}" for tier in TIERS) + f"  {', '.join(who) or 'none'}"
         )
-    lines.append(f"rejections {policy.rejections}, alert_events {policy.alert_events} (days, all tenants)")
+    lines.append(
+        f"rejections {policy.rejections}, ledger {policy.ledger}, alert_events {policy.alert_events} "
+        "(days, all tenants)"
+    )
     return "\n".join(lines)
 
 

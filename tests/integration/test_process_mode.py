@@ -15,7 +15,7 @@ from schemas import topics
 from schemas.batch import BatchBuilder, Series
 from stack.flink import TASKMANAGERS
 from tests.integration.beside import Beside, partitions
-from udfs.gate.gate import Gate, Passed
+from udfs.gate.gate import Gate, Passed, Refused
 from udfs.mode import code_version
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -45,7 +45,7 @@ def judged(records: list[tuple[bytes, int]]) -> Counter[Record]:
         for one in gate.judge(record, stamp):
             if isinstance(one, Passed):
                 found[topics.VALID, one.key.encode(), one.batch.encode(), one.event_time] += 1
-            else:
+            elif isinstance(one, Refused):
                 value = one.refusal.encode(one.tenant, one.source, stamp)
                 found[topics.REJECTED, one.tenant.encode(), value, stamp] += 1
     return found

@@ -183,3 +183,34 @@ def test_an_empty_label_is_no_label() -> None:
 @given(st.lists(st.builds(Series, TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple)), max_size=5))
 def test_series_sets_survive_the_codec(series: list[Series]) -> None:
     assert decode_series_set(encode_series_set(series)) == series
+
+
+@given(
+    st.lists(
+        st.builds(
+            Series,
+            st.text(max_size=300),
+            st.lists(st.tuples(st.text(max_size=5), st.text(max_size=300)), max_size=3).map(tuple),
+            st.sampled_from(["unknown", "gauge", "distribution"]),
+            st.text(max_size=3),
+        ),
+        max_size=70,
+    )
+)
+def test_a_series_set_is_written_as_fastavro_writes_it(series: list[Series]) -> None:
+    rows = [
+        {
+            "name": one.name,
+            "type": one.type,
+            "unit": one.unit,
+            "labels": [{"name": name, "value": value} for name, value in one.labels],
+        }
+        for one in series
+    ]
+    assert encode_series_set(series) == codec("series_set").encode_body(rows)
+    assert decode_series_set(encode_series_set(series)) == series
+
+
+def test_a_type_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="'odd' is no metric type; there are: unknown, gauge"):
+        encode_series_set([Series("m", (), "odd")])

@@ -1,23 +1,26 @@
 """Admission of a series set: which series enter, under which ids, in which shards.
 
-Decoding, checking and splitting a set costs microseconds a series, so the result is kept by (tenant, hash of the set)
-and an unchanged set passes by one look-up.
+Decoding, checking and splitting a set costs microseconds a series, so the result is kept by the set's key, and an
+unchanged set passes by one look-up.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from cachetools import LRUCache
 
-from schemas.batch import Series, UInt64s, decode_series_set, encode_series_set
+from schemas.batch import Batch, Series, UInt64s, encode_series_set
 from schemas.ids import series_id, set_hash
 from schemas.reason import Reason
+from udfs.gate.budget import ADMITTED, FOLDED, SERIES, TENANT, VALUES, Decision
+from udfs.gate.candidates import Candidates, Positions, candidates
+from udfs.gate.fold import fold
 from udfs.gate.limits import Limits
+from udfs.gate.members import UInt8s
 from udfs.gate.refusal import Refusal
-from udfs.gate.series import check
 
-Positions = npt.NDArray[np.intp]
+_REASONS = {SERIES: Reason.SERIES_LIMIT, TENANT: Reason.TENANT_SERIES_LIMIT, VALUES: Reason.LABEL_VALUES_LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Part:
     """The series of one shard: their positions in the incoming set, the sanitised set, the ids.
 
     Distributions and all other types stand in parts of their own, so that behind the gate a batch is one or the other.
+    heads None: one position a series. Else the positions of series i begin at heads[i], and merge.
+    folds: whether a merge of this part comes from folding, not from stripping.
     """
 
     shard: int
@@ -32,61 +37,94 @@ class Part:
     columns: Positions
     series_set: bytes
     series_ids: UInt64s
+    heads: Positions | None = None
+    folds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of a set of `width` series. refused holds one refusal a reason, with the positions it covers."""
+    """What became of a set of `width` series. refused holds one refusal a reason, with the positions it covers.
+
+    would: what a policy on trial would have refused or folded, by id.
+    """
 
     width: int
     parts: tuple[Part, ...]
     refused: tuple[tuple[Refusal, Positions], ...]
+    would: tuple[tuple[str, Positions], ...] = ()
 
 
-def admit(tenant: str, series_set: bytes, shards: int, limits: Limits) -> Admission:
-    """Decode and judge a set; raises CodecError if it cannot be decoded."""
-    rows = decode_series_set(series_set)
-    ids: dict[int, int] = {}
-    refused: dict[Reason, tuple[Refusal, list[int]]] = {}
-    for position, one in enumerate(rows):
-        refusal = check(one, limits)
-        if refusal is None:
+def resolve(tenant: str, source: str, asked: Candidates, shards: int, decision: Decision, dry_run: bool) -> Admission:
+    """Return the admission that a decision on the candidates makes."""
+    codes = decision.codes
+    if codes is None:
+        return Admission(asked.width, tuple(_split(asked.series, asked.ids, asked.owner, shards)), asked.refused)
+    if dry_run:
+        parts = tuple(_split(asked.series, asked.ids, asked.owner, shards))
+        return Admission(asked.width, parts, asked.refused, tuple(_would(asked, codes)))
+    series, ids, owner = _folded(tenant, source, asked, decision)
+    parts = tuple(_split(series, ids, owner, shards, folds=True))
+    return Admission(asked.width, parts, (*asked.refused, *_refused(asked, codes)))
+
+
+def _refused(asked: Candidates, codes: UInt8s) -> Iterator[tuple[Refusal, Positions]]:
+    given = np.where(asked.owner >= 0, codes[asked.owner], ADMITTED)
+    for code, reason in _REASONS.items():
+        positions = np.flatnonzero(given == code)
+        if len(positions):
+            first = asked.series[asked.owner[positions[0]]]
+            yield Refusal(reason, first.name, sample=repr(first).encode()[:4096]), positions
+
+
+def _would(asked: Candidates, codes: UInt8s) -> Iterator[tuple[str, Positions]]:
+    yield from ((refusal.reason.id, positions) for refusal, positions in _refused(asked, codes))
+    given = np.where(asked.owner >= 0, codes[asked.owner], ADMITTED)
+    folded = np.flatnonzero(given == FOLDED)
+    if len(folded):
+        yield "folded", folded
+
+
+def _folded(tenant: str, source: str, asked: Candidates, decision: Decision) -> tuple[list[Series], UInt64s, Positions]:
+    """Return (series, ids, owner) once the refused are gone and the folded are what they fold to."""
+    assert decision.codes is not None  # resolve() asked
+    folds = iter(decision.folds)
+    found: dict[int, int] = {}
+    series: list[Series] = []
+    # -1 last, so that a refused position's owner, -1, stays -1.
+    target = np.full(len(asked.series) + 1, -1, dtype=np.intp)
+    for place, (one, code) in enumerate(zip(asked.series, decision.codes.tolist(), strict=True)):
+        identity = int(asked.ids[place])
+        if code == FOLDED:
+            one = fold(one, next(folds), source)  # noqa: PLW2901 - it is the same series under another name
             identity = series_id(tenant, one.name, one.labels)
-            if identity not in ids:
-                ids[identity] = position
-                continue
-            refusal = Refusal(Reason.SERIES_DUPLICATE, one.name)
-        first, positions = refused.setdefault(refusal.reason, (refusal, []))
-        if not positions:
-            first.sample = repr(one).encode()
-        positions.append(position)
-    return Admission(
-        width=len(rows),
-        parts=tuple(_split(rows, ids, shards)),
-        refused=tuple((first, np.array(positions, dtype=np.intp)) for first, positions in refused.values()),
-    )
+        elif code != ADMITTED:
+            continue
+        # Two series that fold to one merge; so do the folded and one that a producer names so itself.
+        target[place] = found.setdefault(identity, len(series))
+        if target[place] == len(series):
+            series.append(one)
+    return series, np.fromiter(found, dtype=np.uint64, count=len(found)), target[asked.owner]
 
 
-def _split(rows: list[Series], ids: dict[int, int], shards: int) -> list[Part]:
-    identities = np.fromiter(ids.keys(), dtype=np.uint64, count=len(ids))
-    positions = np.fromiter(ids.values(), dtype=np.intp, count=len(ids))
-    owner = (identities % np.uint64(shards)).astype(np.int64)
-    many = np.array([rows[position].type == "distribution" for position in positions], dtype=np.int64)
-    parts = []
-    for key in np.unique(owner * 2 + many):
-        mine = owner * 2 + many == key
-        kept = [rows[position] for position in positions[mine]]
-        clean = [
-            Series(one.name, tuple(sorted(label for label in one.labels if label[1])), one.type, one.unit)
-            for one in kept
-        ]
-        parts.append(Part(int(key) // 2, bool(key % 2), positions[mine], encode_series_set(clean), identities[mine]))
-    return parts
+def _split(series: list[Series], ids: UInt64s, owner: Positions, shards: int, folds: bool = False) -> Iterator[Part]:
+    """Yield the parts; owner: for each incoming position its series, or -1."""
+    kept = np.flatnonzero(owner >= 0)
+    kept = kept[np.argsort(owner[kept], kind="stable")]
+    width = np.bincount(owner[kept], minlength=len(series))
+    shard = (ids % np.uint64(shards)).astype(np.int64)
+    many = np.fromiter((one.type == "distribution" for one in series), dtype=np.int64, count=len(series))
+    group = shard * 2 + many
+    for key in np.unique(group):
+        mine = group == key
+        columns = kept[mine[owner[kept]]]
+        heads = np.concatenate([[0], np.cumsum(width[mine])[:-1]]) if (width[mine] > 1).any() else None
+        clean = encode_series_set([series[place] for place in np.flatnonzero(mine)])
+        yield Part(int(key) // 2, bool(key % 2), columns, clean, ids[mine], heads, folds)
 
 
 @dataclass(slots=True)
 class Admissions:
-    """Remembers admissions; max_series bounds the memory, about 400 bytes a series."""
+    """The gate without policies: every well-formed series enters. max_series bounds the memory, 400 bytes a series."""
 
     shards: int
     limits: Limits
@@ -96,12 +134,17 @@ class Admissions:
     def __post_init__(self) -> None:
         self._known = LRUCache(self.max_series, getsizeof=lambda admission: admission.width + 1)
 
-    def of(self, tenant: str, series_set: bytes) -> Admission:
-        """Return the admission of a set, new or remembered; raises CodecError if it cannot be decoded."""
-        key = (tenant, set_hash(series_set))
+    def limits_of(self, tenant: str) -> Limits:
+        """Return the limits of a tenant."""
+        return self.limits
+
+    def admission(self, batch: Batch, received_at: int) -> Admission:
+        """Return the admission of a batch's set, new or remembered; raises CodecError if it cannot be decoded."""
+        key = (batch.tenant, set_hash(batch.series_set))
         admission = self._known.get(key)
         if admission is None:
-            admission = admit(tenant, series_set, self.shards, self.limits)
+            asked = candidates(batch.tenant, batch.source, batch.series_set, self.limits)
+            admission = resolve(batch.tenant, batch.source, asked, self.shards, Decision(0), dry_run=False)
             if admission.width < self.max_series:
                 self._known[key] = admission
         return admission

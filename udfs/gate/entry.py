@@ -59,7 +59,7 @@ def _single(record: bytes) -> Batch:
     return Batch(
         point["tenant"],
         point["source"],
-        stamp,
+        0,  # it carries no clock of its sender
         encode_series_set([series]),
         np.array([stamp], dtype=np.int64),
         np.array([[point["value"]]]),

@@ -1,25 +1,30 @@
 """The gate: one record of metrics.raw in, batches for metrics.valid and refusals for metrics.rejected out.
 
-Design: enter (is it a batch?) → admission (which series, cached by set) → clock (which samples) → one batch a shard,
-of plain samples or of distributions (distribution).
+Design: enter (is it a batch?) → admission (which series, cached by set; docs/gate.md) → clock (which samples) → one
+batch a shard, of plain samples or of distributions (distribution) → the account.
 "Now" is the broker's stamp of the record, an argument: a replay judges as the first run did. Whatever is refused is
 counted in a refusal; its neighbours pass.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from schemas.batch import Batch, Int64s, UInt32s
+from schemas.batch import Batch
 from schemas.codec import CodecError
-from schemas.nan import Floats, Mask, canonical, is_missing
+from schemas.nan import Mask, canonical, is_missing
 from schemas.reason import Reason
-from udfs.gate.admission import Admission, Admissions, Part
+from udfs.gate.account import Account
+from udfs.gate.admission import Admission, Admissions
+from udfs.gate.clock import on_time, skew
 from udfs.gate.distribution import distributions, plain
 from udfs.gate.entry import enter, refusal_of
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
+from udfs.gate.share import share, single
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,110 +45,125 @@ class Refused:
     refusal: Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The record's series set has no verdict: the owner of the tenant's budget has to judge the record."""
+
+    tenant: str
+
+
+Outcome = Passed | Refused | Unknown | Account
+
+
+class Authority(Protocol):
+    """Says which series of a set enter. A small one beside it: Admissions, which lets every series in."""
+
+    def limits_of(self, tenant: str) -> Limits:
+        """Return the limits of a tenant."""
+
+    def admission(self, batch: Batch, received_at: int) -> Admission | None:
+        """Return the admission of a batch's set, None if it is not known here; raises CodecError."""
+
+
 @dataclass(slots=True)
 class Gate:
-    """Holds nothing but a cache: two gates answer alike."""
+    """Judges records. What it holds beside its authority is nothing: two gates of one authority answer alike."""
 
     shards: int
     limits: Limits
-    _admissions: Admissions = field(init=False)
+    authority: Authority = field(default=None)  # type: ignore[assignment]  # made of the other two if not given
 
     def __post_init__(self) -> None:
-        self._admissions = Admissions(self.shards, self.limits)
+        if self.authority is None:
+            self.authority = Admissions(self.shards, self.limits)
 
-    def judge(self, record: bytes, received_at: int) -> Iterator[Passed | Refused]:
-        """Yield what becomes of a record that the broker stamped with received_at (ms since 1970 UTC)."""
+    def judge(self, record: bytes, received_at: int, partition: int = 0, offset: int = 0) -> Iterator[Outcome]:
+        """Yield what becomes of a record that the broker stamped with received_at (ms since 1970 UTC).
+
+        The account comes last; after Unknown there is none, since another gives it.
+        """
         batch = enter(record, self.limits)
+        account = Account("" if isinstance(batch, Refusal) else batch.tenant, received_at, partition, offset)
+        outcomes: list[Outcome] = []
         if isinstance(batch, Refusal):
-            yield Refused("", "", batch)
-            return
+            account.received = batch.samples
+            outcomes.append(Refused("", "", batch))
+        else:
+            account.received = batch.values.size - int(is_missing(batch.values).sum())
+            outcomes.extend(self._batch(batch, record, account))
+        for one in outcomes:
+            if isinstance(one, Refused):
+                account.refuse(one.refusal.reason, one.refusal.samples)
+            elif isinstance(one, Unknown):
+                yield one
+                return
+            yield one
+        yield account
+
+    def _batch(self, batch: Batch, record: bytes, account: Account) -> Iterator[Outcome]:
+        tenant, source, received_at = batch.tenant, batch.source, account.received_at
         try:
-            admission = self._admissions.of(batch.tenant, batch.series_set)
+            admission = self.authority.admission(batch, received_at)
         except CodecError as error:
             refusal = refusal_of(error, record)
-            refusal.samples = batch.values.size
-            yield Refused(batch.tenant, batch.source, refusal)
+            refusal.samples = account.received
+            yield Refused(tenant, source, refusal)
             return
-        on_time, untimely = self._clock(batch, received_at)
-        misfit = _misfit(batch, admission, on_time)
+        if admission is None:
+            yield Unknown(tenant)
+            return
+        limits = self.authority.limits_of(tenant)
+        batch, flag = skew(batch, received_at, limits)
+        if flag is not None:
+            yield Refused(tenant, source, flag)
+        timely, untimely = on_time(batch, received_at, limits)
+        misfit = _misfit(batch, admission, timely, account.received)
         if misfit is not None and batch.index is None:
-            yield Refused(batch.tenant, batch.source, misfit)
+            yield Refused(tenant, source, misfit)
             return
-        for refusal in [*filter(None, [misfit]), *untimely, *_refused_series(batch, admission, on_time)]:
-            yield Refused(batch.tenant, batch.source, refusal)
-        yield from self._passed(batch, admission, on_time, received_at)
-
-    def _clock(self, batch: Batch, received_at: int) -> tuple[Mask, list[Refusal]]:
-        """Tell which timestamps are acceptable, and refuse the others."""
-        stamps = batch.timestamps
-        newest = received_at + self.limits.future_grace_s * 1000
-        oldest = received_at - self.limits.tolerance_s * 1000
-        future, old = stamps > newest, stamps < oldest
-        refusals = []
-        for mask, reason, limit in (
-            (future, Reason.TOO_FUTURE, f"{self.limits.future_grace_s} s ahead"),
-            (old, Reason.TOO_OLD, f"{self.limits.tolerance_s} s behind"),
-        ):
-            if mask.any():
-                worst = int(stamps[mask].max() if reason is Reason.TOO_FUTURE else stamps[mask].min())
-                value = f"{worst} ms, {(worst - received_at) / 1000:+.0f} s from the broker's clock"
-                refusals.append(Refusal(reason, value, limit, samples=_count(batch, mask)))
-        return ~(future | old), refusals
+        for refusal in [*filter(None, [misfit]), *untimely, *_refused_series(batch, admission, timely, account)]:
+            yield Refused(tenant, source, refusal)
+        for reason, positions in admission.would:
+            account.would[reason] = account.would.get(reason, 0) + _of_series(batch, positions, timely, account)
+        yield from self._passed(batch, admission, timely, limits, account)
 
     def _passed(
-        self, batch: Batch, admission: Admission, on_time: Mask, received_at: int
-    ) -> Iterator[Passed | Refused]:
+        self, batch: Batch, admission: Admission, timely: Mask, limits: Limits, account: Account
+    ) -> Iterator[Outcome]:
         stamps, values, index, weights = batch.timestamps, batch.values, batch.index, batch.weights
-        if not on_time.all():
-            stamps, values = stamps[on_time], values[on_time]
-            index = None if index is None else index[on_time]
-            weights = None if weights is None else weights[on_time]
+        if not timely.all():
+            stamps, values = stamps[timely], values[timely]
+            index = None if index is None else index[timely]
+            weights = None if weights is None else weights[timely]
         if not len(stamps):
             return
         values = canonical(values)
+        absent = is_missing(values)
+        whole = not absent.any()
+        if index is not None and not whole:
+            index, stamps, values = index[~absent], stamps[~absent], values[~absent]
+            weights = None if weights is None else weights[~absent]
+        if (
+            index is None
+            and len(stamps) > 1
+            and not (np.diff(stamps) > 0).all()
+            and len(np.unique(stamps)) < len(stamps)
+        ):
+            index, stamps, values = replace(batch, timestamps=stamps, values=values).points()
+        whole |= index is not None
+        newest = min(int(stamps.max(initial=0)), account.received_at)
         for part in admission.parts:
-            sub = _part(batch, part, admission.width, stamps, values, index, weights)
-            sub, refusals = distributions(sub, self.limits) if part.distributions else plain(sub)
+            sub = share(batch, part, admission.width, stamps, values, index, weights)
+            sub, refusals = distributions(sub, limits) if part.distributions else plain(sub)
             for refusal in refusals:
                 yield Refused(batch.tenant, batch.source, refusal)
-            sub.received_at = received_at
+            if not part.distributions:
+                sub = single(sub, part, account)
+            sub.received_at = account.received_at
             if len(sub.timestamps):
-                yield Passed(f"{batch.tenant}/{part.shard}", sub, min(int(sub.timestamps.max()), received_at))
-
-
-def _part(
-    batch: Batch,
-    part: Part,
-    width: int,
-    stamps: Int64s,
-    values: Floats,
-    index: UInt32s | None,
-    weights: UInt32s | None,
-) -> Batch:
-    """Return the part's share of the accepted columns as a batch of its own."""
-    if index is None:
-        values = values[:, part.columns]
-    else:
-        place = np.full(width, -1, dtype=np.int64)
-        place[part.columns] = np.arange(len(part.columns))
-        inside = index < width
-        moved = place[index[inside]]
-        mine = moved >= 0
-        index = moved[mine].astype(np.uint32)
-        stamps, values = stamps[inside][mine], values[inside][mine]
-        weights = None if weights is None else weights[inside][mine]
-    return Batch(
-        batch.tenant,
-        batch.source,
-        batch.sent_at,
-        part.series_set,
-        stamps,
-        values,
-        index,
-        part.series_ids,
-        part.shard,
-        weights=weights,
-    )
+                account.forwarded += sub.values.size if whole else sub.values.size - int(is_missing(sub.values).sum())
+                at = newest if index is None else min(int(sub.timestamps.max()), account.received_at)
+                yield Passed(f"{batch.tenant}/{part.shard}", sub, at)
 
 
 def _count(batch: Batch, mask: Mask) -> int:
@@ -151,7 +171,7 @@ def _count(batch: Batch, mask: Mask) -> int:
     return int((~is_missing(batch.values[mask])).sum())
 
 
-def _misfit(batch: Batch, admission: Admission, on_time: Mask) -> Refusal | None:
+def _misfit(batch: Batch, admission: Admission, timely: Mask, received: int) -> Refusal | None:
     """Return a refusal if the columns do not fit the series set: whole if dense, the stray samples if sparse."""
     width = admission.width
     if batch.index is not None:
@@ -159,18 +179,24 @@ def _misfit(batch: Batch, admission: Admission, on_time: Mask) -> Refusal | None
         if not stray.any():
             return None
         first = str(batch.index[stray][0])
-        return Refusal(Reason.SERIES_INDEX, first, f"{width} series", samples=_count(batch, stray & on_time))
+        return Refusal(Reason.SERIES_INDEX, first, f"{width} series", samples=_count(batch, stray & timely))
     if not len(batch.timestamps) or batch.values.shape[1] == width:
         return None
     value = f"rows of {batch.values.shape[1]} cells for {width} series"
-    return Refusal(Reason.COLUMN_LENGTH, value, samples=batch.values.size)
+    return Refusal(Reason.COLUMN_LENGTH, value, samples=received)
 
 
-def _refused_series(batch: Batch, admission: Admission, on_time: Mask) -> Iterator[Refusal]:
+def _refused_series(batch: Batch, admission: Admission, timely: Mask, account: Account) -> Iterator[Refusal]:
     """Yield the admission's refusals, with the number of samples of this batch that they cost."""
     for refusal, positions in admission.refused:
-        if batch.index is None:
-            samples = int((~is_missing(batch.values[on_time][:, positions])).sum())
-        else:
-            samples = _count(batch, on_time & np.isin(batch.index, positions))
-        yield replace(refusal, series=len(positions), samples=samples)
+        samples = _of_series(batch, positions, timely, account)
+        yield Refusal(refusal.reason, refusal.value, refusal.limit, len(positions), samples, refusal.sample)
+
+
+def _of_series(batch: Batch, positions: npt.NDArray[np.intp], timely: Mask, account: Account) -> int:
+    """Return how many timely samples the series at these positions of the set have."""
+    if batch.index is not None:
+        return _count(batch, timely & np.isin(batch.index, positions))
+    if account.received == batch.values.size:
+        return len(positions) * int(timely.sum())
+    return int((~is_missing(batch.values[timely].take(positions, axis=1))).sum())

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one batch; each is a setting of the same name with the prefix TIDEGAUGE_GATE_."""
+    """Limits of one batch; each is a setting of the same name with the prefix TIDEGAUGE_GATE_.
+
+    The last two come from the tenant's policy only: names in any UTF-8, and time by the server's clock if the source's
+    is off.
+    """
 
     max_record_bytes: int = 8 << 20
     max_series_per_batch: int = 100_000
@@ -15,3 +19,5 @@ class Limits:
     future_grace_s: int = 600
     tolerance_s: int = 7200
     max_centroids: int = 4096
+    utf8: bool = False
+    server_clock: bool = False

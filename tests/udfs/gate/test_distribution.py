@@ -8,6 +8,7 @@ from schemas.codec import codec
 from schemas.ids import series_id
 from schemas.nan import MISSING, STALE
 from schemas.reason import Reason
+from udfs.gate.account import Account
 from udfs.gate.gate import Gate, Passed, Refused
 from udfs.gate.limits import Limits
 
@@ -133,7 +134,11 @@ def test_every_entry_is_passed_or_refused(seed: int) -> None:
     batch.weights = rng.integers(0, 9, many).astype(np.uint32)
     batch.values = np.where(rng.random(many) < 0.05, np.nan, rng.normal(size=many))
     passed, refused = judged(batch, shards=3)
-    assert len(entries_of(passed)) + sum(one.refusal.samples for one in refused) == many
+    account = list(Gate(3, LIMITS).judge(batch.encode(), NOW))[-1]
+    assert isinstance(account, Account)
+    known = sum(one.refusal.samples for one in refused) + account.deduplicated
+    assert len(entries_of(passed)) + known == many
+    assert (account.received, account.balance) == (many, 0)
 
 
 def test_the_builder_and_the_gate_agree() -> None:

@@ -135,7 +135,7 @@ BAD_RECORDS = [
     (Reason.TENANT, batch_of([GOOD], [NOW], tenant="").encode()),
     (Reason.TENANT, batch_of([GOOD], [NOW], tenant="a/b").encode()),
     (Reason.SERIES_COUNT, batch_of([Series(f"m{i}") for i in range(51)], [NOW]).encode()),
-    (Reason.COLUMN_LENGTH, Batch("t", "s", 1, encode_series_set([GOOD]), np.array([NOW]), np.ones((1, 2))).encode()),
+    (Reason.COLUMN_LENGTH, Batch("t", "s", NOW, encode_series_set([GOOD]), np.array([NOW]), np.ones((1, 2))).encode()),
     (Reason.TRUNCATED, Batch("t", "s", 1, b"\x02", np.array([NOW]), np.ones((1, 1))).encode()),
 ]
 

@@ -1,0 +1,39 @@
+"""Compacted topics: what is in force, and how it changes. The newest record of a key counts, a null deletes it."""
+
+from collections.abc import Mapping
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+TIMEOUT_S = 10.0
+
+
+def stored(bootstrap: str, topic: str) -> dict[str, bytes]:
+    """Return the newest value of every key; raises kafka.errors.KafkaError."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, group_id=None)
+    try:
+        parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+        consumer.assign(parts)
+        consumer.seek_to_beginning(*parts)
+        ends = consumer.end_offsets(parts)
+        found: dict[str, bytes] = {}
+        while any(consumer.position(part) < ends[part] for part in parts):
+            for records in consumer.poll(timeout_ms=500).values():
+                for record in records:
+                    key = (record.key or b"").decode("utf-8", "replace")
+                    found.pop(key, None)
+                    if record.value is not None:
+                        found[key] = record.value
+        return found
+    finally:
+        consumer.close()
+
+
+def publish(bootstrap: str, topic: str, records: Mapping[str, bytes | None]) -> None:
+    """Send records and wait until the broker has them; raises kafka.errors.KafkaError."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap.split(","), acks="all")
+    try:
+        sent = [producer.send(topic, key=key.encode(), value=value) for key, value in records.items()]
+        for future in sent:
+            future.get(timeout=TIMEOUT_S)
+    finally:
+        producer.close(timeout=TIMEOUT_S)

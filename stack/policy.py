@@ -1,0 +1,110 @@
+"""`tidegauge policy check FILE… | apply FILE | list | remove TENANT…`: what tenants may send (docs/gate.md)."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kafka.errors import KafkaError
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.policy import Policy, PolicyFault, parse
+from schemas.topics import POLICIES
+from sinks.control import publish, stored
+
+
+class PolicySettings(BaseSettings):
+    """Every field is the environment variable TIDEGAUGE_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
+
+    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port[,host:port].")
+
+
+def changes(before: Mapping[str, bytes], policies: Iterable[Policy]) -> dict[str, bytes]:
+    """Return the records that bring policies into force; those of other tenants stay."""
+    wanted = {policy.tenant: policy.encode() for policy in policies}
+    return {tenant: value for tenant, value in wanted.items() if before.get(tenant) != value}
+
+
+def read(path: Path) -> list[Policy]:
+    """Return the policies of a file; raises PolicyFault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyFault(f"TG-policy-file: {path}: {error}") from None
+    return parse(text, str(path))
+
+
+def check(paths: Iterable[Path]) -> int:
+    """Print what each file holds or what is wrong with it; return 1 if anything is."""
+    code = 0
+    for path in paths:
+        try:
+            print(f"{path}: {len(read(path))} policies, no faults")
+        except PolicyFault as fault:
+            print(fault, file=sys.stderr)
+            code = 1
+    return code
+
+
+def apply(path: Path, bootstrap: str) -> int:
+    """Bring one file into force, whole or not at all."""
+    try:
+        policies = read(path)
+    except PolicyFault as fault:
+        print(f"{fault}\n{path}: nothing was applied", file=sys.stderr)
+        return 1
+    records = changes(stored(bootstrap, POLICIES), policies)
+    publish(bootstrap, POLICIES, records)
+    print(f"{path}: {len(records)} policies written, {len(policies) - len(records)} unchanged")
+    return 0
+
+
+def show(bootstrap: str) -> int:
+    """Print the policies in force, one a line."""
+    for tenant, value in sorted(stored(bootstrap, POLICIES).items()):
+        try:
+            policy = Policy.decode(value)
+            line = f"{'dry run  ' if policy.dry_run else ''}{policy.encode().decode()}"
+        except PolicyFault as fault:
+            line = f"not in force: {fault}"
+        print(f"{tenant}  {line}")
+    return 0
+
+
+def remove(tenants: Sequence[str], bootstrap: str) -> int:
+    """Take policies out of force; return 1 if there is none of a tenant."""
+    before = stored(bootstrap, POLICIES)
+    publish(bootstrap, POLICIES, {tenant: None for tenant in tenants if tenant in before})
+    for tenant in tenants:
+        print(f"{tenant}: removed" if tenant in before else f"TG-policy-tenant: {tenant!r} has no policy")
+    return 0 if all(tenant in before for tenant in tenants) else 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tidegauge policy", description="What tenants may send.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    checking = commands.add_parser("check", help="say what is wrong with policy files")
+    checking.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    commands.add_parser("apply", help="bring a file into force").add_argument("file", type=Path, metavar="FILE")
+    commands.add_parser("list", help="print the policies in force")
+    removing = commands.add_parser("remove", help="take the policies of tenants out of force")
+    removing.add_argument("tenants", nargs="+", metavar="TENANT")
+    args = parser.parse_args(argv)
+    if args.command == "check":
+        return check(args.files)
+    bootstrap = PolicySettings().kafka
+    try:
+        if args.command == "apply":
+            return apply(args.file, bootstrap)
+        return show(bootstrap) if args.command == "list" else remove(args.tenants, bootstrap)
+    except KafkaError as error:
+        print(f"TG-kafka: {bootstrap} (TIDEGAUGE_KAFKA): {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""The gate's policies on the real stack: limits hold through kills, totals stay right, the ledger balances."""
+
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.batch import Batch, Series, encode_series_set
+from stack.policy import main as policy
+from tests.integration.pipeline import Pipeline, eventually
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+STORED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
+SERIES = "SELECT uniqExact(series_id) FROM samples WHERE tenant = {tenant:String}"
+TOTALS = "SELECT ts, sum(value) AS total FROM samples FINAL WHERE tenant = {tenant:String} GROUP BY ts"
+LEDGER = """
+SELECT sum(received) AS received, sum(forwarded) AS forwarded, sum(folded) AS folded, sum(merged) AS merged,
+    sumMap(rejected_by_id) AS rejected, sumMap(would) AS would, sum(missing) AS missing
+FROM v_ledger WHERE tenant = {tenant:String}
+"""
+
+
+def tenant_of(word: str) -> str:
+    return f"{word}-{uuid.uuid4().hex[:8]}"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def batch(tenant: str, users: list[str], source: str = "s", at: int = 0) -> bytes:
+    rows = [Series("hits", (("method", "GET"), ("user", user))) for user in users]
+    at = at or now_ms()
+    return Batch(tenant, source, now_ms(), encode_series_set(rows), np.array([at]), np.ones((1, len(rows)))).encode()
+
+
+@pytest.fixture
+def apply(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what brings the policies of a YAML text into force; done when the gate has had time to hear of them."""
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
+
+    def bring(text: str) -> None:
+        file = tmp_path / "policy.yaml"
+        file.write_text(text)
+        assert policy(["apply", str(file)]) == 0
+        time.sleep(5.0)
+
+    return bring
+
+
+def account(pipeline: Pipeline, tenant: str) -> dict[str, Any]:
+    row = pipeline.rows(LEDGER, tenant=tenant)[0]
+    return {name: dict(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def test_a_limit_holds_and_the_ledger_says_what_became_of_the_rest(
+    pipeline: Pipeline, apply: Callable[[str], None]
+) -> None:
+    tenant = tenant_of("limit")
+    apply(f"policies: [{{tenant: {tenant}, metrics: [{{name: hits, max_series: 10}}]}}]")
+    for first in range(0, 40, 8):
+        pipeline.send_record(batch(tenant, [f"u{number}" for number in range(first, first + 8)]), f"source-{first}")
+    known = batch(tenant, [f"u{number}" for number in range(8)])
+    for _ in range(5):
+        pipeline.send_record(known)
+    wanted = {"received": 80, "forwarded": 50, "rejected": {"TG-series-limit": 30}, "missing": 0}
+    eventually(lambda: {k: v for k, v in account(pipeline, tenant).items() if k in wanted}, wanted)
+    assert pipeline.value(SERIES, tenant=tenant) == 10
+
+
+def test_folding_keeps_the_total(pipeline: Pipeline, apply: Callable[[str], None]) -> None:
+    tenant = tenant_of("fold")
+    apply(f"policies: [{{tenant: {tenant}, action: fold, metrics: [{{name: hits, max_series: 10}}]}}]")
+    start = now_ms()
+    for step in range(10):
+        pipeline.send_record(batch(tenant, [f"u{number}" for number in range(100)], at=start + step))
+        time.sleep(0.2)
+    eventually(lambda: pipeline.value(STORED, tenant=tenant), 110)
+    assert pipeline.value(SERIES, tenant=tenant) == 11
+    totals = pipeline.rows(TOTALS, tenant=tenant)
+    assert [row["total"] for row in totals] == [100.0] * 10
+    eventually(lambda: account(pipeline, tenant)["folded"], 890)
+
+
+def test_no_kill_makes_a_limit_leak(pipeline: Pipeline, apply: Callable[[str], None]) -> None:
+    tenant = tenant_of("leak")
+    apply(f"policies: [{{tenant: {tenant}, metrics: [{{name: hits, max_series: 100}}]}}]")
+    records = []
+    for step in range(60):
+        users = [f"u{number}" for number in range(step * 5, step * 5 + 20)]
+        records.append(batch(tenant, users))
+        pipeline.send_record(records[-1], f"source-{step}")
+        if step in (20, 40):
+            pipeline.stack.kill(f"taskmanager-{step // 20}")
+        time.sleep(0.1)
+    for number, record in enumerate(records):
+        pipeline.send_record(record, f"source-{number}")
+    eventually(lambda: account(pipeline, tenant)["received"], 2 * 60 * 20, seconds=180)
+    assert account(pipeline, tenant)["missing"] == 0
+    assert pipeline.value(SERIES, tenant=tenant) == 100

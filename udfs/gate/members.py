@@ -1,0 +1,122 @@
+"""Which series of a tenant count, and when each was last seen: sorted columns, 21 bytes a series.
+
+New series go to a small level that is merged into the large one when it is full, so that adding a few to a million
+costs microseconds, not a copy of the million.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.batch import Int64s, UInt32s, UInt64s
+from schemas.nan import Mask
+
+UInt8s = npt.NDArray[np.uint8]
+
+_SMALL = 16_384
+
+
+@dataclass(slots=True)
+class Level:
+    """Columns of one length, sorted by id. codes: the metric; overflow: 1 for a folded series."""
+
+    ids: UInt64s = field(default_factory=lambda: np.empty(0, np.uint64))
+    codes: UInt32s = field(default_factory=lambda: np.empty(0, np.uint32))
+    overflow: UInt8s = field(default_factory=lambda: np.empty(0, np.uint8))
+    epochs: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def find(self, ids: UInt64s) -> tuple[npt.NDArray[np.intp], Mask]:
+        """Return for each id its place, and whether it is there."""
+        places = np.searchsorted(self.ids, ids)
+        if not len(self):
+            return places, np.zeros(len(ids), dtype=bool)
+        places[places == len(self)] = 0
+        return places, self.ids[places] == ids
+
+    def where(self, kept: Mask) -> "Level":
+        """Return the masked rows."""
+        return Level(self.ids[kept], self.codes[kept], self.overflow[kept], self.epochs[kept])
+
+    def with_rows(self, more: "Level") -> "Level":
+        """Return both; no id may be in both, and more need not be sorted."""
+        ids = np.concatenate([self.ids, more.ids])
+        order = np.argsort(ids, kind="stable")
+        return Level(
+            ids[order],
+            np.concatenate([self.codes, more.codes])[order],
+            np.concatenate([self.overflow, more.overflow])[order],
+            np.concatenate([self.epochs, more.epochs])[order],
+        )
+
+
+@dataclass(slots=True)
+class Members:
+    """The series of one tenant."""
+
+    _large: Level = field(default_factory=Level)
+    _small: Level = field(default_factory=Level)
+
+    def __len__(self) -> int:
+        return len(self._large) + len(self._small)
+
+    def touch(self, ids: UInt64s, epoch: int) -> tuple[Mask, Mask]:
+        """Mark ids as seen in an epoch; return (which are members, which of them were last seen in another)."""
+        known = np.zeros(len(ids), dtype=bool)
+        renewed = np.zeros(len(ids), dtype=bool)
+        for level in (self._large, self._small):
+            places, found = level.find(ids)
+            known |= found
+            mine = places[found]
+            renewed[found] = level.epochs[mine] != epoch
+            level.epochs[mine] = epoch
+        return known, renewed
+
+    def has(self, identity: int) -> bool:
+        """Tell whether one id is a member."""
+        one = np.array([identity], dtype=np.uint64)
+        return any(bool(level.find(one)[1][0]) for level in (self._large, self._small))
+
+    def rows_of(self, ids: UInt64s) -> Level:
+        """Return the rows of ids that are members, in the order of the columns."""
+        parts = [level.where(np.isin(level.ids, ids)) for level in (self._large, self._small)]
+        return parts[0].with_rows(parts[1])
+
+    def add(self, rows: Level) -> None:
+        """Add rows whose ids are not members."""
+        if len(rows):
+            self._small = self._small.with_rows(rows)
+            if len(self._small) > max(_SMALL, len(self._large) // 64):
+                self._large, self._small = self._large.with_rows(self._small), Level()
+
+    def put(self, rows: Level) -> None:
+        """Add rows, or replace those that are there: how state is read back."""
+        kept = [level.where(~np.isin(level.ids, rows.ids)) for level in (self._large, self._small)]
+        self._large, self._small = kept
+        self.add(rows)
+
+    def expire(self, oldest: int) -> None:
+        """Forget what was last seen before an epoch."""
+        self._large, self._small = self._large.with_rows(self._small), Level()
+        if len(self._large) and int(self._large.epochs.min()) < oldest:
+            self._large = self._large.where(self._large.epochs >= oldest)
+
+    def rebase(self, old_ms: int, new_ms: int) -> None:
+        """Translate epochs into those of another length."""
+        for level in (self._large, self._small):
+            level.epochs = level.epochs * old_ms // new_ms
+
+    def recode(self) -> list[int]:
+        """Make codes dense; return the old code of each new one."""
+        self._large, self._small = self._large.with_rows(self._small), Level()
+        used, codes = np.unique(self._large.codes, return_inverse=True)
+        self._large.codes = codes.astype(np.uint32)
+        found: list[int] = used.tolist()
+        return found
+
+    def rows(self) -> Level:
+        """Return all rows."""
+        return self._large.with_rows(self._small)

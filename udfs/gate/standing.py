@@ -1,0 +1,179 @@
+"""The gate's two authorities on who may enter: the fast one, which knows verdicts, and the owner, who makes them.
+
+The fast one answers for a set whose verdict it has and asks for all others. Verdicts are bound to their policy and
+epoch: those of the last epoch still count, but are asked for again, so that the owner sees what is active. What is
+lost costs a question, never a limit.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from cachetools import LRUCache
+
+from schemas.batch import Batch
+from schemas.codec import codec
+from schemas.ids import set_hash
+from schemas.policy import Policy
+from udfs.gate.admission import Admission, resolve
+from udfs.gate.budget import Budget, Decision
+from udfs.gate.candidates import candidates
+from udfs.gate.limits import Limits
+from udfs.gate.policies import Policies
+
+Key = tuple[str, bytes]
+
+
+def set_key(batch: Batch, policy: Policy) -> Key:
+    """Return what a verdict is known by. Where series merge they carry their source, which is then part of it."""
+    if policy.merges:
+        return batch.tenant, set_hash(batch.series_set + b"\0" + batch.source.encode())
+    return batch.tenant, set_hash(batch.series_set)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision on a set, under a revision of the policy."""
+
+    revision: int
+    decision: Decision
+
+    @classmethod
+    def read(cls, record: bytes) -> tuple[Key, "Verdict"]:
+        """Return (key, verdict) of a record of control.verdicts; raises CodecError."""
+        said = codec("verdict").decode(record)
+        codes = None if said["codes"] is None else np.frombuffer(said["codes"], np.uint8)
+        decision = Decision(said["epoch"], codes, tuple(tuple(labels) for labels in said["folds"]))
+        return (said["tenant"], said["set"]), cls(said["revision"], decision)
+
+    def encode(self, key: Key) -> bytes:
+        """Return the record for control.verdicts."""
+        codes = self.decision.codes
+        return codec("verdict").encode(
+            {
+                "tenant": key[0],
+                "set": key[1],
+                "revision": self.revision,
+                "epoch": self.decision.epoch,
+                "codes": None if codes is None else codes.tobytes(),
+                "folds": [list(labels) for labels in self.decision.folds],
+            }
+        )
+
+    def says_as(self, other: "Verdict") -> bool:
+        """Tell whether both decide alike, whenever they were made."""
+        mine, theirs = self.decision, other.decision
+        return self.revision == other.revision and mine.folds == theirs.folds and _bytes(mine) == _bytes(theirs)
+
+
+def _bytes(decision: Decision) -> bytes | None:
+    return None if decision.codes is None else decision.codes.tobytes()
+
+
+@dataclass(slots=True)
+class Known:
+    """A verdict with the admission it makes. asked: the newest epoch in which it was asked for again."""
+
+    verdict: Verdict
+    admission: Admission
+    asked: int
+
+
+@dataclass(slots=True)
+class Standing:
+    """What the gate knows of sets. max_series bounds its memory, about 400 bytes a series."""
+
+    shards: int
+    policies: Policies
+    max_series: int = 1_000_000
+    _known: "LRUCache[Key, Known]" = field(init=False)
+    _asked: "LRUCache[Key, Verdict | None]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = LRUCache(self.max_series, getsizeof=lambda known: known.admission.width + 1)
+        # Verdicts are broadcast: only those of sets that were seen here are kept.
+        self._asked = LRUCache(100_000)
+
+    def limits_of(self, tenant: str) -> Limits:
+        """Return the limits of a tenant."""
+        return self.policies.limits_of(tenant)
+
+    def admission(self, batch: Batch, received_at: int) -> Admission | None:
+        """Return the admission of a batch's set, None if the owner has to be asked; raises CodecError."""
+        policy = self.policies.of(batch.tenant)
+        epoch = received_at // policy.epoch_ms
+        key = set_key(batch, policy)
+        known = self._known.get(key)
+        if known is None or not _counts(known.verdict, policy, epoch):
+            answer = self._asked.get(key)
+            if answer is None or not _counts(answer, policy, epoch):
+                self._asked[key] = None
+                return None
+            known = self._learn(batch, key, answer, policy)
+        if epoch > known.verdict.decision.epoch and epoch > known.asked:
+            known.asked = epoch
+            return None
+        return known.admission
+
+    def _learn(self, batch: Batch, key: Key, verdict: Verdict, policy: Policy) -> Known:
+        limits = self.limits_of(batch.tenant)
+        asked = candidates(batch.tenant, batch.source, batch.series_set, limits, policy)
+        admission = resolve(batch.tenant, batch.source, asked, self.shards, verdict.decision, policy.dry_run)
+        known = Known(verdict, admission, verdict.decision.epoch)
+        if admission.width < self.max_series:
+            self._known[key] = known
+            self._asked.pop(key, None)
+        return known
+
+    def hear(self, key: Key, verdict: Verdict) -> None:
+        """Take a verdict."""
+        known = self._known.get(key)
+        if known is not None and known.verdict.says_as(verdict):
+            if verdict.decision.epoch > known.verdict.decision.epoch:
+                known.verdict = verdict
+        elif known is not None or key in self._asked:
+            self._known.pop(key, None)
+            self._asked[key] = verdict
+
+
+def _counts(verdict: Verdict, policy: Policy, epoch: int) -> bool:
+    return verdict.revision == policy.revision and verdict.decision.epoch >= epoch - 1
+
+
+@dataclass(slots=True)
+class Owner:
+    """Decides by the budget of the tenant at hand, which the caller sets; verdict is what it said last."""
+
+    shards: int
+    policies: Policies
+    max_series: int = 1_000_000
+    budget: Budget = field(default_factory=lambda: Budget(""))
+    verdict: tuple[Key, Verdict] | None = None
+    _made: "LRUCache[Key, Known]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._made = LRUCache(self.max_series, getsizeof=lambda known: known.admission.width + 1)
+
+    def limits_of(self, tenant: str) -> Limits:
+        """Return the limits of a tenant."""
+        return self.policies.limits_of(tenant)
+
+    def admission(self, batch: Batch, received_at: int) -> Admission:
+        """Return the admission of a batch's set; raises CodecError."""
+        policy = self.policies.of(batch.tenant)
+        key = set_key(batch, policy)
+        epoch = max(received_at // policy.epoch_ms, self.budget.epoch_of(policy))
+        made = self._made.get(key)
+        # Decided in this epoch: nothing becomes free before the next one.
+        if made is None or made.verdict.revision != policy.revision or made.verdict.decision.epoch != epoch:
+            made = self._decide(batch, received_at, policy)
+            if made.admission.width < self.max_series:
+                self._made[key] = made
+        self.verdict = key, made.verdict
+        return made.admission
+
+    def _decide(self, batch: Batch, received_at: int, policy: Policy) -> Known:
+        limits = self.limits_of(batch.tenant)
+        asked = candidates(batch.tenant, batch.source, batch.series_set, limits, policy)
+        decision = self.budget.decide(asked.series, asked.ids, batch.source, policy, received_at)
+        admission = resolve(batch.tenant, batch.source, asked, self.shards, decision, policy.dry_run)
+        return Known(Verdict(policy.revision, decision), admission, decision.epoch)
