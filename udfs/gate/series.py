@@ -1,6 +1,7 @@
 """Is this series well-formed? The slow path, taken once per series of a new series set."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 from schemas.batch import Series
@@ -16,29 +17,36 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")
 def check(series: Series, limits: Limits) -> Refusal | None:
     """Return why the series is refused, or None. The first reason found counts."""
     longest = f"{limits.max_name_length} characters"
-    if not _is_name(_METRIC, series.name, limits.max_name_length, limits.utf8):
+    if not _is_metric(series.name, limits.max_name_length, limits.utf8):
         return Refusal(Reason.NAME, series.name, longest)
     if len(series.labels) > limits.max_labels:
         return Refusal(Reason.LABEL_COUNT, f"{series.name} has {len(series.labels)}", f"{limits.max_labels} labels")
-    seen = set()
     for name, value in series.labels:
-        if not _is_name(_LABEL, name, limits.max_name_length, limits.utf8) or name.startswith("__"):
+        if not _is_label(name, limits.max_name_length, limits.utf8):
             return Refusal(Reason.LABEL_NAME, name, longest)
         if len(value) > limits.max_label_value_length or "\0" in value:
             return Refusal(Reason.LABEL_VALUE, f"{name}={value}", f"{limits.max_label_value_length} characters")
-        if name in seen:
-            return Refusal(Reason.LABEL_DUPLICATE, name)
-        seen.add(name)
+    if len(dict(series.labels)) < len(series.labels):
+        names = [name for name, _ in series.labels]
+        return Refusal(Reason.LABEL_DUPLICATE, next(name for name in names if names.count(name) > 1))
     return None
 
 
-def _is_name(charset: re.Pattern[str], name: str, longest: int, utf8: bool) -> bool:
-    # Names are few; a long one would only fill the memory.
-    return len(name) <= longest and (_matches(charset, name, utf8) if len(name) < 200 else _judge(charset, name, utf8))
+def _bounded(judge: Callable[[str, int, bool], bool]) -> Callable[[str, int, bool], bool]:
+    """Return judge, remembering names: they are few. A long one would only fill the memory."""
+    remembered = lru_cache(maxsize=65_536)(judge)
+    return lambda name, longest, utf8: (remembered if len(name) < 200 else judge)(name, longest, utf8)
 
 
-def _judge(charset: re.Pattern[str], name: str, utf8: bool) -> bool:
+@_bounded
+def _is_metric(name: str, longest: int, utf8: bool) -> bool:
+    return len(name) <= longest and _of_charset(_METRIC, name, utf8)
+
+
+@_bounded
+def _is_label(name: str, longest: int, utf8: bool) -> bool:
+    return len(name) <= longest and not name.startswith("__") and _of_charset(_LABEL, name, utf8)
+
+
+def _of_charset(charset: re.Pattern[str], name: str, utf8: bool) -> bool:
     return bool(name and "\0" not in name) if utf8 else charset.fullmatch(name) is not None
-
-
-_matches = lru_cache(maxsize=65_536)(_judge)
