@@ -22,7 +22,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     policies = streams.control(topics.POLICIES)
     verdicts = streams.control(topics.VERDICTS, whole=False)
 
-    gate = GateFunction(settings.shards, settings.gate_limits(), settings.gate_max_series)
+    gate = GateFunction(settings.shards, settings.gate_limits(), settings.gate_max_series, settings.gate_shed_lag_s)
     told = policies.union(verdicts).broadcast(POLICIES)
     judged = raw.connect(told).process(gate, ADDRESSED).name("gate").uid(streams.uid("gate"))
 
@@ -31,7 +31,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     by_tenant = asked.key_by(tenant_of, Types.STRING()).connect(policies.broadcast(POLICIES))
     decided = by_tenant.process(owner, ADDRESSED).name("owner").uid(streams.uid("owner"))
 
-    streams.route(judged, *JUDGED, topics.PENDING)
+    streams.route(judged, *JUDGED, topics.PENDING, topics.VERDICTS)
     streams.route(decided, *JUDGED, topics.VERDICTS)
     return streams
 

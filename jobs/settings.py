@@ -55,6 +55,12 @@ class JobSettings(BaseSettings):
         le=2_000_000,
         description="Most series of a tenant without a policy within an hour.",
     )
+    gate_shed_lag_s: int = Field(
+        0,
+        ge=0,
+        description="When the gate is so far behind, tenants of low priority are shed, at twice that normal ones, s; "
+        "0: none are.",
+    )
     gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
     store_late_after_s: int = Field(
         30,

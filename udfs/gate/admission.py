@@ -138,6 +138,9 @@ class Admissions:
         """Return the limits of a tenant."""
         return self.limits
 
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> None:
+        """Let every batch in."""
+
     def admission(self, batch: Batch, received_at: int) -> Admission:
         """Return the admission of a batch's set, new or remembered; raises CodecError if it cannot be decoded."""
         key = (batch.tenant, set_hash(batch.series_set))

@@ -5,6 +5,7 @@ ADDRESSED rows: topic, key, value, Kafka timestamp.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from udfs.gate.gate import Gate, Outcome, Passed, Refused
 from udfs.gate.limits import Limits
 from udfs.gate.policies import Policies
 from udfs.gate.standing import Owner, Standing, Verdict
+from udfs.gate.throttle import Throttle, Usage
 from udfs.mode import announce
 
 POLICIES = MapStateDescriptor("policies", Types.STRING(), Types.STRING())
@@ -108,15 +110,21 @@ class GateFunction(BroadcastProcessFunction):
     IN rows (value, partition, offset, …). A record whose series set has no verdict goes to metrics.pending.
     """
 
-    def __init__(self, shards: int, limits: Limits, max_series: int) -> None:
+    def __init__(self, shards: int, limits: Limits, max_series: int, shed_lag_s: int) -> None:
         self._shards = shards
         self._limits = limits
         self._max_series = max_series
+        self._shed_lag = shed_lag_s * 1000
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Begin knowing nothing: the first batches ask."""
         self._book = _Book("gate", self._limits, self._max_series, runtime_context)
         self._standing = Standing(self._shards, self._book.policies)
+        self._standing.throttle = self._throttle = Throttle(
+            runtime_context.get_index_of_this_subtask(),
+            runtime_context.get_number_of_parallel_subtasks(),
+            self._shed_lag,
+        )
         self._gate = Gate(self._shards, self._limits, self._standing)
         self._counters = _Counters(runtime_context)
 
@@ -125,7 +133,7 @@ class GateFunction(BroadcastProcessFunction):
         self._book.load(ctx)
         record, partition, offset = bytes(value[0]), value[1], value[2]
         now = ctx.timestamp()
-        for outcome in self._gate.judge(record, now, partition, offset):
+        for outcome in self._gate.judge(record, now, partition, offset, time.time_ns() // 1_000_000 - now):
             if isinstance(outcome, Passed | Refused | Account):
                 yield _row(outcome, now, self._counters)
             else:
@@ -138,13 +146,19 @@ class GateFunction(BroadcastProcessFunction):
                     "record": record,
                 }
                 yield Row(topics.PENDING, outcome.tenant.encode(), codec("pending").encode(asked), now)
+        for usage in self._throttle.reports:
+            yield Row(topics.VERDICTS, usage.tenant.encode(), usage.encode(), now)
+        self._throttle.reports.clear()
 
     def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Row]:
         """Take a policy or a verdict."""
         key, text = _control(value)
         if text is not None and text[:2] == MAGIC:
             try:
-                self._standing.hear(*Verdict.read(text))
+                if codec("usage").knows(text):
+                    self._throttle.hear(Usage.decode(text))
+                else:
+                    self._standing.hear(*Verdict.read(text))
             except CodecError as error:
                 _log.warning("a record of control.verdicts is unreadable: %s", error)
         else:

@@ -56,7 +56,10 @@ Outcome = Passed | Refused | Unknown | Account
 
 
 class Authority(Protocol):
-    """Says which series of a set enter. A small one beside it: Admissions, which lets every series in."""
+    """Says which series of a set enter, and which batches at all. A small one: Admissions, which lets all in."""
+
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> Refusal | None:
+        """Return why a batch of so many samples does not enter, or None."""
 
     def limits_of(self, tenant: str) -> Limits:
         """Return the limits of a tenant."""
@@ -77,9 +80,12 @@ class Gate:
         if self.authority is None:
             self.authority = Admissions(self.shards, self.limits)
 
-    def judge(self, record: bytes, received_at: int, partition: int = 0, offset: int = 0) -> Iterator[Outcome]:
+    def judge(
+        self, record: bytes, received_at: int, partition: int = 0, offset: int = 0, lag_ms: int = 0
+    ) -> Iterator[Outcome]:
         """Yield what becomes of a record that the broker stamped with received_at (ms since 1970 UTC).
 
+        lag_ms: how long ago that was. It decides on nothing but what is shed.
         The account comes last; after Unknown there is none, since another gives it.
         """
         batch = enter(record, self.limits)
@@ -90,7 +96,11 @@ class Gate:
             outcomes.append(Refused("", "", batch))
         else:
             account.received = batch.values.size - int(is_missing(batch.values).sum())
-            outcomes.extend(self._batch(batch, record, account))
+            shed = self.authority.refuse(batch, account.received, received_at, lag_ms)
+            if shed is not None:
+                outcomes.append(Refused(batch.tenant, batch.source, shed))
+            else:
+                outcomes.extend(self._batch(batch, record, account))
         for one in outcomes:
             if isinstance(one, Refused):
                 account.refuse(one.refusal.reason, one.refusal.samples)

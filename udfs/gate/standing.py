@@ -19,6 +19,8 @@ from udfs.gate.budget import Budget, Decision
 from udfs.gate.candidates import candidates
 from udfs.gate.limits import Limits
 from udfs.gate.policies import Policies
+from udfs.gate.refusal import Refusal
+from udfs.gate.throttle import Throttle
 
 Key = tuple[str, bytes]
 
@@ -85,6 +87,7 @@ class Standing:
     shards: int
     policies: Policies
     max_series: int = 1_000_000
+    throttle: Throttle = field(default_factory=Throttle)
     _known: "LRUCache[Key, Known]" = field(init=False)
     _asked: "LRUCache[Key, Verdict | None]" = field(init=False)
 
@@ -96,6 +99,11 @@ class Standing:
     def limits_of(self, tenant: str) -> Limits:
         """Return the limits of a tenant."""
         return self.policies.limits_of(tenant)
+
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> Refusal | None:
+        """Return why a batch is over a rate, or shed; None if it is neither."""
+        policy = self.policies.of(batch.tenant)
+        return self.throttle.refuse(policy, batch.tenant, batch.source, samples, received_at, lag_ms)
 
     def admission(self, batch: Batch, received_at: int) -> Admission | None:
         """Return the admission of a batch's set, None if the owner has to be asked; raises CodecError."""
@@ -156,6 +164,9 @@ class Owner:
     def limits_of(self, tenant: str) -> Limits:
         """Return the limits of a tenant."""
         return self.policies.limits_of(tenant)
+
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> None:
+        """Let every batch in: the gate has looked at rates before it asked."""
 
     def admission(self, batch: Batch, received_at: int) -> Admission:
         """Return the admission of a batch's set; raises CodecError."""

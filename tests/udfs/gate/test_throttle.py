@@ -1,0 +1,96 @@
+"""Rates and shedding: what passes, what is refused by which name, and that one tenant costs another nothing."""
+
+import pytest
+
+from schemas.policy import Policy
+from schemas.reason import Reason
+from tests.udfs.gate.pair import NOW, Pair, record, series
+from udfs.gate.throttle import Throttle, Usage
+
+
+def policy(**fields: object) -> Policy:
+    return Policy.model_validate({"tenant": "acme", **fields})
+
+
+def passed(throttle: Throttle, limits: Policy, seconds: int, batch: int, per_second: int, source: str = "s") -> int:
+    """Return the samples that pass of per_second batches a second."""
+    total = 0
+    for step in range(seconds * per_second):
+        now = NOW + step * 1000 // per_second
+        total += batch if throttle.refuse(limits, "acme", source, batch, now, 0) is None else 0
+    return total
+
+
+def test_a_rate_holds_after_the_burst() -> None:
+    limits = policy(source_samples_per_second=100, source_samples_burst=500)
+    assert passed(Throttle(), limits, 60, 10, 100) == 500 + 100 * 60 - 10
+
+
+def test_a_rate_that_is_kept_is_never_refused() -> None:
+    assert passed(Throttle(), policy(samples_per_second=1000), 60, 100, 10) == 60_000
+
+
+def test_a_batch_larger_than_the_burst_passes_and_is_paid_for() -> None:
+    assert passed(Throttle(), policy(samples_per_second=10, samples_burst=10), 100, 100, 1) == 1000
+
+
+def test_sources_have_rates_of_their_own() -> None:
+    throttle, limits = Throttle(), policy(source_samples_per_second=10, source_samples_burst=10)
+    assert passed(throttle, limits, 10, 10, 10, "a") == 100
+    assert passed(throttle, limits, 10, 10, 10, "b") == 100
+
+
+@pytest.mark.parametrize(
+    ("shares", "most"),
+    [((1000, 0), 1000), ((1000, 1000), 1000), ((1000, 100), 1000), ((300, 300), 600)],
+)
+def test_a_tenants_rate_is_shared_by_subtasks(shares: tuple[int, int], most: int) -> None:
+    limits = policy(samples_per_second=1000, samples_burst=1000)
+    subtasks = [Throttle(number, 2) for number in range(2)]
+    total = 0
+    for step in range(60 * 20):
+        now = NOW + step * 50
+        for throttle, samples in zip(subtasks, shares, strict=True):
+            batch = samples // 20 * 2  # both ask for twice what the case says, or less than the limit
+            if most < 1000:
+                batch = samples // 20
+            if batch and throttle.refuse(limits, "acme", "s", batch, now, 0) is None and step >= 20 * 20:
+                total += batch
+        for one in subtasks:
+            for usage in one.reports:
+                for other in subtasks:
+                    other.hear(Usage.decode(usage.encode()))
+            one.reports.clear()
+    assert total / 40 == pytest.approx(most, rel=0.1)
+
+
+def test_the_refused_are_named_and_use_up_nothing() -> None:
+    pair = Pair(
+        {"source_samples_per_second": 1, "source_samples_burst": 2, "metrics": [{"name": "*", "max_series": 1}]}
+    )
+    for number in range(3):
+        pair.send(record([series("m", n=str(number // 2)), series("k", n=str(number // 2))]))
+    assert pair.rejected == {"TG-source-rate-limit": 4}
+    assert pair.refused[0].refusal.limit == "1 samples a second, 2 at once"
+    assert pair.budgets["acme"].counts() == {"m": (1, 0), "k": (1, 0)}
+
+
+SHED: list[tuple[str, int, bool]] = [
+    ("low", 30_000, False),
+    ("low", 30_001, True),
+    ("normal", 60_000, False),
+    ("normal", 60_001, True),
+    ("high", 9_999_999, False),
+]
+
+
+@pytest.mark.parametrize(("priority", "lag_ms", "shed"), SHED)
+def test_the_lowest_priority_is_shed_first(priority: str, lag_ms: int, shed: bool) -> None:
+    refusal = Throttle(shed_lag_ms=30_000).refuse(policy(priority=priority), "acme", "s", 5, NOW, lag_ms)
+    assert (refusal is not None) == shed
+    if refusal is not None:
+        assert (refusal.reason, refusal.samples) == (Reason.SHED, 5)
+
+
+def test_without_the_setting_nothing_is_shed() -> None:
+    assert Throttle().refuse(policy(priority="low"), "acme", "s", 5, NOW, 9_999_999) is None
