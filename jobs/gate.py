@@ -1,4 +1,4 @@
-"""metrics.raw → [gate] → metrics.valid, .rejected, .ledger, and .pending → [owner] → the same, and control.verdicts.
+"""metrics.raw → [gate] → metrics.valid, .rejected, .ledger; metrics.pending → [owner] → those, .cardinality, verdicts.
 
 control.policies is broadcast to both, control.verdicts to the gate (docs/gate.md).
 """
@@ -32,7 +32,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     decided = by_tenant.process(owner, ADDRESSED).name("owner").uid(streams.uid("owner"))
 
     streams.route(judged, *JUDGED, topics.PENDING, topics.VERDICTS)
-    streams.route(decided, *JUDGED, topics.VERDICTS)
+    streams.route(decided, *JUDGED, topics.VERDICTS, topics.CARDINALITY)
     return streams
 
 

@@ -1,4 +1,4 @@
-"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected and .ledger as they are."""
+"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected, .ledger, .cardinality."""
 
 from pyflink.common import Configuration, Types
 
@@ -16,6 +16,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     events = streams.source(topics.ALERTS)
     rejected = streams.source(topics.REJECTED)
     ledger = streams.source(topics.LEDGER)
+    grown = streams.source(topics.CARDINALITY)
 
     columns = (
         valid.process(StoreFunction(settings.block_slots, settings.store_late_after_s * 1000), PAYLOAD)
@@ -25,8 +26,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     records = events.map(RecordFunction("alert_events"), PAYLOAD).name("events").uid(streams.uid("events"))
     refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
     accounts = ledger.map(RecordFunction("ledger"), PAYLOAD).name("accounts").uid(streams.uid("accounts"))
+    growth = grown.map(RecordFunction("cardinality"), PAYLOAD).name("growth").uid(streams.uid("growth"))
 
-    blocks = columns.union(records, refusals, accounts).key_by(lane, Types.STRING())
+    blocks = columns.union(records, refusals, accounts, growth).key_by(lane, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

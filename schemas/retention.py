@@ -78,6 +78,7 @@ class Policy(BaseModel):
     tenants: dict[str, str] = Field(default_factory=dict, description="Tenant to class.")
     rejections: Days = Field(7, description="What the gate refused, of all tenants. Default: 7 days.")
     ledger: Days = Field(7, description="What became of every sample, of all tenants. Default: 7 days.")
+    cardinality: Days = Field(30, description="Metrics that grew, of all tenants. Default: 30 days.")
     alert_events: Days = Field(90, description="Transitions of alerts, of all tenants. Default: 90 days.")
 
     @model_validator(mode="after")
@@ -172,6 +173,7 @@ def ttls(policy: Policy) -> dict[str, Ttl]:
     for table, column, kept in (
         ("rejections", "received_at", policy.rejections),
         ("ledger", "minute", policy.ledger),
+        ("cardinality", "hour", policy.cardinality),
         ("alert_events", "evaluated_at", policy.alert_events),
     ):
         found[table] = Ttl(f"{_DAY.format(column=column)} + toIntervalDay({kept})")

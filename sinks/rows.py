@@ -15,7 +15,7 @@ from schemas.batch import Frame, Series, UInt64s
 from schemas.codec import codec
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
-from sinks.accounts import accounts
+from sinks.accounts import accounts, growth
 from sinks.coded import coded
 
 _STAMP = pa.timestamp("ms", tz="UTC")
@@ -275,5 +275,7 @@ def block(table: str, payloads: Sequence[bytes]) -> pa.Table:
         return alert_events(payloads)
     if table == "ledger":
         return accounts(payloads)
+    if table == "cardinality":
+        return growth(payloads)
     sorted_here = table.startswith("rollup_") or table == "distributions"
     return ordered(unpack(payloads)) if sorted_here else unpack(payloads)

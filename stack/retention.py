@@ -22,8 +22,8 @@ def text(policy: Policy) -> str:
             f"{name:<{width}}  " + " ".join(f"{kept.days(tier):>5}" for tier in TIERS) + f"  {', '.join(who) or 'none'}"
         )
     lines.append(
-        f"rejections {policy.rejections}, ledger {policy.ledger}, alert_events {policy.alert_events} "
-        "(days, all tenants)"
+        f"rejections {policy.rejections}, ledger {policy.ledger}, cardinality {policy.cardinality}, "
+        f"alert_events {policy.alert_events} (days, all tenants)"
     )
     return "\n".join(lines)
 

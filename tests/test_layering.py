@@ -23,7 +23,7 @@ MAY_IMPORT = {
 # The pure packages, and all that they may know of the world outside.
 PURE = {
     "promql": {"numpy", "promql_parser", "re2"},
-    "udfs": {"numpy", "cachetools", "yaml", "xxhash", "orjson", "pyarrow"},
+    "udfs": {"numpy", "cachetools", "yaml", "xxhash", "orjson", "pyarrow", "datasketches"},
     "schemas": {"numpy", "fastavro", "xxhash", "pydantic", "yaml"},
 }
 CLOCKS = {("time", "time"), ("time", "time_ns"), ("time", "monotonic"), ("datetime", "now"), ("datetime", "utcnow")}

@@ -61,7 +61,7 @@ def test_tenants_are_parameters_and_classes_of_equal_days_are_one_case() -> None
 def test_every_table_with_a_time_expires() -> None:
     assert set(ttls(Policy.model_validate({}))) == {
         *("samples", "late_samples", "distributions", "rollup_1m", "rollup_5m", "rollup_1h", "rollup_1d"),
-        *("series", "data_versions", "completeness", "rejections", "ledger", "alert_events"),
+        *("series", "data_versions", "completeness", "rejections", "ledger", "cardinality", "alert_events"),
     }
 
 

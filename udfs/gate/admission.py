@@ -14,10 +14,10 @@ from schemas.batch import Batch, Series, UInt64s, encode_series_set
 from schemas.ids import series_id, set_hash
 from schemas.reason import Reason
 from udfs.gate.budget import ADMITTED, FOLDED, SERIES, TENANT, VALUES, Decision
-from udfs.gate.candidates import Candidates, Positions, candidates
+from udfs.gate.candidates import Candidates, candidates
 from udfs.gate.fold import fold
 from udfs.gate.limits import Limits
-from udfs.gate.members import UInt8s
+from udfs.gate.members import Positions, UInt8s
 from udfs.gate.refusal import Refusal
 
 _REASONS = {SERIES: Reason.SERIES_LIMIT, TENANT: Reason.TENANT_SERIES_LIMIT, VALUES: Reason.LABEL_VALUES_LIMIT}

@@ -16,7 +16,7 @@ from schemas.codec import codec
 from schemas.ids import series_id
 from schemas.policy import EPOCHS, Metric, Policy
 from udfs.gate.fold import FIXED, fold
-from udfs.gate.members import Level, Members, UInt8s
+from udfs.gate.members import Level, Members, Positions, UInt8s
 
 ADMITTED, SERIES, TENANT, VALUES, FOLDED = range(5)
 
@@ -42,6 +42,7 @@ class Budget:
     members: Members = field(default_factory=Members)
     values: dict[Pair, dict[int, int]] = field(default_factory=dict)
     metrics: dict[str, int] = field(default_factory=dict)
+    strangers: Positions = field(default_factory=lambda: np.empty(0, np.intp))  # of the last decision: not known before
     _own: list[int] = field(default_factory=list)
     _over: list[int] = field(default_factory=list)
     _total: int = 0
@@ -58,11 +59,12 @@ class Budget:
             self._changed.append(self.members.rows_of(ids[renewed]))
             for place in np.flatnonzero(renewed):
                 self._record(series[place], rules[series[place].name], policy, ())
-        if known.all():
+        self.strangers = np.flatnonzero(~known)
+        if not len(self.strangers):
             return Decision(self.epoch)
         codes = np.zeros(len(series), dtype=np.uint8)
         folds = []
-        for place in np.flatnonzero(~known).tolist():
+        for place in self.strangers.tolist():
             one = series[place]
             codes[place], folded = self._judge(one, int(ids[place]), source, rules[one.name], policy)
             if codes[place] == FOLDED:

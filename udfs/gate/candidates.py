@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.batch import Series, UInt64s, decode_series_set
 from schemas.ids import series_id
@@ -11,10 +10,9 @@ from schemas.policy import Policy
 from schemas.reason import Reason
 from udfs.gate.fold import strip
 from udfs.gate.limits import Limits
+from udfs.gate.members import Positions
 from udfs.gate.refusal import Refusal
 from udfs.gate.series import check
-
-Positions = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class _Counters:
         """Count one record's samples."""
         for name in ("received", "forwarded", "merged", "folded", "deduplicated", "shed"):
             self.add(f"samples_{name}", getattr(account, name))
+        self.add("samples_missing", abs(account.balance))
         for reason, samples in account.rejected.items():
             self.add(f"rejected_{reason.replace('-', '_')}", samples)
 
@@ -223,6 +224,10 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         if self._owner.verdict is not None:
             key, verdict = self._owner.verdict
             yield Row(topics.VERDICTS, tenant.encode(), verdict.encode(key), now)
+        for grown in self._owner.grown:
+            yield Row(topics.CARDINALITY, tenant.encode(), grown, now)
+        self._owner.grown.clear()
+        self._counters.add("series_new", len(budget.strangers) if self._owner.verdict is not None else 0)
         # Once an epoch the state is written anew: without what has left the window.
         if budget.epoch != kept:
             self._state.update([budget.snapshot()])

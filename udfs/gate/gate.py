@@ -95,7 +95,7 @@ class Gate:
             account.received = batch.samples
             outcomes.append(Refused("", "", batch))
         else:
-            account.received = batch.values.size - int(is_missing(batch.values).sum())
+            account.received = batch.values.size - np.count_nonzero(is_missing(batch.values))
             shed = self.authority.refuse(batch, account.received, received_at, lag_ms)
             if shed is not None:
                 outcomes.append(Refused(batch.tenant, batch.source, shed))
@@ -147,12 +147,14 @@ class Gate:
             weights = None if weights is None else weights[timely]
         if not len(stamps):
             return
-        values = canonical(values)
-        absent = is_missing(values)
-        whole = not absent.any()
-        if index is not None and not whole:
-            index, stamps, values = index[~absent], stamps[~absent], values[~absent]
-            weights = None if weights is None else weights[~absent]
+        numbers = whole = not np.isnan(values).any()
+        if not numbers:
+            values = canonical(values)
+            absent = is_missing(values)
+            whole = not absent.any()
+            if index is not None and not whole:
+                index, stamps, values = index[~absent], stamps[~absent], values[~absent]
+                weights = None if weights is None else weights[~absent]
         if (
             index is None
             and len(stamps) > 1
@@ -168,7 +170,7 @@ class Gate:
             for refusal in refusals:
                 yield Refused(batch.tenant, batch.source, refusal)
             if not part.distributions:
-                sub = single(sub, part, account)
+                sub = single(sub, part, numbers, account)
             sub.received_at = account.received_at
             if len(sub.timestamps):
                 account.forwarded += sub.values.size if whole else sub.values.size - int(is_missing(sub.values).sum())

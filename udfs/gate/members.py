@@ -13,6 +13,7 @@ from schemas.batch import Int64s, UInt32s, UInt64s
 from schemas.nan import Mask
 
 UInt8s = npt.NDArray[np.uint8]
+Positions = npt.NDArray[np.intp]
 
 _SMALL = 16_384
 
@@ -29,7 +30,7 @@ class Level:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def find(self, ids: UInt64s) -> tuple[npt.NDArray[np.intp], Mask]:
+    def find(self, ids: UInt64s) -> tuple[Positions, Mask]:
         """Return for each id its place, and whether it is there."""
         places = np.searchsorted(self.ids, ids)
         if not len(self):

@@ -9,14 +9,11 @@ import numpy as np
 
 from schemas.batch import Int64s, UInt32s
 from schemas.nan import MISSING, STALE, Floats, Mask, is_missing, is_stale
-from udfs.gate.candidates import Positions
+from udfs.gate.members import Positions
 
 
 def dense(values: Floats, heads: Positions) -> Floats:
     """Return (T, S) of (T, M): columns from heads[i] to heads[i + 1] are added up."""
-    if not np.isnan(values).any():
-        whole: Floats = np.add.reduceat(values, heads, axis=1)
-        return whole
     stale = is_stale(values)
     absent = is_missing(values) | stale
     sums = np.add.reduceat(np.where(absent, 0.0, values), heads, axis=1)

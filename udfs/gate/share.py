@@ -9,7 +9,7 @@ from schemas.nan import Floats, is_missing
 from udfs.gate import merge
 from udfs.gate.account import Account
 from udfs.gate.admission import Part
-from udfs.gate.candidates import Positions
+from udfs.gate.members import Positions
 
 
 def share(
@@ -55,8 +55,11 @@ def _group(part: Part) -> Positions:
     return np.cumsum(starts)
 
 
-def single(batch: Batch, part: Part, account: Account) -> Batch:
-    """Return plain samples with one per series and timestamp: repeats dropped, those of merged series added up."""
+def single(batch: Batch, part: Part, numbers: bool, account: Account) -> Batch:
+    """Return plain samples with one per series and timestamp: repeats dropped, those of merged series added up.
+
+    numbers: no value is NaN of any kind.
+    """
     index, stamps, values, before = batch.index, batch.timestamps, batch.values, batch.values.size
     if index is not None:
         if part.heads is None:
@@ -69,8 +72,12 @@ def single(batch: Batch, part: Part, account: Account) -> Batch:
         batch = replace(batch, index=index, timestamps=stamps, values=values)
         gone = before - len(index)
     elif part.heads is not None:
-        merged = merge.dense(batch.values, part.heads)
-        gone = int(is_missing(merged).sum() - is_missing(batch.values).sum()) + before - merged.size
+        if numbers:
+            merged = np.add.reduceat(values, part.heads, axis=1)
+            gone = before - merged.size
+        else:
+            merged = merge.dense(values, part.heads)
+            gone = int(is_missing(merged).sum() - is_missing(values).sum()) + before - merged.size
         batch = replace(batch, values=merged)
     else:
         return batch

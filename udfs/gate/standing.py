@@ -17,6 +17,7 @@ from schemas.policy import Policy
 from udfs.gate.admission import Admission, resolve
 from udfs.gate.budget import Budget, Decision
 from udfs.gate.candidates import candidates
+from udfs.gate.growth import Growth
 from udfs.gate.limits import Limits
 from udfs.gate.policies import Policies
 from udfs.gate.refusal import Refusal
@@ -149,13 +150,18 @@ def _counts(verdict: Verdict, policy: Policy, epoch: int) -> bool:
 
 @dataclass(slots=True)
 class Owner:
-    """Decides by the budget of the tenant at hand, which the caller sets; verdict is what it said last."""
+    """Decides by the budget of the tenant at hand, which the caller sets.
+
+    verdict is what it said last; grown holds Growth records until the caller takes them.
+    """
 
     shards: int
     policies: Policies
     max_series: int = 1_000_000
     budget: Budget = field(default_factory=lambda: Budget(""))
     verdict: tuple[Key, Verdict] | None = None
+    growth: Growth = field(default_factory=Growth)
+    grown: list[bytes] = field(default_factory=list)
     _made: "LRUCache[Key, Known]" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -186,5 +192,10 @@ class Owner:
         limits = self.limits_of(batch.tenant)
         asked = candidates(batch.tenant, batch.source, batch.series_set, limits, policy)
         decision = self.budget.decide(asked.series, asked.ids, batch.source, policy, received_at)
+        new = self.budget.strangers
+        if len(new):
+            refused = np.zeros(len(new), dtype=bool) if decision.codes is None else decision.codes[new] > 0
+            names = [asked.series[place] for place in new.tolist()]
+            self.grown += self.growth.note(batch.tenant, batch.source, names, asked.ids[new], refused, received_at)
         admission = resolve(batch.tenant, batch.source, asked, self.shards, decision, policy.dry_run)
         return Known(Verdict(policy.revision, decision), admission, decision.epoch)
