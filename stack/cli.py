@@ -15,6 +15,7 @@ ELSEWHERE = {
     "produce": ("load.produce", "send a file of series to metrics.raw"),
     "rules": ("load.rules", "apply, list and remove alert rules"),
     "policy": ("stack.policy", "check, apply, list and remove what tenants may send"),
+    "cardinality": ("stack.cardinality", "show which metrics make new series, by which label and source"),
     "retention": ("stack.retention", "check, apply and list how long ClickHouse keeps what"),
 }
 """Commands of other packages: module with main(argv), one line of help."""

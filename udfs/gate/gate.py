@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from schemas.batch import Batch
 from schemas.codec import CodecError
@@ -70,11 +71,13 @@ class Authority(Protocol):
 
 @dataclass(slots=True)
 class Gate:
-    """Judges records. What it holds beside its authority is nothing: two gates of one authority answer alike."""
+    """Judges records. All that it holds beside its authority is which sources' clocks it has just flagged."""
 
     shards: int
     limits: Limits
     authority: Authority = field(default=None)  # type: ignore[assignment]  # made of the other two if not given
+
+    _flagged: "LRUCache[tuple[str, str], int]" = field(default_factory=lambda: LRUCache(10_000))
 
     def __post_init__(self) -> None:
         if self.authority is None:
@@ -124,7 +127,7 @@ class Gate:
             return
         limits = self.authority.limits_of(tenant)
         batch, flag = skew(batch, received_at, limits)
-        if flag is not None:
+        if flag is not None and self._is_due(tenant, source, received_at):
             yield Refused(tenant, source, flag)
         timely, untimely = on_time(batch, received_at, limits)
         misfit = _misfit(batch, admission, timely, account.received)
@@ -136,6 +139,14 @@ class Gate:
         for reason, positions in admission.would:
             account.would[reason] = account.would.get(reason, 0) + _of_series(batch, positions, timely, account)
         yield from self._passed(batch, admission, timely, limits, account)
+
+    def _is_due(self, tenant: str, source: str, now: int) -> bool:
+        """Tell whether a source's clock is to be flagged: once a minute."""
+        minute = now // 60_000
+        if self._flagged.get((tenant, source)) == minute:
+            return False
+        self._flagged[tenant, source] = minute
+        return True
 
     def _passed(
         self, batch: Batch, admission: Admission, timely: Mask, limits: Limits, account: Account

@@ -23,9 +23,12 @@ def series(name: str, **labels: str) -> Series:
     return Series(name, tuple(sorted(labels.items())))
 
 
-def record(rows: Sequence[Series], at: int = NOW, tenant: str = "acme", source: str = "s", value: float = 1.0) -> bytes:
+def record(
+    rows: Sequence[Series], at: int = NOW, tenant: str = "acme", source: str = "s", value: float = 1.0, sent: int = 0
+) -> bytes:
+    """Return a batch of one scrape at `at`; sent 0: its source tells no clock."""
     values = np.full((1, len(rows)), value)
-    return Batch(tenant, source, at, encode_series_set(rows), np.array([at]), values).encode()
+    return Batch(tenant, source, sent, encode_series_set(rows), np.array([at]), values).encode()
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Pair:
             self.change(self.policy)
         self.gates = [Gate(self.shards, LIMITS, Standing(self.shards, self.policies)) for _ in range(self.subtasks)]
         self.owner = Owner(self.shards, self.policies)
+        self.slow = Gate(self.shards, LIMITS, self.owner)
         self.budgets = {tenant: Budget.restore(tenant, chunks) for tenant, chunks in self.state.items()}
 
     def change(self, policy: Mapping[str, object]) -> None:
@@ -76,7 +80,7 @@ class Pair:
         """Let the owner judge a record of metrics.pending."""
         budget = self.budgets.setdefault(tenant, Budget(tenant))
         self.owner.budget = budget
-        for one in Gate(self.shards, LIMITS, self.owner).judge(data, at):
+        for one in self.slow.judge(data, at):
             assert isinstance(one, Passed | Refused | Account)
             self._take(one)
         changes = budget.changes()

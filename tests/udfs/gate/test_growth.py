@@ -13,17 +13,18 @@ from udfs.gate.growth import EXACT, Distinct, Growth, suggestion
 HOUR = NOW - NOW % 3_600_000
 
 
-def told(growth: Growth, first: int, count: int, now: int, source: str = "web-1") -> list[dict[str, object]]:
+def told(growth: Growth, first: int, count: int, now: int, source: str = "web-1") -> list[bytes]:
+    """Return the records of so many new users."""
     rows = [series("hits", user=f"u{number}", method="GET") for number in range(first, first + count)]
     ids = np.arange(first, first + count, dtype=np.uint64)
     refused = np.arange(count) % 2 == 1
-    return [codec("growth").decode(one) for one in growth.note("acme", source, rows, ids, refused, now)]
+    return list(growth.note("acme", source, rows, ids, refused, now))
 
 
 def test_the_culprit_is_named() -> None:
     growth = Growth()
     told(growth, 0, 50, NOW, "web-2")
-    (one,) = told(growth, 50, 450, NOW + 1000)
+    one = codec("growth").decode(*told(growth, 50, 450, NOW + 1000))
     policy = one.pop("policy")
     assert one == {
         **{"tenant": "acme", "metric": "hits", "hour": HOUR, "label": "user", "values": 500, "series": 500},
@@ -44,7 +45,7 @@ def test_it_is_told_at_most_every_two_seconds_and_only_while_it_grows() -> None:
 def test_an_hour_begins_anew() -> None:
     growth = Growth()
     told(growth, 0, 200, NOW)
-    (one,) = told(growth, 0, 150, NOW + 3_600_000)
+    one = codec("growth").decode(*told(growth, 0, 150, NOW + 3_600_000))
     assert (one["series"], one["hour"]) == (150, HOUR + 3_600_000)
 
 

@@ -1,0 +1,121 @@
+"""Every reason has a section in docs/errors.md, and a record that raises it. Each is counted once, by its id."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.batch import Batch, BatchBuilder, Series, encode_series_set
+from schemas.codec import MAGIC, codec
+from schemas.reason import Reason
+from tests.udfs.gate.pair import NOW, Pair, record, series
+from udfs.gate.throttle import Throttle
+from udfs.write.refused import refused_block
+
+UP = series("up")
+WHOLE = record([UP])
+
+
+def columns(rows: int, cells: int) -> bytes:
+    return Batch("acme", "s", NOW, encode_series_set([UP]), np.full(rows, NOW), np.ones((rows, cells))).encode()
+
+
+def sparse(index: int, kind: str = "gauge", value: float = 1.0, weight: int = 1, count: int = 1) -> bytes:
+    one = Series("m", (), kind)
+    many = np.full(count, weight, np.uint32)
+    places = np.full(count, index, np.uint32)
+    values = np.full(count, value) + np.arange(count)
+    return Batch("acme", "s", NOW, encode_series_set([one]), np.full(count, NOW), values, places, weights=many).encode()
+
+
+RAISED: Mapping[Reason, bytes | tuple[dict[str, object], list[bytes]]] = {
+    Reason.OVERSIZED: b"\0" * ((8 << 20) + 1),
+    Reason.TRUNCATED: WHOLE[:-3],
+    Reason.NOT_AVRO: b'{"up": 1, "job": "x"}',
+    Reason.UNKNOWN_SCHEMA: MAGIC + b"12345678" + WHOLE[10:],
+    Reason.MALFORMED: WHOLE + b"\0",
+    Reason.COLUMN_LENGTH: columns(1, 2),
+    Reason.SERIES_COUNT: Batch("t", "s", NOW, b"\0", np.array([NOW]), np.ones((1, 100_001))).encode(),
+    Reason.TENANT: record([UP], tenant="a/b"),
+    Reason.NAME: record([series("9")]),
+    Reason.LABEL_NAME: record([Series("m", (("__x", "1"),))]),
+    Reason.LABEL_VALUE: record([series("m", a="x" * 3000)]),
+    Reason.LABEL_COUNT: record([Series("m", tuple((f"l{n}", "x") for n in range(21)))]),
+    Reason.LABEL_DUPLICATE: record([Series("m", (("a", "1"), ("a", "2")))]),
+    Reason.SERIES_DUPLICATE: record([UP, UP]),
+    Reason.TOO_FUTURE: record([UP], NOW + 700_000),
+    Reason.TOO_OLD: record([UP], NOW - 7_300_000),
+    Reason.SERIES_INDEX: sparse(5),
+    Reason.DISTRIBUTION_TYPE: sparse(0, weight=2),
+    Reason.DISTRIBUTION_VALUE: sparse(0, "distribution", value=float("inf")),
+    Reason.WEIGHT: sparse(0, "distribution", weight=0),
+    Reason.CENTROIDS: sparse(0, "distribution", count=5000),
+    Reason.SERIES_LIMIT: ({"metrics": [{"name": "m", "max_series": 1}]}, [record([series("m", a="1"), series("m")])]),
+    Reason.TENANT_SERIES_LIMIT: ({"max_series": 1}, [record([UP, series("m")])]),
+    Reason.LABEL_VALUES_LIMIT: (
+        {"metrics": [{"name": "m", "per_label_value_limits": {"a": 1}}]},
+        [record([series("m", a="1"), series("m", a="2")])],
+    ),
+    Reason.RATE: ({"samples_per_second": 1, "samples_burst": 1}, [WHOLE, WHOLE]),
+    Reason.SOURCE_RATE: ({"source_samples_per_second": 1, "source_samples_burst": 1}, [WHOLE, WHOLE]),
+    Reason.CLOCK_SKEW: record([UP], sent=NOW - 61_000),
+}
+
+
+def shed() -> str:
+    pair = Pair({"priority": "low"})
+    standing = pair.gates[0].authority
+    standing.throttle = Throttle(shed_lag_ms=1000)  # type: ignore[attr-defined]  # a Standing, as Pair makes it
+    (refused, account) = pair.gates[0].judge(WHOLE, NOW, lag_ms=1001)
+    assert account.shed == 1  # type: ignore[union-attr]  # the account comes last
+    return str(refused.refusal.reason.id)  # type: ignore[union-attr]
+
+
+ELSEWHERE: Mapping[Reason, Callable[[], str]] = {
+    Reason.SHED: shed,
+    Reason.REFUSED_BLOCK: lambda: codec("rejected").decode(
+        refused_block("samples", pa.table({"tenant": ["acme"]}), ValueError("no"), NOW)[1]
+    )["id"],
+}
+SECTIONS = dict(re.findall(r"^## (TG-\S+)\n(.*?)(?=^## |\Z)", Path("docs/errors.md").read_text(), re.M | re.S))
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.id)
+def test_every_reason_is_raised_and_counted(reason: Reason) -> None:
+    if reason in ELSEWHERE:
+        assert ELSEWHERE[reason]() == reason.id
+        return
+    raised = RAISED[reason]
+    policy, records = raised if isinstance(raised, tuple) else ({}, [raised])
+    pair = Pair(policy)
+    for one in records:
+        pair.send(one)
+    assert [one.refusal.reason for one in pair.refused] == [reason]
+    refusal = pair.refused[0].refusal
+    counted = sum(account.rejected.get(reason.id, 0) for account in pair.accounts)
+    assert counted == refusal.samples
+    assert sum(account.balance for account in pair.accounts) == 0
+    said = codec("rejected").decode(refusal.encode("acme", "s", NOW))
+    assert (said["id"], said["setting"]) == (reason.id, reason.setting)
+    assert reason.meaning in said["message"]
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.id)
+def test_every_reason_has_a_section_that_names_its_setting(reason: Reason) -> None:
+    assert len(SECTIONS[reason.id]) > 60
+    assert reason.setting.split(" ")[0] in SECTIONS[reason.id]
+
+
+def test_no_section_is_of_a_reason_that_is_gone() -> None:
+    assert set(SECTIONS) == {reason.id for reason in Reason}
+
+
+def test_the_builder_raises_none() -> None:
+    builder = BatchBuilder("acme", "s")
+    builder.add_scrape(NOW, [(UP, 1.0)])
+    pair = Pair()
+    pair.send(builder.build(NOW).encode())
+    assert (pair.refused, len(pair.samples)) == ([], 1)
