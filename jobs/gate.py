@@ -22,7 +22,13 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     policies = streams.control(topics.POLICIES)
     verdicts = streams.control(topics.VERDICTS, whole=False)
 
-    gate = GateFunction(settings.shards, settings.gate_limits(), settings.gate_max_series, settings.gate_shed_lag_s)
+    gate = GateFunction(
+        settings.shards,
+        settings.gate_limits(),
+        settings.gate_max_series,
+        settings.gate_shed_lag_s,
+        settings.parallelism,
+    )
     told = policies.union(verdicts).broadcast(POLICIES)
     judged = raw.connect(told).process(gate, ADDRESSED).name("gate").uid(streams.uid("gate"))
 

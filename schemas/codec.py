@@ -29,7 +29,10 @@ EARLIER: Mapping[str, Sequence[str]] = {
 
 
 class CodecError(ValueError):
-    """A record that cannot be read; `kind` is one of truncated, oversized, magic, fingerprint, body."""
+    """A record that cannot be read.
+
+    kind is one of truncated, oversized, magic, fingerprint, body, length, count and labels.
+    """
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -83,14 +86,19 @@ class Codec:
         writer = self._writers.get(data[2:HEADER_BYTES])
         if writer is None:
             raise CodecError("fingerprint", f"schema fingerprint 0x{data[2:HEADER_BYTES].hex()} is not pinned here")
-        record: dict[str, Any] = self.decode_body(data[HEADER_BYTES:], writer)
+        record: dict[str, Any] = self._read(data, HEADER_BYTES, writer)
         return record
 
-    def decode_body(self, body: bytes, writer: Schema | None = None) -> Any:
+    def decode_body(self, body: bytes) -> Any:
         """Return what a body without header holds; raises CodecError."""
+        return self._read(body, 0, self.reader)
+
+    def _read(self, body: bytes, begin: int, writer: Schema) -> Any:
+        # BytesIO shares the bytes, a slice would copy them.
         stream = BytesIO(body)
+        stream.seek(begin)
         try:
-            record = schemaless_reader(stream, writer or self.reader, self.reader)
+            record = schemaless_reader(stream, writer, self.reader)
         except EOFError as error:
             raise CodecError("truncated", "record ends before its last field") from error
         except Exception as error:  # fastavro raises plain exceptions of many types on hostile bytes

@@ -26,3 +26,10 @@ def pipeline(stack: Any) -> Iterator[Pipeline]:
     done.set()
     clock.join()
     pipeline.close()
+
+
+@pytest.fixture(autouse=True)
+def ledger(pipeline: Pipeline) -> Iterator[None]:
+    """After each test: what became of every sample that was received is known, whatever was killed meanwhile."""
+    yield
+    pipeline.check_ledger()

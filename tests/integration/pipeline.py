@@ -5,9 +5,10 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from schemas import topics
 from schemas.batch import BatchBuilder, Series
@@ -15,6 +16,7 @@ from schemas.codec import codec
 from sinks.clickhouse import Clickhouse
 
 T = TypeVar("T")
+ACCOUNTED = "SELECT uniqExact(offset) FROM ledger WHERE partition = {part:UInt32} AND offset < {end:UInt64}"
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -77,6 +79,18 @@ class Pipeline:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)
+
+    def check_ledger(self) -> None:
+        """Wait until the ledger has every record of metrics.raw so far; fail if a sample is missing in any."""
+        consumer = KafkaConsumer(bootstrap_servers=self.stack.endpoints["kafka"])
+        try:
+            parts = [TopicPartition(topics.RAW, number) for number in consumer.partitions_for_topic(topics.RAW) or ()]
+            ends = consumer.end_offsets(parts)
+        finally:
+            consumer.close()
+        for part, end in sorted(ends.items()):
+            eventually(partial(self.value, ACCOUNTED, part=part.partition, end=end), end)
+        assert self.rows("SELECT * FROM v_ledger WHERE missing != 0") == []
 
     def events(self, tenant: str) -> Iterator[dict[str, Any]]:
         """Yield what alert.events holds of a tenant."""

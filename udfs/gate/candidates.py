@@ -31,7 +31,7 @@ class Candidates:
 
 def candidates(tenant: str, source: str, series_set: bytes, limits: Limits, policy: Policy | None = None) -> Candidates:
     """Decode and check a set; raises CodecError if it cannot be decoded."""
-    rows = decode_series_set(series_set)
+    rows = decode_series_set(series_set, limits.max_series_per_batch)
     strips = policy is not None and policy.strips and not policy.dry_run
     found: dict[int, int] = {}
     series: list[Series] = []

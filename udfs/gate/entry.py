@@ -10,6 +10,9 @@ from schemas.reason import Reason
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
 
+# One point: 20 labels of 2,048 characters fit. Avro's maps would let a larger one cost what it likes.
+_POINT_BYTES = 64 << 10
+
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 _TYPES = {"gauge", "counter", "histogram", "summary", "info", "stateset", "distribution"}
@@ -21,6 +24,8 @@ _REASONS = {
     "fingerprint": Reason.UNKNOWN_SCHEMA,
     "body": Reason.MALFORMED,
     "length": Reason.COLUMN_LENGTH,
+    "count": Reason.SERIES_COUNT,
+    "labels": Reason.LABEL_COUNT,
 }
 
 
@@ -33,6 +38,8 @@ def enter(record: bytes, limits: Limits) -> Batch | Refusal:
     """Return the batch of a MetricBatch or Metric record, or why there is none."""
     if len(record) > limits.max_record_bytes:
         return Refusal(Reason.OVERSIZED, f"{len(record)} bytes", f"{limits.max_record_bytes} bytes", sample=record)
+    if len(record) > _POINT_BYTES and codec("metric").knows(record):
+        return Refusal(Reason.OVERSIZED, f"a Metric of {len(record)} bytes", f"{_POINT_BYTES} bytes", sample=record)
     try:
         batch = _single(record) if codec("metric").knows(record) else Batch.decode(record)
     except CodecError as error:

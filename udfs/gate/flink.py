@@ -5,6 +5,7 @@ ADDRESSED rows: topic, key, value, Kafka timestamp.
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -111,19 +112,21 @@ class GateFunction(BroadcastProcessFunction):
     IN rows (value, partition, offset, …). A record whose series set has no verdict goes to metrics.pending.
     """
 
-    def __init__(self, shards: int, limits: Limits, max_series: int, shed_lag_s: int) -> None:
+    def __init__(self, shards: int, limits: Limits, max_series: int, shed_lag_s: int, subtasks: int) -> None:
         self._shards = shards
         self._limits = limits
         self._max_series = max_series
         self._shed_lag = shed_lag_s * 1000
+        self._subtasks = subtasks
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Begin knowing nothing: the first batches ask."""
         self._book = _Book("gate", self._limits, self._max_series, runtime_context)
         self._standing = Standing(self._shards, self._book.policies)
         self._standing.throttle = self._throttle = Throttle(
-            runtime_context.get_index_of_this_subtask(),
-            runtime_context.get_number_of_parallel_subtasks(),
+            # PyFlink 2.3 does not tell the subtask's index in thread mode; others only need to tell it from themselves.
+            secrets.randbits(31),
+            self._subtasks,
             self._shed_lag,
         )
         self._gate = Gate(self._shards, self._limits, self._standing)
