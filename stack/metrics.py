@@ -4,6 +4,7 @@ Flink's own reporter listens on every address of the machine and cannot be told 
 gives out the same names here, on the loopback. docker-compose uses Flink's reporter, inside its network.
 """
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,11 @@ TASK = {"read-records": "numRecordsIn", "write-records": "numRecordsOut",
         "accumulated-backpressured-time": "accumulateBackPressuredTimeMs",
         "accumulated-busy-time": "accumulateBusyTimeMs"}  # fmt: skip
 """Counters of each task: the REST API's name and the reporter's."""
+
+OPERATORS = ("gate", "owner")
+"""Steps that count samples, series and refusals (docs/gate.md); all that they count is given out."""
+
+_COUNTED = re.compile(r"(?:samples|series|records|rejected|refusals|policies)_\w+")
 
 
 def of_processes(state: State) -> Iterator[Metric]:
@@ -79,6 +85,7 @@ def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
         name: CounterMetricFamily(f"flink_taskmanager_job_task_{reported}", reported, labels=labels)
         for name, reported in TASK.items()
     }
+    operators: dict[str, CounterMetricFamily] = {}
     for job in rest.jobs().values():
         for name, value in _values(rest, f"/jobs/{job.id}/metrics", list(JOB)).items():
             gauges[name].add_metric([job.name], value)
@@ -87,8 +94,30 @@ def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
                 value = vertex["metrics"].get(name)
                 if value is not None and value == value:  # noqa: PLR0124 - NaN until a task has reported
                     family.add_metric([job.name, vertex["name"][:120]], float(value))
+            word = vertex["name"].partition(" ")[0]
+            if word in OPERATORS:
+                for name, value in _of_operator(rest, f"/jobs/{job.id}/vertices/{vertex['id']}", word).items():
+                    family = operators.setdefault(
+                        name,
+                        CounterMetricFamily(
+                            f"flink_taskmanager_job_task_operator_{name}", name, labels=["job_name", "operator_name"]
+                        ),
+                    )
+                    family.add_metric([job.name, word], value)
     yield from gauges.values()
     yield from counters.values()
+    yield from operators.values()
+
+
+def _of_operator(rest: FlinkRest, vertex: str, word: str) -> dict[str, float]:
+    """Return the operator's own counters, summed over its subtasks."""
+    path = f"{vertex}/subtasks/metrics"
+    there = [one["id"] for one in rest.call(path)]
+    ours = [one for one in there if one.startswith(f"{word}.") and _COUNTED.fullmatch(one.partition(".")[2])]
+    if not ours:
+        return {}
+    summed = rest.call(f"{path}?agg=sum&get={','.join(ours)}")
+    return {one["id"].partition(".")[2]: float(one["sum"]) for one in summed}
 
 
 class Collector:

@@ -51,6 +51,10 @@ class Pipeline:
         """Send a record to metrics.raw and wait for the broker."""
         self._producer.send(topics.RAW, value=record, key=source.encode()).get(timeout=180)
 
+    def post(self, record: bytes, source: str) -> None:
+        """Send a record to metrics.raw and go on."""
+        self._producer.send(topics.RAW, value=record, key=source.encode())
+
     def send(self, tenant: str, samples: Mapping[tuple[str, Labels], float], stamp: int) -> bytes:
         """Send one scrape {(name, labels): value}; return the record."""
         builder = self._builders.setdefault(tenant, BatchBuilder(tenant, f"{tenant}-source"))

@@ -75,7 +75,9 @@ class _Counters:
 
     def __init__(self, runtime_context: RuntimeContext) -> None:
         self._group = runtime_context.get_metrics_group()
-        self._known: dict[str, Any] = {}
+        # From the start at 0: an increase is seen of what was there before.
+        names = ("samples_received", "samples_forwarded", "samples_missing", "series_new")
+        self._known: dict[str, Any] = {name: self._group.counter(name) for name in names}
 
     def add(self, name: str, samples: int) -> None:
         """Add to a counter, made when it is first used."""
