@@ -1,10 +1,12 @@
 """Cardinality policies: limits that do not leak, names of what was refused, totals that stay right."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import Series
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.nan import MISSING, STALE
 from tests.udfs.gate.pair import NOW, Pair, record, series
 
 EPOCH = 300_000
@@ -192,3 +194,37 @@ def test_no_order_of_arrival_breaks_a_limit_or_a_total(
     assert all(own <= limit and over <= max(1, limit // 10) + 1 for own, over in counts.values())
     if not pace:
         assert len(pair.stored) <= limit + 2
+
+
+def test_a_raised_limit_lets_more_in_at_once() -> None:
+    pair = Pair({"metrics": [{"name": "hits", "max_series": 2}]})
+    for _ in range(2):
+        pair.send(record(users(1, 2, 3)))
+    pair.change({"metrics": [{"name": "hits", "max_series": 3}]})
+    pair.send(record(users(1, 2, 3)))
+    assert len(pair.stored) == 3
+
+
+def test_what_was_seen_lately_outlives_a_restart() -> None:
+    pair = Pair({"metrics": [{"name": "hits", "max_series": 1}]})
+    at = NOW
+    for _ in range(20):
+        pair.send(record(users(1), at), at)
+        at += EPOCH
+    pair.restart()
+    pair.send(record(users(2), at), at)
+    assert pair.rejected == {"TG-series-limit": 1}
+
+
+def test_members_that_are_stale_or_absent_add_nothing() -> None:
+    pair = Pair({"metrics": [{"name": "hits", "allowed_labels": ["method"]}]})
+    values = np.array([[1.0, 2.0, 4.0]] * 3)
+    values.view(np.uint64)[0, 1] = MISSING.view(np.uint64)[0]
+    values.view(np.uint64)[1, :2] = STALE.view(np.uint64)[0]
+    values.view(np.uint64)[2] = STALE.view(np.uint64)[0]
+    stamps = NOW + np.arange(3)
+    data = Batch("acme", "s", 0, encode_series_set(users(1, 2, 3)), stamps, values).encode()
+    pair.send(data)
+    assert [pair.total("hits", NOW), pair.total("hits", NOW + 1)] == [5.0, 4.0]
+    assert np.isnan(pair.total("hits", NOW + 2))
+    assert (pair.accounts[0].received, pair.accounts[0].forwarded, pair.accounts[0].merged) == (8, 3, 5)
