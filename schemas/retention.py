@@ -45,7 +45,7 @@ def shown(days: int) -> str:
 
 
 class Class(BaseModel):
-    """Days per tier, or `forever`. Coarser tiers are kept at least as long as finer ones, or old questions find holes."""
+    """Days per tier, or `forever`. Coarser tiers are kept at least as long, or old questions would find holes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
