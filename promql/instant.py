@@ -40,6 +40,11 @@ def time(grid: Grid) -> Scalar:
     return Scalar(grid.times() / 1000)
 
 
+def timestamp(grid: Grid, vector: Vector) -> Vector:
+    """Return the evaluation time, seconds, which is the time of a value that is no sample."""
+    return mapped(vector, np.broadcast_to(grid.times() / 1000, vector.values.shape))
+
+
 def pi(grid: Grid) -> Scalar:
     """Return pi."""
     return Scalar(np.full(grid.size, np.pi))

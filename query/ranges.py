@@ -11,6 +11,7 @@ from promql.errors import PromqlError
 from promql.evaluate import evaluate
 from promql.plan import Expr, Select, canonical, kind, walk
 from promql.result import Result, Vector
+from promql.steps import stepwise
 from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls
 from query.cache import Cache, CacheKey
 from query.pieces import cut, join
@@ -88,10 +89,11 @@ def cacheable(expr: Expr) -> bool:
     """Tell whether blocks of the plan may be cached.
 
     Every selector must fix its metric: versions are kept by metric; and series of several names can collide
-    after a function took the names away, an error that only an evaluation of the whole range can see.
+    after a function took the names away, an error that only an evaluation of the whole range can see (stepwise).
     """
     selects = [node for node in walk(expr) if isinstance(node, Select)]
-    return kind(expr) == "vector" and bool(selects) and all(select.metric for select in selects)
+    fixed = bool(selects) and all(select.metric for select in selects)
+    return kind(expr) == "vector" and fixed and stepwise(expr)
 
 
 def covering(versions: Versions, expr: Expr, block: Steps, lookback_ms: int) -> tuple[tuple[str, Version], ...]:
