@@ -27,13 +27,13 @@ def count_values(vector: Vector, label: str, names: tuple[str, ...], without: bo
         return Vector([], np.zeros((0, size)), np.zeros((0, size), np.bool_))
     values = np.where(np.isnan(vector.values[rows, steps]), np.nan, vector.values[rows, steps])
     # By their bits: 0 and -0 have different texts.
-    bits = values.view(np.uint64) if kept else np.zeros(len(values), np.uint64)
-    pairs, places = np.unique(np.stack([owners[rows].astype(np.uint64), bits]), axis=1, return_inverse=True)
-    counts = np.bincount(places.reshape(-1) * size + steps, minlength=pairs.shape[1] * size).reshape(-1, size)
+    bits, places = np.unique(values.view(np.uint64) if kept else np.zeros(len(rows), np.uint64), return_inverse=True)
+    pairs, places = np.unique(owners[rows] * len(bits) + places.reshape(-1), return_inverse=True)
+    counts = np.bincount(places.reshape(-1) * size + steps, minlength=len(pairs) * size).reshape(-1, size)
     keys = list(groups)
-    labels: list[Labels] = [dict(keys[owner]) for owner in pairs[0].tolist()]
+    labels: list[Labels] = [dict(keys[owner]) for owner in (pairs // len(bits)).tolist()]
     if kept:
-        for one, value in zip(labels, pairs[1].view(np.float64).tolist(), strict=True):
+        for one, value in zip(labels, bits[pairs % len(bits)].view(np.float64).tolist(), strict=True):
             one[label] = decimal(value)
     return Vector(labels, counts.astype(np.float64), counts > 0)
 
