@@ -14,6 +14,7 @@ _UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 
 # The times that ClickHouse's DateTime64(3) holds, with room for ranges and offsets.
 MIN_MS, MAX_MS = -(10**12), 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNT = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
@@ -88,6 +89,19 @@ def duration_ms(params: Mapping[str, str], name: str) -> int:
     if length > MAX_MS:
         raise bad_data("TG-query-duration", f'invalid parameter "{name}": {text[:50]!r} is out of range')
     return length
+
+
+def limit(params: Mapping[str, str], name: str = "limit") -> int:
+    """Return how many at most; 0, the default, means all."""
+    text = params.get(name, "") or "0"
+    if not _COUNT.match(text):
+        raise bad_data("TG-query-limit", f'invalid parameter "{name}": {text[:50]!r} is not a number of 0 or more')
+    return int(text)
+
+
+def timeout_s(params: Mapping[str, str], most_s: float) -> float:
+    """Return the time that a request may take: its parameter timeout, or most_s if that is less."""
+    return min(most_s, duration_ms(params, "timeout") / 1000) if params.get("timeout", "") else most_s
 
 
 def selector(text: str) -> Select:

@@ -5,18 +5,35 @@ write raises a version; versions are read before any data is; a step's value dep
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from promql.annotations import Annotations
 from promql.errors import PromqlError
-from promql.evaluate import evaluate
+from promql.evaluate import MAX_CELLS, evaluate
 from promql.plan import Expr, Select, canonical, kind, walk
 from promql.result import Result, Vector
 from promql.steps import stepwise
 from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls
-from query.cache import Cache, CacheKey
+from query.cache import Block, Cache, CacheKey
+from query.errors import UNAVAILABLE, QueryError
+from query.flights import Flights
+from query.metrics import STALE_BLOCKS
 from query.pieces import cut, join
+from query.spent import count_cached
 from query.store import Store, Version, Versions
 from query.view import EVERYTHING, View
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The value at the steps, and what a reader must know of it."""
+
+    value: Result
+    infos: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+Piece = tuple[Steps, Block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +44,10 @@ class Ranges:
     cache: Cache
     lookback_ms: int
     settled_ms: int
+    max_cells: int = MAX_CELLS
+    flights: Flights = field(default_factory=Flights)
 
-    def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Result:
+    def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Answer:
         """Return the value of the plan at the steps; now_ms is the wall clock, read before anything else."""
         blocks: list[Steps] = []
         if cacheable(expr) and not view.raw_only:
@@ -36,33 +55,82 @@ class Ranges:
         if not blocks:
             return self._evaluate(tenant, expr, steps, view)
         try:
-            return self._through_cache(tenant, expr, steps, blocks)
+            return joined(self._through_cache(tenant, expr, steps, blocks), steps)
         except PromqlError:
             # A block may begin before the range, where the query fails; the range itself decides.
             return self._evaluate(tenant, expr, steps)
+        except QueryError as error:
+            if error.id != UNAVAILABLE:
+                raise
+            return self._last_known(tenant, expr, steps, blocks, error)
 
-    def _through_cache(self, tenant: str, expr: Expr, steps: Steps, blocks: Sequence[Steps]) -> Vector:
-        keys = self._keys(tenant, expr, blocks)
-        held = [
-            (block, vector) for block, vector in zip(blocks, self.cache.get(keys), strict=True) if vector is not None
-        ]
-        pieces: list[tuple[Steps, Vector]] = list(held)
-        fresh: list[tuple[CacheKey, Vector]] = []
-        for run in gaps(steps, [block for block, _ in held], blocks):
-            value = self._evaluate(tenant, expr, run)
-            assert isinstance(value, Vector), kind(expr)
-            pieces.append((run, value))
-            fresh += [
-                (key, cut(value, run, block))
-                for block, key in zip(blocks, keys, strict=True)
-                if run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
+    def _through_cache(self, tenant: str, expr: Expr, steps: Steps, blocks: Sequence[Steps]) -> list[Piece]:
+        keys = dict(zip(blocks, self._keys(tenant, expr, blocks), strict=True))
+        found = zip(blocks, self.cache.get(list(keys.values())), strict=True)
+        held = [(steps_, block) for steps_, block in found if block is not None]
+        count_cached(len(held))
+        have = [block for block, _ in held]
+        missing = [block for run in gaps(steps, have, blocks) for block in blocks if within(block, run)]
+        flying, theirs = self.flights.claim(keys[block] for block in missing)
+        waiting = [(block, theirs[keys[block]]) for block in missing if keys[block] in theirs]
+        try:
+            pieces = self._evaluated(tenant, expr, gaps(steps, have + [block for block, _ in waiting], blocks))
+            fresh = [
+                (keys[block], replace(piece, vector=cut(piece.vector, run, block)))
+                for run, piece in pieces
+                for block in blocks
+                if within(block, run)
             ]
-        self.cache.put(fresh)
-        return join(pieces, steps)
+            for key, block in fresh:
+                self.flights.end(key, block)
+                flying.remove(key)
+            self.cache.put(fresh)
+        finally:
+            # Whoever waits for a block that there is none of goes on alone.
+            for key in flying:
+                self.flights.end(key, None)
+        for place, flight in waiting:
+            landed = self.flights.wait(flight)
+            asked = Steps(max(place.first_ms, steps.first_ms), min(place.last_ms, steps.last_ms), steps.step_ms)
+            pieces += self._evaluated(tenant, expr, [asked]) if landed is None else [(place, landed)]
+        return held + pieces
 
-    def _evaluate(self, tenant: str, expr: Expr, steps: Steps, view: View = EVERYTHING) -> Result:
+    def _evaluated(self, tenant: str, expr: Expr, runs: Sequence[Steps]) -> list[Piece]:
+        pieces = []
+        for run in runs:
+            answer = self._evaluate(tenant, expr, run)
+            assert isinstance(answer.value, Vector), kind(expr)
+            pieces.append((run, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
+        return pieces
+
+    def _last_known(self, tenant: str, expr: Expr, steps: Steps, blocks: Sequence[Steps], error: QueryError) -> Answer:
+        """Return what the cache held last, with a warning; raises the error if it holds nothing of the steps."""
+        keys = [self._key(tenant, canonical(expr), block, ()) for block in blocks]
+        known = zip(blocks, self.cache.last(keys), strict=True)
+        held = [(steps_, block) for steps_, block in known if block is not None]
+        count = sum(overlap(block, steps) for block, _ in held)
+        if not count:
+            raise error
+        STALE_BLOCKS.inc(len(held))
+        said = f"ClickHouse does not answer: {count} of {steps.size} steps are from the cache and may be outdated"
+        rest = "" if count == steps.size else "; the others are missing"
+        answer = joined(held, steps)
+        return replace(answer, warnings=[*answer.warnings, f"{said}{rest} [TG-query-stale]"])
+
+    def _evaluate(self, tenant: str, expr: Expr, steps: Steps, view: View = EVERYTHING) -> Answer:
         source = self.store.source(tenant, steps.size, view)
-        return evaluate(expr, source, steps.first_ms, steps.last_ms, steps.step_ms, self.lookback_ms)
+        said = Annotations()
+        value = evaluate(
+            expr,
+            source,
+            steps.first_ms,
+            steps.last_ms,
+            steps.step_ms,
+            self.lookback_ms,
+            annotations=said,
+            max_cells=self.max_cells,
+        )
+        return Answer(value, said.infos, said.warnings)
 
     def _keys(self, tenant: str, expr: Expr, blocks: Sequence[Steps]) -> list[CacheKey]:
         read = [one for block in blocks for one in hulls(expr, block, self.lookback_ms)]
@@ -70,19 +138,28 @@ class Ranges:
         start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
         versions = self.store.versions(tenant, metrics, start, end)
         plan = canonical(expr)
-        return [
-            CacheKey(
-                tenant,
-                plan,
-                "raw",
-                block.first_ms,
-                block.last_ms,
-                block.step_ms,
-                self.lookback_ms,
-                covering(versions, expr, block, self.lookback_ms),
-            )
-            for block in blocks
-        ]
+        return [self._key(tenant, plan, block, covering(versions, expr, block, self.lookback_ms)) for block in blocks]
+
+    def _key(self, tenant: str, plan: str, block: Steps, versions: tuple[tuple[str, Version], ...]) -> CacheKey:
+        return CacheKey(tenant, plan, "raw", block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions)
+
+
+def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:
+    """Return pieces as one answer, its notes in one order whatever the pieces were."""
+    value = join([(have, block.vector) for have, block in pieces], steps)
+    infos = sorted({info for _, block in pieces for info in block.infos})
+    return Answer(value, infos, sorted({one for _, block in pieces for one in block.warnings}))
+
+
+def within(block: Steps, run: Steps) -> bool:
+    """Tell whether all steps of a block are in the run."""
+    return run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
+
+
+def overlap(block: Steps, steps: Steps) -> int:
+    """Return how many of the steps are in the block."""
+    low, high = max(block.first_ms, steps.first_ms), min(block.last_ms, steps.last_ms)
+    return max(0, (high - low) // steps.step_ms + 1)
 
 
 def cacheable(expr: Expr) -> bool:

@@ -13,7 +13,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from math import ceil
@@ -91,7 +91,9 @@ class Clickhouse:
 
     endpoint: host:port. attempts: how often one call is tried at most; clickhouse-connect itself repeats an insert or a
     SELECT once when the server closed the connection. sleep: called with the seconds to wait between two attempts.
-    timeout_s: for one attempt, in whole seconds.
+    timeout_s: for one attempt, in whole seconds. always: settings that are sent even to a server that calls them
+    read-only for this user. (The embedded one takes them before it makes the session read-only; a clickhouse-server
+    wants `changeable_in_readonly` for them in the user's profile.)
     """
 
     endpoint: str
@@ -100,6 +102,7 @@ class Clickhouse:
     database: str = "tidegauge"
     attempts: int = 10
     timeout_s: float = 60.0
+    always: frozenset[str] = frozenset()
     sleep: Callable[[float], None] = time.sleep
     _client: "HttpClient | None" = field(default=None, repr=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -167,7 +170,7 @@ class Clickhouse:
 
         def run(client: "HttpClient") -> bytes:
             # Not raw_query: that would hide the header which tells an error from data.
-            response = client.raw_stream(sql, given, _allowed(client, settings), form)
+            response = client.raw_stream(sql, given, _allowed(client, settings, self.always), form)
             try:
                 answer: bytes = response.data
             finally:
@@ -231,10 +234,14 @@ class Clickhouse:
         )
 
 
-def _allowed(client: "HttpClient", settings: Mapping[str, str]) -> dict[str, str]:
+def _allowed(client: "HttpClient", settings: Mapping[str, str], always: Collection[str]) -> dict[str, str]:
     """Return the settings without those that this user may not change: there the server's own hold."""
     known = client.server_settings
-    return {name: value for name, value in settings.items() if name not in known or not known[name].readonly}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name in always or name not in known or not known[name].readonly
+    }
 
 
 def _judged(error: "Error") -> ClickhouseError | _Later:

@@ -13,7 +13,8 @@ from query.cache import NoCache
 from query.completeness import LEFT_OUT, Completeness, completeness_infos, kept, reach, whole
 from query.memory import MemoryStore
 from query.settings import QuerySettings
-from query.store import ClickhouseStore, Limits
+from query.source import Limits
+from query.store import ClickhouseStore
 from query.tenants import OpenTenants
 from sinks import rows
 from sinks.clickhouse import Clickhouse

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from promql.parse import parse
-from promql.result import Vector
 from query import ranges
 from query.blocks import HOUR_MS, Steps
-from query.cache import CacheKey, NoCache, RedisCache, decode, encode
+from query.cache import Block, CacheKey, NoCache, RedisCache, decode, encode
 from query.encode import matrix
 from query.memory import MemoryStore
 from query.ranges import Ranges
@@ -37,21 +36,27 @@ class DictCache:
 
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
+        self.newest: dict[str, str] = {}
         self.hits = 0
 
-    def get(self, keys: Sequence[CacheKey]) -> list[Vector | None]:
+    def get(self, keys: Sequence[CacheKey]) -> list[Block | None]:
         found = [decode(self.held[key.name()], key) if key.name() in self.held else None for key in keys]
         self.hits += sum(one is not None for one in found)
         return found
 
-    def put(self, blocks: Sequence[tuple[CacheKey, Vector]]) -> None:
-        for key, vector in blocks:
-            self.held[key.name()] = encode(vector, key)
+    def put(self, blocks: Sequence[tuple[CacheKey, Block]]) -> None:
+        for key, block in blocks:
+            self.held[key.name()] = encode(block, key)
+            self.newest[key.last_name()] = key.name()
+
+    def last(self, keys: Sequence[CacheKey]) -> list[Block | None]:
+        bodies = [self.held.get(self.newest.get(key.last_name(), "")) for key in keys]
+        return [None if body is None else decode(body, key, True) for key, body in zip(keys, bodies, strict=True)]
 
 
 def body(asked: Ranges, text: str, steps: Steps, now: int) -> bytes:
     grid = range(steps.first_ms, steps.last_ms + 1, steps.step_ms)
-    return matrix(asked.answer("t", parse(text), steps, now), np.array(grid, np.int64))
+    return matrix(asked.answer("t", parse(text), steps, now).value, np.array(grid, np.int64))
 
 
 def walk(seed: int, count: int) -> tuple[int, int]:
