@@ -13,7 +13,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from math import ceil
@@ -170,7 +170,7 @@ class Clickhouse:
 
         def run(client: "HttpClient") -> bytes:
             # Not raw_query: that would hide the header which tells an error from data.
-            response = client.raw_stream(sql, given, _allowed(client, settings, self.always), form)
+            response = client.raw_stream(sql, given, _allowed(client, settings), form)
             try:
                 answer: bytes = response.data
             finally:
@@ -217,7 +217,7 @@ class Clickhouse:
         from clickhouse_connect.driver.httputil import get_pool_manager
 
         host, _, port = self.endpoint.rpartition(":")
-        return get_client(
+        client = get_client(
             host=host.strip("[]"),
             port=int(port),
             username=self.user,
@@ -232,16 +232,16 @@ class Clickhouse:
             # A pool of one's own takes no proxy from the environment.
             pool_mgr=get_pool_manager(maxsize=_CONNECTIONS),
         )
+        for name in self.always & client.server_settings.keys():
+            # The library too refuses to send what it takes for read-only.
+            client.server_settings[name] = client.server_settings[name]._replace(readonly=0)
+        return client
 
 
-def _allowed(client: "HttpClient", settings: Mapping[str, str], always: Collection[str]) -> dict[str, str]:
+def _allowed(client: "HttpClient", settings: Mapping[str, str]) -> dict[str, str]:
     """Return the settings without those that this user may not change: there the server's own hold."""
     known = client.server_settings
-    return {
-        name: value
-        for name, value in settings.items()
-        if name in always or name not in known or not known[name].readonly
-    }
+    return {name: value for name, value in settings.items() if name not in known or not known[name].readonly}
 
 
 def _judged(error: "Error") -> ClickhouseError | _Later:

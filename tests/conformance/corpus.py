@@ -107,7 +107,7 @@ class Corpus:
             verbose=False,
             only=None,
             epsilon=1e-6,
-            check_annotations=False,
+            check_annotations=True,
             range_check=True,
             no_negative_time=True,
         )
@@ -117,6 +117,4 @@ class Corpus:
         return {
             (f"{name}:{one['line']}", kinds.get(one["what"], "eval")): f"{one['expr']}: {one['why']}"
             for one in run.details
-            # Until the language is whole.
-            if "[TG-promql-unsupported]" not in one["why"]
         }
