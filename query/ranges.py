@@ -13,7 +13,7 @@ from promql.evaluate import MAX_CELLS, evaluate
 from promql.plan import Expr, Select, canonical, kind, walk
 from promql.result import Result, Vector
 from promql.steps import stepwise
-from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls
+from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls, merged
 from query.cache import Block, Cache, CacheKey
 from query.errors import UNAVAILABLE, QueryError
 from query.flights import Flights
@@ -89,10 +89,14 @@ class Ranges:
             # Whoever waits for a block that there is none of goes on alone.
             for key in flying:
                 self.flights.end(key, None)
-        for place, flight in waiting:
-            landed = self.flights.wait(flight)
-            asked = Steps(max(place.first_ms, steps.first_ms), min(place.last_ms, steps.last_ms), steps.step_ms)
-            pieces += self._evaluated(tenant, expr, [asked]) if landed is None else [(place, landed)]
+        landed = [(place, self.flights.wait(flight)) for place, flight in waiting]
+        pieces += [(place, block) for place, block in landed if block is not None]
+        lost = [
+            Steps(max(place.first_ms, steps.first_ms), min(place.last_ms, steps.last_ms), steps.step_ms)
+            for place, block in landed
+            if block is None
+        ]
+        pieces += self._evaluated(tenant, expr, merged(lost))
         return held + pieces
 
     def _evaluated(self, tenant: str, expr: Expr, runs: Sequence[Steps]) -> list[Piece]:

@@ -68,8 +68,8 @@ class Spent:
         }
 
 
-def begin(spent: Spent) -> None:
-    """Make it that of the running request and of the threads that it starts."""
+def begin(spent: Spent | None) -> None:
+    """Make it that of the running request; None: there is no request any more."""
     _CURRENT.set(spent)
 
 

@@ -64,7 +64,7 @@ ORDER BY metric, type, unit"""
 # Every (label, value) of every series, __name__ among them. Rows of one series may repeat until a merge.
 _PAIRS = """
 (
-    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS value
+    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS held
     FROM
     (
         SELECT series_id, arrayJoin(arrayPushFront(
@@ -81,15 +81,15 @@ SELECT metric AS name, uniqExact(series_id) AS value
 FROM series
 WHERE tenant = {tenant:String}
 GROUP BY metric""",
-    "labelValueCountByLabelName": f"SELECT label AS name, uniqExact(value) AS value\nFROM {_PAIRS}\nGROUP BY label",
+    "labelValueCountByLabelName": f"SELECT label AS name, uniqExact(held) AS value\nFROM {_PAIRS}\nGROUP BY label",
     "memoryInBytesByLabelName": f"""
-SELECT label AS name, sum(length(value)) AS value
-FROM (SELECT DISTINCT label, value FROM {_PAIRS})
+SELECT label AS name, sum(length(held)) AS value
+FROM (SELECT DISTINCT label, held FROM {_PAIRS})
 GROUP BY label""",
     "seriesCountByLabelValuePair": f"""
-SELECT concat(label, '=', value) AS name, uniqExact(series_id) AS value
+SELECT concat(label, '=', held) AS name, uniqExact(series_id) AS value
 FROM {_PAIRS}
-GROUP BY name""",
+GROUP BY label, held""",
 }
 TOPS = tuple(_TOPS)
 
@@ -106,7 +106,7 @@ def head(tenant: str) -> Statement:
     text = f"""
 SELECT
     (SELECT uniqExact(series_id) FROM series WHERE tenant = {{tenant:String}}) AS series,
-    (SELECT uniqExact(label, value) FROM {_PAIRS}) AS pairs,
+    (SELECT uniqExact(label, held) FROM {_PAIRS}) AS pairs,
     (SELECT toUnixTimestamp64Milli(min(first_seen)) FROM series WHERE tenant = {{tenant:String}}) AS first,
     (SELECT toUnixTimestamp64Milli(max(last_seen)) FROM series WHERE tenant = {{tenant:String}}) AS last"""
     return text, {"tenant": tenant}

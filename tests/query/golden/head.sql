@@ -1,8 +1,8 @@
 SELECT
     (SELECT uniqExact(series_id) FROM series WHERE tenant = {tenant:String}) AS series,
-    (SELECT uniqExact(label, value) FROM 
+    (SELECT uniqExact(label, held) FROM 
 (
-    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS value
+    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS held
     FROM
     (
         SELECT series_id, arrayJoin(arrayPushFront(

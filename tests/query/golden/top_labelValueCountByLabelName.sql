@@ -1,7 +1,7 @@
-SELECT label AS name, uniqExact(value) AS value
+SELECT label AS name, uniqExact(held) AS value
 FROM 
 (
-    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS value
+    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS held
     FROM
     (
         SELECT series_id, arrayJoin(arrayPushFront(

@@ -1,7 +1,7 @@
-SELECT label AS name, sum(length(value)) AS value
-FROM (SELECT DISTINCT label, value FROM 
+SELECT label AS name, sum(length(held)) AS value
+FROM (SELECT DISTINCT label, held FROM 
 (
-    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS value
+    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS held
     FROM
     (
         SELECT series_id, arrayJoin(arrayPushFront(

@@ -1,7 +1,7 @@
-SELECT concat(label, '=', value) AS name, uniqExact(series_id) AS value
+SELECT concat(label, '=', held) AS name, uniqExact(series_id) AS value
 FROM 
 (
-    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS value
+    SELECT DISTINCT series_id, pair.1 AS label, pair.2 AS held
     FROM
     (
         SELECT series_id, arrayJoin(arrayPushFront(
@@ -10,7 +10,7 @@ FROM
         WHERE tenant = {tenant:String}
     )
 )
-GROUP BY name
+GROUP BY label, held
 ORDER BY value DESC, name
 LIMIT {limit:UInt64}
 
