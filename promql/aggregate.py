@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from promql.annotations import Annotations
+from promql.annotations import Annotations, general
 from promql.columns import NAME, Floats, Labels, Mask
 from promql.count_values import count_values
 from promql.errors import EXECUTION, PromqlError
@@ -162,10 +162,12 @@ def _whole(limit: Floats) -> Floats:
     """Return k as the whole number that Prometheus makes of it."""
     if np.isnan(limit).any():
         raise PromqlError(EXECUTION, "Parameter value is NaN")
+    if limit.max() < 1:
+        return np.zeros_like(limit)
     if limit.max() >= _INT64:
-        raise PromqlError(EXECUTION, f"Scalar value {limit.max():g} overflows int64")
+        raise PromqlError(EXECUTION, f"Scalar value {general(float(limit.max()))} overflows int64")
     if limit.min() <= -_INT64:
-        raise PromqlError(EXECUTION, f"Scalar value {limit.min():g} underflows int64")
+        raise PromqlError(EXECUTION, f"Scalar value {general(float(limit.min()))} underflows int64")
     whole: Floats = np.trunc(limit)
     return whole
 
@@ -181,6 +183,8 @@ def aggregate(
     """Return the aggregation of a vector. param: k of topk and bottomk, level of quantile, label of count_values."""
     if isinstance(param, String):
         return count_values(vector, param.value, names, without)
+    if op == "quantile" and param is not None:
+        notes.levels(param.values)
     if not vector.labels:
         return vector
     groups, order = _groups(vector, names, without)
@@ -188,7 +192,6 @@ def aggregate(
         return _ranked(vector, groups, order, param.values, -1 if op == "topk" else 1)
     present = groups.count() > 0
     if op == "quantile" and param is not None:
-        notes.levels(param.values)
         return Vector(groups.labels, _quantile(groups, param.values), present)
     return Vector(groups.labels, _REDUCERS[op](groups), present)
 

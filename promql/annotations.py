@@ -35,12 +35,12 @@ class Annotations:
     def levels(self, levels: Floats) -> None:
         """Warn of quantile levels that are none."""
         for level in np.unique(levels[~((levels >= 0) & (levels <= 1))]).tolist():
-            self._warn(f"quantile value should be between 0 and 1, got {_general(level)}")
+            self._warn(f"quantile value should be between 0 and 1, got {general(level)}")
 
     def bucket(self, metric: str, bound: str) -> None:
         """Warn of a bucket without a bound."""
         what = f'bucket label "le" is missing or has a malformed value of {quoted(bound)}'
-        self._warn(what + _of(metric))
+        self._warn(f"{what} for metric name {quoted(metric)}")
 
     def counter(self, metric: str) -> None:
         """Say that rate and increase are for counters, if the name does not look like one."""
@@ -50,7 +50,8 @@ class Annotations:
 
     def monotonic(self, metric: str) -> None:
         """Say that bucket counts fell from one bound to the next."""
-        self._info(f"input to histogram_quantile needed to be fixed for monotonicity (see {_DOCS}){_of(metric)}")
+        what = f"input to histogram_quantile needed to be fixed for monotonicity (see {_DOCS})"
+        self._info(f"{what} for metric name {quoted(metric)}")
 
     def _warn(self, text: str) -> None:
         self._warnings[f"PromQL warning: {text}"] = None
@@ -59,11 +60,7 @@ class Annotations:
         self._infos[f"PromQL info: {text}"] = None
 
 
-def _of(metric: str) -> str:
-    return f" for metric name {quoted(metric)}" if metric else ""
-
-
-def _general(value: float) -> str:
+def general(value: float) -> str:
     """Return a number as Go's %g prints it: the shortest digits, an exponent below 1e-4 and from 1e6 on."""
     if np.isnan(value) or np.isinf(value):
         return "NaN" if np.isnan(value) else f"{value:+}".replace("inf", "Inf")

@@ -11,7 +11,7 @@ from promql.instant import mapped, time, vector_of
 from promql.result import Vector
 
 # numpy counts dates in int64 days; beyond that there is no calendar.
-_LIMIT_S = 1e15
+_LIMIT_S = 9e18
 Days = npt.NDArray[np.datetime64]
 
 

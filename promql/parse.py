@@ -1,5 +1,6 @@
 """From text to plan. promql-parser knows the grammar; what the evaluator does not know is refused here, by name."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from promql.binary import ARITHMETIC, COMPARISON
 from promql.columns import NAME, Matcher
 from promql.errors import NESTING, PARSE, PromqlError, unsupported
 from promql.functions import FUNCTIONS
-from promql.match import compile_regex
+from promql.match import compile_regex, matches_value
 from promql.plan import (
     Aggregate,
     At,
@@ -53,16 +54,17 @@ def parse(text: str) -> Expr:
     """
     try:
         prepared = prepare(text)
-        return _Reader(prepared.at_ms).expr(pp.parse(prepared.text), 0)
+        return _Reader(prepared.at_ms, prepared.regexes).expr(pp.parse(prepared.text), 0)
     except (ValueError, OverflowError) as error:
         raise PromqlError(PARSE, f"invalid PromQL: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the parser's tree. at_ms: the times of @, see promql.text."""
+    """Reads the parser's tree. at_ms, regexes: what stands in the text for itself, see promql.text."""
 
     at_ms: tuple[int, ...]
+    regexes: dict[str, str]
 
     def expr(self, node: Any, depth: int) -> Expr:  # noqa: PLR0911 - one arm per node
         if depth > MAX_DEPTH:
@@ -79,7 +81,7 @@ class _Reader:
             case pp.VectorSelector():
                 return self._select(node)
             case pp.MatrixSelector():
-                return Window(self._select(node.vector_selector), _ms(node.range))
+                return Window(self._select(node.vector_selector), _positive(node.range))
             case pp.SubqueryExpr():
                 return self._subquery(node, depth)
             case pp.Call():
@@ -95,18 +97,44 @@ class _Reader:
             raise PromqlError(PARSE, "invalid PromQL: `or` between label matchers")
         metric = node.name or ""
         matchers: list[Matcher] = []
-        for one in _matchers(node):
-            if one[0] == NAME and one[1] == "=" and not metric:
+        for one in self._matchers(node):
+            if one[0] == NAME and one[1] == "=" and one[2] and not metric:
                 metric = one[2]
                 continue
             if one[1] in ("=~", "!~"):
                 compile_regex(one[2])
             matchers.append(one)
+        if not metric and all(matches_value(op, value, "") for _, op, value in matchers):
+            raise PromqlError(PARSE, "invalid PromQL: vector selector must contain at least one non-empty matcher")
         return Select(metric, tuple(sorted(set(matchers))), _offset(node), self._at(node))
 
+    def _matchers(self, node: Any) -> list[Matcher]:
+        found = []
+        for matcher in node.matchers.matchers:
+            op = _OPS[_word(matcher.op)]
+            found.append(
+                (matcher.name, op, self.regexes.get(matcher.value, "") if op in ("=~", "!~") else matcher.value)
+            )
+        return found
+
+    def _absent_labels(self, node: Any) -> tuple[tuple[str, str], ...]:
+        """Return what a selector says of the series it misses: labels that exactly one matcher, an equality, names."""
+        while isinstance(node, pp.ParenExpr):
+            node = node.expr
+        if isinstance(node, pp.MatrixSelector):
+            node = node.vector_selector
+        if not isinstance(node, pp.VectorSelector):
+            return ()
+        matchers = self._matchers(node)
+        names = Counter(name for name, _, _ in matchers)
+        return tuple(
+            (name, value) for name, op, value in matchers if op == "=" and names[name] == 1 and name != NAME and value
+        )
+
     def _subquery(self, node: Any, depth: int) -> Subquery:
-        step = 0 if node.step is None else _ms(node.step)
-        return Subquery(self.expr(node.expr, depth + 1), _ms(node.range), step, _offset(node), self._at(node))
+        step = 0 if node.step is None else _positive(node.step)
+        inner = self.expr(node.expr, depth + 1)
+        return Subquery(inner, _positive(node.range), step, _offset(node), self._at(node))
 
     def _at(self, node: Any) -> At:
         if node.at is None:
@@ -126,7 +154,7 @@ class _Reader:
         if name not in FUNCTIONS:
             raise unsupported(f"the function {name}()")
         args = tuple(self.expr(arg, depth + 1) for arg in node.args)
-        labels = _absent_labels(node.args[0]) if name in ("absent", "absent_over_time") else ()
+        labels = self._absent_labels(node.args[0]) if name in ("absent", "absent_over_time") else ()
         return Call(name, args, FUNCTIONS[name].kind, labels)
 
     def _aggregate(self, node: Any, depth: int) -> Expr:
@@ -162,33 +190,14 @@ def _ms(duration: timedelta) -> int:
     return found
 
 
+def _positive(duration: timedelta) -> int:
+    if duration <= timedelta(0):
+        raise PromqlError(PARSE, "invalid PromQL: duration must be greater than 0")
+    return max(_ms(duration), 1)
+
+
 def _offset(node: Any) -> int:
     return 0 if node.offset is None else _ms(node.offset)
-
-
-def _matchers(node: Any) -> list[Matcher]:
-    return [(matcher.name, _OPS[_word(matcher.op)], matcher.value) for matcher in node.matchers.matchers]
-
-
-def _absent_labels(node: Any) -> tuple[tuple[str, str], ...]:
-    """Return what a selector says of the series it misses: labels that exactly one matcher, an equality, names."""
-    while isinstance(node, pp.ParenExpr):
-        node = node.expr
-    if isinstance(node, pp.MatrixSelector):
-        node = node.vector_selector
-    if not isinstance(node, pp.VectorSelector):
-        return ()
-    labels: dict[str, str] = {}
-    seen: set[str] = set()
-    for name, op, value in _matchers(node):
-        if name == NAME:
-            continue
-        if op == "=" and name not in seen:
-            seen.add(name)
-            labels[name] = value
-        else:
-            labels.pop(name, None)
-    return tuple((name, value) for name, value in labels.items() if value)
 
 
 def _matching(modifier: Any) -> Matching:

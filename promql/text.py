@@ -1,6 +1,7 @@
 """A query's text before the parser sees it: bounded, and rewritten where the parser would misread it.
 
-The parser panics at @ before 1970, knows no underscores in numbers, and takes escaped bytes for code points.
+The parser panics at @ before 1970, refuses an offset of 0s, knows no underscores in numbers, and takes escaped bytes
+for code points. And it takes regular expressions for those of another engine than RE2.
 """
 
 import math
@@ -19,8 +20,9 @@ _GAP = r"(?:\s|#[^\n]*)*"
 _DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
 _NUMBER = r"0[xX](?:_?[0-9a-fA-F])+|(?:\d(?:_?\d)*\.?(?:\d(?:_?\d)*)?|\.\d(?:_?\d)*)(?:[eE][-+]?\d+)?"
 _TOKEN = re.compile(
-    rf"(?P<quoted>{_QUOTED})|(?P<comment>#[^\n]*)"
+    rf"(?:(?P<match>[=!]~){_GAP})?(?P<quoted>{_QUOTED})|(?P<comment>#[^\n]*)"
     rf"|@{_GAP}(?P<sign>[-+]?){_GAP}(?P<at>{_DURATION}|{_NUMBER})(?![\w.])"
+    rf"|(?<![\w.:])(?P<zero>(?i:offset){_GAP}[-+]?{_GAP}0+(?:\.0*)?(?:ms|[smhdwy])?(?![\w.]))"
     rf"|(?<![\w.:])(?P<number>0[xX](?:_?[0-9a-fA-F])+|\.?\d(?:[\d.]|_(?=\d))*)",
     re.DOTALL | re.ASCII,
 )
@@ -38,21 +40,32 @@ _CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """text: what to parse. at_ms: the times of @; in the text stands a time's place in it."""
+    """text: what to parse. at_ms: the times of @; in the text stands a time's place in it.
+
+    regexes: the regular expressions of matchers by what stands for them in the text.
+    """
 
     text: str
     at_ms: tuple[int, ...]
+    regexes: dict[str, str]
 
 
 def prepare(text: str) -> Prepared:
     """Return the text as the parser can take it. Raises PARSE and NESTING."""
     times: list[int] = []
+    regexes: dict[str, str] = {}
 
     def replace(match: re.Match[str]) -> str:
         if match["quoted"] is not None:
-            return _string(match["quoted"])
+            if match["match"] is None:
+                return _string(match["quoted"])
+            name = f"regex{len(regexes)}"
+            regexes[name] = _decoded(match["quoted"])
+            return f'{match["match"]}"{name}"'
         if match["comment"] is not None:
             return " "
+        if match["zero"] is not None:
+            return "offset 0"
         if match["number"] is not None:
             return match["number"].replace("_", "")
         times.append(_time_ms(match["sign"], match["at"]))
@@ -60,7 +73,7 @@ def prepare(text: str) -> Prepared:
 
     rewritten = _TOKEN.sub(replace, text)
     _guard(_BARE.sub('""', rewritten))
-    return Prepared(rewritten, tuple(times))
+    return Prepared(rewritten, tuple(times), regexes)
 
 
 def _guard(bare: str) -> None:
@@ -96,6 +109,15 @@ def _string(literal: str) -> str:
     """Return a literal with escaped bytes decoded; others as they are."""
     if literal[0] == "`" or not _BYTE.search(literal):
         return literal
+    return '"' + _decoded(literal).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _decoded(literal: str) -> str:
+    """Return the text of a string literal."""
+    if literal[0] == "`":
+        return literal[1:-1]
+    if "\n" in literal:
+        raise PromqlError(PARSE, "invalid PromQL: unterminated quoted string")
     raw = b""
     place, end = 1, len(literal) - 1
     while place < end:
@@ -108,11 +130,10 @@ def _string(literal: str) -> str:
             continue
         raw += _escaped(escape)
         place = escape.end()
-    text = "".join(
+    return "".join(
         chr(BROKEN_BYTES + ord(char) - 0xDC00) if 0xDC80 <= ord(char) <= 0xDCFF else char
         for char in raw.decode("utf-8", "surrogateescape")
     )
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _escaped(escape: re.Match[str]) -> bytes:

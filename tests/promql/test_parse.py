@@ -30,6 +30,13 @@ def test_a_plan_is_a_small_tree() -> None:
         ('up{a="1",b="2"}', "up{b='2', a=`1`}"),
         ('{__name__="up"}', "up"),
         ("rate(up[5m])", "rate(up[300s])"),
+        ("up", "up offset 0"),
+        ("rate(up[5m])", "rate(up[5m] OFFSET -0s)"),
+        ("up @ 5 offset 0s", "up @ 5.0"),
+        ("max_over_time(up[5m:])", "max_over_time((up)[300:])"),
+        ("up + 1000", "up + 1_000"),
+        ("up + 31", "up + 0x_1F"),
+        ('up{a="é"}', 'up{a="\\xc3\\xa9"}'),
     ],
 )
 def test_equal_queries_have_one_canonical_text(one: str, other: str) -> None:
@@ -56,6 +63,8 @@ def test_different_queries_never_do(one: str, other: str) -> None:
     [
         ("", "TG-promql-parse"),
         ("sum(", "TG-promql-parse"),
+        ("sum(up) offset 0", "TG-promql-parse"),
+        ("up offset 300y", "TG-promql-parse"),
         ("nofunction(up)", "TG-promql-parse"),
         ('up{a=~"*"}', "TG-promql-parse"),
         ('up{a="1" or b="2"}', "TG-promql-parse"),
@@ -64,6 +73,10 @@ def test_different_queries_never_do(one: str, other: str) -> None:
         ("up @ 1e30", "TG-promql-parse"),
         ("up @ up", "TG-promql-parse"),
         ("up[300y]", "TG-promql-parse"),
+        ("up[0]", "TG-promql-parse"),
+        ("up[5m:0]", "TG-promql-parse"),
+        ("up[0s:1m]", "TG-promql-parse"),
+        ('up{a=~"x\n"}', "TG-promql-parse"),
         ("up[5m] @ 3 @ 4", "TG-promql-parse"),
         ('up{a="\\q"}', "TG-promql-parse"),
         ("mad_over_time(up[5m])", "TG-promql-unsupported"),
