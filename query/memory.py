@@ -45,6 +45,11 @@ class MemoryStore:
                 hour = (tenant, labels[NAME], at // HOUR_MS)
                 self._versions[hour] = self._versions.get(hour, 0) + 1
 
+    def reroll(self, tenant: str, metric: str, at_ms: int) -> None:
+        """Raise the version of an hour, as a correction of its rollups does."""
+        hour = (tenant, metric, at_ms // HOUR_MS)
+        self._versions[hour] = self._versions.get(hour, 0) + 1
+
     def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> MemorySource:
         """Return the source of a tenant's samples."""
         self.reads += 1
