@@ -8,6 +8,7 @@ from promql.evaluate import evaluate
 from promql.grid import Grid
 from promql.plan import Expr, kind
 from promql.result import Matrix, Result, Vector
+from promql.steps import pinned
 from query import encode, params
 from query.answers import TRUNCATED, Reply, Request
 from query.blocks import Steps
@@ -18,6 +19,7 @@ from query.completeness import (
     TAKEN_EARLIER,
     Completeness,
     completeness_infos,
+    fixed_reach,
     kept,
     reach,
     whole,
@@ -56,6 +58,8 @@ class Api:
         seen = view_of(request.params, request.now_ms)
         time = params.time_ms(request.params, "time", request.now_ms if seen.as_of_ms is None else seen.as_of_ms)
         infos, newest_ms = self._limits(request, seen, expr, Steps(time, time, 1), TAKEN_EARLIER)
+        if newest_ms is not None and newest_ms < time and pinned(expr):
+            raise refused("TG-query-completeness", "complete_only: @ fixes a time of which the data are not complete")
         time = time if newest_ms is None else min(time, newest_ms)
         said = Annotations()
         source = self.store.source(request.tenant, 1, seen)
@@ -125,7 +129,7 @@ class Api:
                 raise bad_data("TG-query-view", 'parameters "as_of" and "complete_only" exclude each other')
             days = self.retention.of(request.tenant).raw
             return known_infos(seen.as_of_ms, request.now_ms, self.late_after_ms, days), None
-        reach_ms = reach(expr, self.lookback_ms)
+        reach_ms = reach(expr, steps, self.lookback_ms)
         recent = reach_ms is not None and steps.last_ms + reach_ms >= request.now_ms - RECENT_MS
         complete = self._complete(request, only) if only or recent else None
         if complete is None and only:
@@ -133,6 +137,8 @@ class Api:
             raise refused("TG-query-completeness", f"complete_only: nothing is known of completeness: {why}")
         if complete is None or reach_ms is None:
             return [], None
+        if pinned(expr):
+            reach_ms = fixed_reach(complete, steps, reach_ms)
         said = completeness_infos(complete, steps, reach_ms, fate if only else PARTIAL)
         return said, whole(complete, reach_ms) if only else None
 

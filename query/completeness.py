@@ -30,9 +30,18 @@ class Completeness:
     expected: int
 
 
-def reach(expr: Expr, lookback_ms: int) -> int | None:
-    """Return how far after its own time a step reads, ms, negative with an offset; None if it reads nothing."""
-    return max((one.end_ms for one in hulls(expr, Steps(0, 0, 1), lookback_ms)), default=None)
+def reach(expr: Expr, steps: Steps, lookback_ms: int) -> int | None:
+    """Return how far after its own time the last step reads, ms, negative with an offset; None if it reads nothing.
+
+    Without @ it is the same for every step.
+    """
+    newest = max((one.end_ms for one in hulls(expr, steps, lookback_ms)), default=None)
+    return None if newest is None else newest - steps.last_ms
+
+
+def fixed_reach(complete: Completeness, steps: Steps, reach_ms: int) -> int:
+    """Return the reach of a plan with @: every step reads the same times, so that all are complete or none is."""
+    return reach_ms if steps.last_ms <= whole(complete, reach_ms) else complete.until_ms - steps.first_ms
 
 
 def whole(complete: Completeness, reach_ms: int) -> int:

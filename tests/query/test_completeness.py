@@ -10,7 +10,7 @@ from promql.parse import parse
 from query.app import build
 from query.blocks import Steps
 from query.cache import NoCache
-from query.completeness import LEFT_OUT, Completeness, completeness_infos, kept, reach, whole
+from query.completeness import LEFT_OUT, Completeness, completeness_infos, fixed_reach, kept, reach, whole
 from query.memory import MemoryStore
 from query.settings import QuerySettings
 from query.source import Limits
@@ -40,7 +40,27 @@ ALL = Completeness(UNTIL, 4, 4)
     ],
 )
 def test_how_far_a_step_reads(text: str, want: int | None) -> None:
-    assert reach(parse(text), 300_000) == want
+    assert reach(parse(text), Steps(START, START + H, M), 300_000) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last", "complete"),
+    [
+        ("m @ 1714608000", 5, 60, True),
+        ("m @ 1714609200", 5, 60, False),
+        ("m @ end()", 5, 9, True),
+        ("m @ end()", 5, 10, False),
+        ("m @ start()", 5, 60, True),
+        ("m + m @ start()", 5, 60, False),
+    ],
+)
+def test_with_at_all_steps_are_complete_or_none(text: str, first: int, last: int, complete: bool) -> None:
+    steps = Steps(START + first * M, START + last * M, M)
+    ahead = reach(parse(text), steps, 300_000)
+    assert ahead is not None
+    newest = whole(ALL, fixed_reach(ALL, steps, ahead))
+    assert (kept(steps, newest) == steps) == complete
+    assert complete or kept(steps, newest) is None
 
 
 # first, last and step in minutes from START; reach; steps that are left; the first partial one, in minutes
@@ -204,3 +224,15 @@ def test_the_stream_is_heard_again_after_two_seconds(clickhouse: Clickhouse) -> 
         assert said is not None
         assert said.until_ms == START + (minute + 1) * M
         close(1)
+
+
+def test_an_instant_that_fixes_an_incomplete_time_is_refused_under_complete_only() -> None:
+    store = MemoryStore()
+    store.write("default", {"__name__": "m"}, [(START, 1.0)], START)
+    store.complete["default"] = ALL
+    app = build(QuerySettings(), store, NoCache(), OpenTenants("default"), lambda: UNTIL + 5 * M)
+    with Client(app) as api:
+        asked = {"query": f"m @ {(UNTIL + M) / 1000:.0f}", "complete_only": "1"}
+        refused = api.get("/api/v1/query", params=asked)
+        assert refused.status_code == 422 and "TG-query-completeness" in refused.json()["error"]
+        assert api.get("/api/v1/query", params={**asked, "query": f"m @ {START / 1000:.0f}"}).status_code == 200
