@@ -10,7 +10,7 @@ from promql.errors import EXECUTION, PromqlError
 from promql.matching import Keys, count, merge
 from promql.plan import Matching
 from promql.result import Scalar, Vector
-from promql.series import METADATA, drop_name, shown, signature, unique
+from promql.series import METADATA, drop_name, prune, shown, signature, unique
 
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add,
@@ -85,7 +85,7 @@ def vector_vector(op: str, left: Vector, right: Vector, matching: Matching, retu
         for row, other in zip(rows.tolist(), others.tolist(), strict=True)
     ]
     _refuse_many(keep, keys.left[rows], labels, matching)
-    return unique(Vector(labels, result, keep))
+    return unique(prune(Vector(labels, result, keep)))
 
 
 def _pairs(keys: Int64s, variants: Int64s) -> tuple[Int64s, Int64s]:

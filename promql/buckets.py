@@ -12,7 +12,7 @@ import numpy as np
 from promql.annotations import Annotations
 from promql.columns import NAME, Floats, Labels, Mask
 from promql.result import Vector
-from promql.series import Signature, signature
+from promql.series import Signature, prune, signature
 
 BUCKET = "le"
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|infinity)", re.ASCII | re.IGNORECASE)
@@ -36,6 +36,7 @@ class Buckets:
 
 def buckets_of(vector: Vector, notes: Annotations) -> Iterator[Buckets]:
     """Yield the histograms of a vector; series without a readable le are left out, with a warning."""
+    vector = prune(vector)
     groups: dict[Signature, list[tuple[float, int]]] = {}
     for row, labels in enumerate(vector.labels):
         text = labels.get(BUCKET, "")

@@ -1,8 +1,11 @@
 """rate, increase, delta: the change over a window, extrapolated to its edges (Prometheus, extrapolatedRate)."""
 
+import itertools
+
 import numpy as np
 
 from promql.columns import Floats, Mask
+from promql.sums import CANCELLATION
 from promql.windows import Windows
 
 Cells = tuple[Floats, Mask]
@@ -39,6 +42,20 @@ def lost(windows: Windows) -> Floats:
     return windows.reduce(np.add, before, low=windows.low + 1)
 
 
+def _restored(windows: Windows, change: Floats) -> Floats:
+    """Return last - first with what resets took; where the sum would cancel, in Prometheus's order of adding."""
+    taken = lost(windows)
+    whole = change + taken
+    doubtful = np.abs(change) + np.abs(taken) > CANCELLATION * np.abs(whole)
+    low, high = windows.low.reshape(-1), windows.high.reshape(-1)
+    for cell in np.flatnonzero(doubtful & np.isfinite(whole)).tolist():
+        total = float(change.flat[cell])
+        for before, value in itertools.pairwise(windows.columns.values[low[cell] : high[cell]].tolist()):
+            total += before if value < before else 0.0
+        whole.flat[cell] = total
+    return whole
+
+
 def _extrapolated(windows: Windows, counter: bool) -> Cells:
     columns = windows.columns
     present = windows.count >= 2
@@ -48,7 +65,7 @@ def _extrapolated(windows: Windows, counter: bool) -> Cells:
     last_ms = windows.take(columns.timestamps, windows.high - 1, present)
     change = last - first
     if counter:
-        change += lost(windows)
+        change = _restored(windows, change)
 
     sampled = np.where(present, (last_ms - first_ms) / 1000, 1.0)
     average = sampled / np.maximum(windows.count - 1, 1)

@@ -5,7 +5,7 @@ import numpy as np
 from promql.matching import Keys, count
 from promql.plan import Matching
 from promql.result import Vector
-from promql.series import unique
+from promql.series import prune, unique
 
 SETS = frozenset({"and", "or", "unless"})
 
@@ -18,6 +18,6 @@ def sets(op: str, left: Vector, right: Vector, matching: Matching) -> Vector:
         taken = count(left.present, keys.left, size) > 0
         added = right.present & ~taken[keys.right]
         values, present = np.concatenate([left.values, right.values]), np.concatenate([left.present, added])
-        return unique(Vector([*left.labels, *right.labels], values, present))
+        return unique(prune(Vector([*left.labels, *right.labels], values, present)))
     matched = (count(right.present, keys.right, size) > 0)[keys.left]
-    return Vector(left.labels, left.values, left.present & (matched if op == "and" else ~matched))
+    return prune(Vector(left.labels, left.values, left.present & (matched if op == "and" else ~matched)))
