@@ -19,6 +19,7 @@ from promql.result import Matrix, Result, Scalar, String, Vector
 from promql.series import distinct, drop_name, prune
 from promql.sets import SETS, sets
 from promql.steps import invariant
+from promql.tiers import RowSource, latest, over_rows
 from promql.windows import Windows, is_stale, repeated, samples_of, without_stale
 
 __all__ = [
@@ -62,12 +63,14 @@ def evaluate(
     annotations: Annotations | None = None,
     subquery_step_ms: int = SUBQUERY_STEP_MS,
     max_cells: int = MAX_CELLS,
+    tier: RowSource | None = None,
 ) -> Result:
     """Return the value of a plan at start, start + step, … up to end; an instant query has start = end.
 
     Times are ms since 1970 UTC. Series present at no step are left out. annotations: collects warnings and infos.
     subquery_step_ms: of subqueries that name no step. max_cells: most series times steps of any node, subqueries
-    included. A range selector alone gives a Matrix; the caller allows it at one step only. Raises PromqlError
+    included. tier: the rows that all selectors are answered from instead of source, where promql.tiers.answerable says
+    that they can be. A range selector alone gives a Matrix; the caller allows it at one step only. Raises PromqlError
     EXECUTION.
     """
     grid = Grid(start_ms, end_ms, step_ms, lookback_ms)
@@ -75,7 +78,7 @@ def evaluate(
     notes = Annotations() if annotations is None else annotations
     # NaN and Inf are ordinary values here.
     with np.errstate(all="ignore"):
-        value = _Evaluation(source, grid, limits, notes).value(expr)
+        value = _Evaluation(source, grid, limits, notes, tier).value(expr)
     if isinstance(value, Windows):
         return Matrix(value.trimmed())
     return prune(value) if isinstance(value, Vector) else value
@@ -89,6 +92,7 @@ class _Evaluation:
     grid: Grid
     limits: Limits
     notes: Annotations
+    tier: RowSource | None = None
     _read: dict[Selector, Columns] = field(default_factory=dict)
 
     def value(self, expr: Expr) -> Value:
@@ -122,7 +126,7 @@ class _Evaluation:
                 return self._binary(expr)
 
     def _on(self, grid: Grid) -> "_Evaluation":
-        return _Evaluation(self.source, grid, self.limits, self.notes, self._read)
+        return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self._read)
 
     def _allow(self, series: int) -> None:
         if series * self.grid.size > self.limits.max_cells:
@@ -161,6 +165,8 @@ class _Evaluation:
         return columns, newest, windows.some & ~is_stale(columns.values)[newest]
 
     def _select(self, select: Select, of_time: bool = False) -> Vector:
+        if self.tier is not None:
+            return latest(select, self.tier, self.grid)
         columns, newest, present = self._newest(select)
         values: Floats = columns.timestamps / 1000 if of_time else columns.values
         if not len(values):
@@ -187,6 +193,8 @@ class _Evaluation:
                 steps = self._steps(select.at)
                 times = self._on(steps)._select(select, of_time=True)
                 return repeated(mapped(times, times.values), self.grid.size // steps.size)
+            case (Window() as window,) if self.tier is not None:
+                return over_rows(expr.function, window, self.tier, self.grid, self.notes)
         function = FUNCTIONS[expr.function]
         arguments = [self.value(arg) for arg in expr.args]
         notes = {"notes": self.notes} if function.annotates else {}
