@@ -1,6 +1,6 @@
 """The endpoints that evaluate, as plain functions of tenant, parameters and time: no HTTP, no clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from promql.annotations import Annotations
 from promql.columns import Columns
@@ -54,6 +54,16 @@ class Api:
 
     def query(self, request: Request) -> Reply:
         """Answer /api/v1/query."""
+        return self._looking_back(request)._query(request)
+
+    def _looking_back(self, request: Request) -> "Api":
+        """Return the API with the request's own lookback_delta, if it has one."""
+        if not request.params.get("lookback_delta", ""):
+            return self
+        lookback_ms = params.duration_ms(request.params, "lookback_delta")
+        return replace(self, lookback_ms=lookback_ms, ranges=replace(self.ranges, lookback_ms=lookback_ms))
+
+    def _query(self, request: Request) -> Reply:
         expr = self.guard.plan(request)
         seen = view_of(request.params, request.now_ms)
         time = params.time_ms(request.params, "time", request.now_ms if seen.as_of_ms is None else seen.as_of_ms)
@@ -72,7 +82,8 @@ class Api:
     def query_range(self, request: Request) -> Reply:
         """Answer /api/v1/query_range."""
         start, end = self._range(request)
-        return self._query_range(request, start, end, params.duration_ms(request.params, "step"))
+        step = params.duration_ms(request.params, "step")
+        return self._looking_back(request)._query_range(request, start, end, step)
 
     def metrics_query(self, request: Request) -> Reply:
         """Answer /v1/metrics/query: query_range for people and scripts, with a step of its own if none is given."""
@@ -82,7 +93,7 @@ class Api:
         else:
             # Whole seconds: scrapes and blocks of the cache fall on them.
             step = max(1, -(-(end - start) // (1000 * AUTOMATIC_POINTS))) * 1000
-        return self._query_range(request, start, end, step)
+        return self._looking_back(request)._query_range(request, start, end, step)
 
     def _range(self, request: Request) -> tuple[int, int]:
         start = params.time_ms(request.params, "start", None)

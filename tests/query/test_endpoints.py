@@ -71,6 +71,16 @@ def test_a_limit_is_a_whole_number(api: Client, limit: str) -> None:
         assert "TG-query-limit" in answer.json()["error"]
 
 
+def test_lookback_delta(api: Client) -> None:
+    late = {"time": NOW / 1000 + 3600 + 200}
+    assert len(ask(api, "/api/v1/query", query="up", **late)[1]["data"]["result"]) == 3
+    assert ask(api, "/api/v1/query", query="up", lookback_delta="3m", **late)[1]["data"]["result"] == []
+    _, body = ask(api, "/api/v1/query_range", query="temp", lookback_delta="1", start=NOW / 1000, end=NOW / 1000 + 60,
+                  step=20)  # fmt: skip
+    assert [at for at, _ in body["data"]["result"][0]["values"]] == [NOW // 1000, NOW // 1000 + 60]
+    assert ask(api, "/api/v1/query", query="up", lookback_delta="-1")[0] == 400
+
+
 def test_stats(api: Client) -> None:
     for path, more in (("query", AT), ("query_range", RANGE)):
         _, body = ask(api, f"/api/v1/{path}", query="up", stats="all", **more)

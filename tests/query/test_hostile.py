@@ -63,7 +63,7 @@ STRINGS = (
 )
 RANGE = {"query": "ours", "start": "1714608000", "end": "1714608060", "step": "60"}
 VALID: dict[str, dict[str, str]] = {
-    "/api/v1/query": {"query": "ours", "time": "1714608060", "timeout": "5s", "limit": "1", "stats": "all"},
+    "/api/v1/query": {"query": "ours", "time": "1714608060", "timeout": "5s", "limit": "1", "lookback_delta": "1m"},
     "/api/v1/query_range": {**RANGE, "timeout": "5s", "limit": "1", "stats": "all"},
     "/v1/metrics/query": {**RANGE, "include_late_data": "1", "complete_only": "0", "as_of": ""},
     "/api/v1/series": {"match[]": "ours", "start": "0", "end": "1714708060", "limit": "5"},
