@@ -100,7 +100,7 @@ def build(
     guard = Guard(settings.query_max_text, settings.query_max_regex)
     api = Api(
         store,
-        Ranges(store, cache, lookback_ms, settled_ms, settings.query_max_cells),
+        Ranges(store, cache, lookback_ms, settled_ms, settings.query_max_cells, retention),
         guard,
         lookback_ms,
         settings.query_max_points,

@@ -46,7 +46,7 @@ def fixed_reach(complete: Completeness, steps: Steps, reach_ms: int) -> int:
 
 def whole(complete: Completeness, reach_ms: int) -> int:
     """Return the newest time, ms, whose evaluation reads complete data only."""
-    return complete.until_ms - 1 - reach_ms
+    return complete.until_ms - reach_ms
 
 
 def kept(steps: Steps, newest_ms: int) -> Steps | None:

@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from math import isnan
 
 import numpy as np
 
 from promql.columns import NAME, Labels, Selector
 from promql.match import matches
-from promql.memory import MemorySource
+from promql.memory import MemoryRows, MemorySource
 from promql.plan import Select
 from promql.series import Signature, signature
 from query.blocks import HOUR_MS
 from query.completeness import Completeness
 from query.store import Alert, Cardinality, Versions
 from query.view import EVERYTHING, View
+from schemas.tiers import MINUTE, Tier
 
 
 class MemoryStore:
@@ -62,9 +65,19 @@ class MemoryStore:
     def _known(self, sample: tuple[str, Signature, int], as_of_ms: int | None) -> bool:
         return as_of_ms is None or max(sample[2], self._arrived.get(sample, sample[2])) <= as_of_ms
 
-    def completeness(self, tenant: str, now_ms: int) -> Completeness | None:
-        """Return what was put into `complete`."""
-        return self.complete.get(tenant)
+    def rolled(self, tenant: str, steps: int, tier: Tier) -> MemoryRows:
+        """Return the rows of a tier."""
+        self.reads += 1
+        held = self._samples.get(tenant, {}).items()
+        numbers = (
+            (dict(key), [(at, value) for at, value in sorted(one.items()) if not isnan(value)]) for key, one in held
+        )
+        return MemoryRows(numbers, tier.width_ms)
+
+    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+        """Return what was put into `complete`: for minutes, and for the whole windows of a coarser tier before it."""
+        said = self.complete.get(tenant)
+        return said if said is None else replace(said, until_ms=said.until_ms - said.until_ms % tier.width_ms)
 
     def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
         """Return the data versions of metrics, for the hours from start to end."""

@@ -18,6 +18,7 @@ SECONDS = Histogram(
 RUNNING = Gauge("tidegauge_query_running", "Evaluations running now", registry=REGISTRY)
 ERRORS = Counter("tidegauge_query_errors", "Requests refused or failed, by stable id", ["id"], registry=REGISTRY)
 SAMPLES_READ = Counter("tidegauge_query_samples_read", "Samples read from ClickHouse", registry=REGISTRY)
+ROWS_READ = Counter("tidegauge_query_rows_read", "Rollup rows read from ClickHouse", ["tier"], registry=REGISTRY)
 ESTIMATES = Counter("tidegauge_query_estimates", "Selectors whose cost was asked before", registry=REGISTRY)
 WAITED = Histogram(
     "tidegauge_query_queue_seconds",

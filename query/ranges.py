@@ -15,13 +15,17 @@ from promql.result import Result, Vector
 from promql.steps import stepwise
 from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls, merged
 from query.cache import Block, Cache, CacheKey
+from query.completeness import kept, reach, whole
 from query.errors import UNAVAILABLE, QueryError
 from query.flights import Flights
 from query.metrics import STALE_BLOCKS
 from query.pieces import cut, join
 from query.spent import count_cached
 from query.store import Store, Version, Versions
+from query.tiers import begins, chosen, short_infos
 from query.view import EVERYTHING, View
+from schemas.retention import Policy
+from schemas.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,17 @@ Piece = tuple[Steps, Block]
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A plan of a tenant, and from which tiers it is answered (query/tiers.py); now_ms: the wall clock."""
+
+    tenant: str
+    expr: Expr
+    tiers: tuple[Tier, ...]
+    now_ms: int
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
 class Ranges:
     """Answers range queries. settled_ms: how old data must be for every write into it to raise a version."""
 
@@ -45,27 +60,38 @@ class Ranges:
     lookback_ms: int
     settled_ms: int
     max_cells: int = MAX_CELLS
+    retention: Policy = field(default_factory=lambda: Policy.model_validate({}))
     flights: Flights = field(default_factory=Flights)
 
     def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Answer:
         """Return the value of the plan at the steps; now_ms is the wall clock, read before anything else."""
+        keeps = self.retention.of(tenant)
+        tiers = () if view.raw_only else chosen(expr, steps, self.lookback_ms, now_ms, keeps)
+        answer = self._answer(Asked(tenant, expr, tiers, now_ms, view), steps)
+        begin = begins(expr, steps, self.lookback_ms)
+        if begin is None:
+            return answer
+        short = short_infos(begin, tiers[0] if tiers else None, now_ms, keeps)
+        return replace(answer, infos=[*answer.infos, *short])
+
+    def _answer(self, asked: Asked, steps: Steps) -> Answer:
         blocks: list[Steps] = []
-        if cacheable(expr) and not view.raw_only:
-            blocks = finished_blocks(steps, expr, self.lookback_ms, now_ms - self.settled_ms)
+        if cacheable(asked.expr) and not asked.view.raw_only:
+            blocks = finished_blocks(steps, asked.expr, self.lookback_ms, asked.now_ms - self.settled_ms)
         if not blocks:
-            return self._evaluate(tenant, expr, steps, view)
+            return self._evaluate(asked, steps)
         try:
-            return joined(self._through_cache(tenant, expr, steps, blocks), steps)
+            return joined(self._through_cache(asked, steps, blocks), steps)
         except PromqlError:
             # A block may begin before the range, where the query fails; the range itself decides.
-            return self._evaluate(tenant, expr, steps)
+            return self._evaluate(asked, steps)
         except QueryError as error:
             if error.id != UNAVAILABLE:
                 raise
-            return self._last_known(tenant, expr, steps, blocks, error)
+            return self._last_known(asked, steps, blocks, error)
 
-    def _through_cache(self, tenant: str, expr: Expr, steps: Steps, blocks: Sequence[Steps]) -> list[Piece]:
-        keys = dict(zip(blocks, self._keys(tenant, expr, blocks), strict=True))
+    def _through_cache(self, asked: Asked, steps: Steps, blocks: Sequence[Steps]) -> list[Piece]:
+        keys = dict(zip(blocks, self._keys(asked, blocks), strict=True))
         found = zip(blocks, self.cache.get(list(keys.values())), strict=True)
         held = [(steps_, block) for steps_, block in found if block is not None]
         count_cached(len(held))
@@ -74,7 +100,7 @@ class Ranges:
         flying, theirs = self.flights.claim(keys[block] for block in missing)
         waiting = [(block, theirs[keys[block]]) for block in missing if keys[block] in theirs]
         try:
-            pieces = self._evaluated(tenant, expr, gaps(steps, have + [block for block, _ in waiting], blocks))
+            pieces = self._evaluated(asked, gaps(steps, have + [block for block, _ in waiting], blocks))
             fresh = [
                 (keys[block], replace(piece, vector=cut(piece.vector, run, block)))
                 for run, piece in pieces
@@ -96,20 +122,20 @@ class Ranges:
             for place, block in landed
             if block is None
         ]
-        pieces += self._evaluated(tenant, expr, merged(lost))
+        pieces += self._evaluated(asked, merged(lost))
         return held + pieces
 
-    def _evaluated(self, tenant: str, expr: Expr, runs: Sequence[Steps]) -> list[Piece]:
+    def _evaluated(self, asked: Asked, runs: Sequence[Steps]) -> list[Piece]:
         pieces = []
         for run in runs:
-            answer = self._evaluate(tenant, expr, run)
-            assert isinstance(answer.value, Vector), kind(expr)
+            answer = self._evaluate(asked, run)
+            assert isinstance(answer.value, Vector), kind(asked.expr)
             pieces.append((run, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
         return pieces
 
-    def _last_known(self, tenant: str, expr: Expr, steps: Steps, blocks: Sequence[Steps], error: QueryError) -> Answer:
+    def _last_known(self, asked: Asked, steps: Steps, blocks: Sequence[Steps], error: QueryError) -> Answer:
         """Return what the cache held last, with a warning; raises the error if it holds nothing of the steps."""
-        keys = [self._key(tenant, canonical(expr), block, ()) for block in blocks]
+        keys = [self._key(asked, canonical(asked.expr), block, ()) for block in blocks]
         known = zip(blocks, self.cache.last(keys), strict=True)
         held = [(steps_, block) for steps_, block in known if block is not None]
         count = sum(overlap(block, steps) for block, _ in held)
@@ -121,31 +147,59 @@ class Ranges:
         answer = joined(held, steps)
         return replace(answer, warnings=[*answer.warnings, f"{said}{rest} [TG-query-stale]"])
 
-    def _evaluate(self, tenant: str, expr: Expr, steps: Steps, view: View = EVERYTHING) -> Answer:
-        source = self.store.source(tenant, steps.size, view)
+    def _evaluate(self, asked: Asked, steps: Steps) -> Answer:
+        """Return the value at the steps: of each tier those that it has closed, the rest from raw."""
+        pieces: list[Piece] = []
+        rest = steps
+        ahead = reach(asked.expr, steps, self.lookback_ms) if asked.tiers else None
+        for tier in asked.tiers:
+            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
+            mine = kept(rest, whole(complete, ahead)) if complete is not None and ahead is not None else None
+            if mine is None:
+                continue
+            answer = self._of(asked, mine, tier)
+            assert isinstance(answer.value, Vector), kind(asked.expr)
+            pieces.append((mine, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
+            if mine.last_ms == rest.last_ms:
+                return joined(pieces, steps)
+            rest = replace(rest, first_ms=mine.last_ms + rest.step_ms)
+        answer = self._of(asked, rest, None)
+        if not pieces:
+            return answer
+        assert isinstance(answer.value, Vector), kind(asked.expr)
+        pieces.append((rest, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
+        return joined(pieces, steps)
+
+    def _of(self, asked: Asked, steps: Steps, tier: Tier | None) -> Answer:
         said = Annotations()
         value = evaluate(
-            expr,
-            source,
+            asked.expr,
+            self.store.source(asked.tenant, steps.size, asked.view),
             steps.first_ms,
             steps.last_ms,
             steps.step_ms,
             self.lookback_ms,
             annotations=said,
             max_cells=self.max_cells,
+            tier=None if tier is None else self.store.rolled(asked.tenant, steps.size, tier),
         )
         return Answer(value, said.infos, said.warnings)
 
-    def _keys(self, tenant: str, expr: Expr, blocks: Sequence[Steps]) -> list[CacheKey]:
-        read = [one for block in blocks for one in hulls(expr, block, self.lookback_ms)]
+    def _keys(self, asked: Asked, blocks: Sequence[Steps]) -> list[CacheKey]:
+        read = [one for block in blocks for one in hulls(asked.expr, block, self.lookback_ms)]
         metrics = sorted({one.metric for one in read})
         start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
-        versions = self.store.versions(tenant, metrics, start, end)
-        plan = canonical(expr)
-        return [self._key(tenant, plan, block, covering(versions, expr, block, self.lookback_ms)) for block in blocks]
+        versions = self.store.versions(asked.tenant, metrics, start, end)
+        plan = canonical(asked.expr)
+        return [
+            self._key(asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms)) for block in blocks
+        ]
 
-    def _key(self, tenant: str, plan: str, block: Steps, versions: tuple[tuple[str, Version], ...]) -> CacheKey:
-        return CacheKey(tenant, plan, "raw", block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions)
+    def _key(self, asked: Asked, plan: str, block: Steps, versions: tuple[tuple[str, Version], ...]) -> CacheKey:
+        source = asked.tiers[0].name if asked.tiers else "raw"
+        return CacheKey(
+            asked.tenant, plan, source, block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions
+        )
 
 
 def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:

@@ -50,7 +50,7 @@ class Statements(Protocol):
 
 
 class ClickhouseSource:
-    """Raw samples of one tenant. Rollup tiers will be further sources behind the same protocol, for views that may."""
+    """Raw samples of one tenant."""
 
     def __init__(self, store: Statements, tenant: str, steps: int, view: View = EVERYTHING) -> None:
         self._store = store
@@ -180,15 +180,24 @@ def grouped(
     keep = ~_repeats(ids, ms)
     if not keep.all():
         ids, ms, values = ids[keep], ms[keep], values[keep]
+    chosen, offsets, there = placed(known, ids)
+    if not there.all():
+        ms, values = ms[there], values[there]
+    return Columns([labels[row] for row in chosen], offsets, ms, values)
+
+
+def placed(
+    known: npt.NDArray[np.uint64], ids: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return (place of each series found among the known, its rows' offsets, which rows are of a known series).
+
+    ids: of rows that stand by series.
+    """
     starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.int64)
     sizes = np.diff(np.append(starts, len(ids)))
     order = np.argsort(known, kind="stable")
     place = np.searchsorted(known[order], ids[starts])
     there = place < len(known)
     there[there] = known[order][place[there]] == ids[starts][there]
-    if not there.all():
-        rows = np.repeat(there, sizes)
-        ms, values, sizes = ms[rows], values[rows], sizes[there]
-    chosen = order[place[there]]
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Columns([labels[row] for row in chosen], offsets, ms, values)
+    offsets = np.concatenate([[0], np.cumsum(sizes[there])]).astype(np.int64)
+    return order[place[there]], offsets, np.repeat(there, sizes)

@@ -4,6 +4,12 @@ from collections.abc import Sequence
 
 from promql.columns import NAME, Matcher, Selector
 from promql.match import anchored
+from schemas.tiers import Tier
+
+_FIELDS = {
+    **{name: f"toFloat64({name})" for name in ("count", "sum", "min", "max", "first", "last", "increase")},
+    **{name: f"toFloat64(toUnixTimestamp64Milli({name}))" for name in ("first_ts", "last_ts")},
+}
 
 Params = dict[str, str | int | Sequence[str] | Sequence[int]]
 Statement = tuple[str, Params]
@@ -80,6 +86,46 @@ WHERE tenant = {{tenant:String}}
   AND metric IN {{metrics:Array(String)}}{chosen}
   AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
   AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+ORDER BY metric, series_id, ts
+LIMIT {{limit:UInt64}}"""
+    return text, params
+
+
+def rollups(
+    tenant: str,
+    selector: Selector,
+    metrics: Sequence[str],
+    ids: Sequence[int] | None,
+    tier: Tier,
+    fields: Sequence[str],
+    limit: int,
+) -> Statement:
+    """Return the rows of a tier whose windows end in (start, end] of the selector, as `samples` does.
+
+    Columns: series_id, ms (the window's end), each field as a float by its name and an underscore. Rows of
+    distributions, which have no first value, are not of the language.
+    """
+    columns = ", ".join(f"{_FIELDS[name]} AS {name}_" for name in fields)
+    params: Params = {
+        "tenant": tenant,
+        "metrics": list(metrics),
+        "start": selector.start_ms // 1000,
+        "end": selector.end_ms // 1000,
+        "width": tier.width_ms // 1000,
+        "limit": limit + 1,
+    }
+    chosen = ""
+    if ids is not None:
+        chosen = "\n  AND series_id IN {ids:Array(UInt64)}"
+        params["ids"] = list(ids)
+    text = f"""
+SELECT series_id, (toInt64(toUnixTimestamp(ts)) + {{width:Int64}}) * 1000 AS ms, {columns}
+FROM {tier.table} FINAL
+WHERE tenant = {{tenant:String}}
+  AND metric IN {{metrics:Array(String)}}{chosen}
+  AND ts > toDateTime({{start:Int64}} - {{width:Int64}}, 'UTC')
+  AND ts <= toDateTime({{end:Int64}} - {{width:Int64}}, 'UTC')
+  AND NOT isNaN(first)
 ORDER BY metric, series_id, ts
 LIMIT {{limit:UInt64}}"""
     return text, params

@@ -9,13 +9,15 @@ import pyarrow as pa
 
 from promql.columns import NAME, Labels, Source
 from promql.plan import Select
+from promql.tiers import RowSource
 from query import sql, sql_catalog
 from query.completeness import HOUR_S, Completeness
 from query.errors import QueryError, refused, timeout, unavailable
+from query.rolled import ClickhouseRows
 from query.source import ClickhouseSource, Limits, labels_of
 from query.spent import current
 from query.view import EVERYTHING, View
-from schemas.tiers import MINUTE
+from schemas.tiers import MINUTE, Tier
 from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable, Value
 
 # (hour in s since 1970, kind, version), see sql.versions.
@@ -60,8 +62,12 @@ class Store(Protocol):
         """Return the source of a tenant's samples, for an evaluation of so many steps."""
         ...
 
-    def completeness(self, tenant: str, now_ms: int) -> Completeness | None:
-        """Return up to when the tenant's data are complete, None if the stream has said nothing yet.
+    def rolled(self, tenant: str, steps: int, tier: Tier) -> RowSource:
+        """Return the source of a tenant's rows of a tier, for an evaluation of so many steps."""
+        ...
+
+    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+        """Return up to when the tenant's data are complete in a tier, None if the stream has said nothing yet.
 
         It may be some seconds old: it then promises less than it could, never more.
         """
@@ -108,7 +114,7 @@ class ClickhouseStore:
     def __init__(self, clickhouse: Clickhouse, limits: Limits) -> None:
         self._clickhouse = clickhouse
         self.limits = limits
-        self._said: dict[str, tuple[int, Completeness | None]] = {}
+        self._said: dict[tuple[str, Tier], tuple[int, Completeness | None]] = {}
 
     def rows(self, statement: sql.Statement) -> pa.Table:
         """Return the answer of a statement; raises QueryError.
@@ -149,21 +155,25 @@ class ClickhouseStore:
         """Return the source of a tenant's samples."""
         return ClickhouseSource(self, tenant, steps, view)
 
-    def completeness(self, tenant: str, now_ms: int) -> Completeness | None:
-        """Return up to when the tenant's data are complete, by the tier of minutes.
+    def rolled(self, tenant: str, steps: int, tier: Tier) -> ClickhouseRows:
+        """Return the source of a tenant's rows of a tier."""
+        return ClickhouseRows(self, tenant, steps, tier)
+
+    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+        """Return up to when the tenant's data are complete in a tier.
 
         Asked once in COMPLETENESS_MS: a dashboard's panels ask all at once, each ask costs 10 ms, and a minute one row.
         """
-        asked_ms, said = self._said.get(tenant, (None, None))
+        asked_ms, said = self._said.get((tenant, tier), (None, None))
         if asked_ms is not None and 0 <= now_ms - asked_ms < COMPLETENESS_MS:
             return said
-        found = self.rows(sql.completeness(tenant, MINUTE.name, HOUR_S)).to_pylist()
+        found = self.rows(sql.completeness(tenant, tier.name, HOUR_S)).to_pylist()
         said = None
         for row in found:
-            said = Completeness(row["last"] * 1000 + MINUTE.width_ms, row["seen"], row["expected"])
+            said = Completeness(row["last"] * 1000 + tier.width_ms, row["seen"], row["expected"])
         if len(self._said) >= MOST_TENANTS:
             self._said.clear()
-        self._said[tenant] = now_ms, said
+        self._said[tenant, tier] = now_ms, said
         return said
 
     def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:

@@ -1,72 +1,20 @@
 """Rows of a tier answer what samples answer, wherever they are asked."""
 
-import itertools
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promql.columns import Labels, Selector
+from promql.columns import Labels
 from promql.evaluate import evaluate
-from promql.match import matches
-from promql.memory import MemorySource
+from promql.memory import MemoryRows, MemorySource
 from promql.parse import parse
 from promql.result import Vector
-from promql.tiers import TIERED, Rows, answerable
+from promql.tiers import TIERED, answerable
 
 WIDTH = 60_000
 Samples = list[tuple[int, float]]
 Population = list[tuple[Labels, Samples]]
-
-
-class MemoryRows:
-    """Rolls samples up one window at a time: plain Python, no code of the jobs."""
-
-    width_ms = WIDTH
-
-    def __init__(self, population: Population) -> None:
-        self._population = population
-
-    def rows(self, selector: Selector, fields: frozenset[str]) -> Rows:
-        labels, sizes, ends = [], [0], []
-        columns: dict[str, list[float]] = {name: [] for name in fields}
-        for one, samples in self._population:
-            if not matches(selector, one):
-                continue
-            windows: dict[int, Samples] = {}
-            for at, value in samples:
-                windows.setdefault(-(-at // WIDTH) * WIDTH, []).append((at, value))
-            mine = {end: windows[end] for end in sorted(windows) if selector.start_ms < end <= selector.end_ms}
-            labels.append(one)
-            sizes.append(len(mine))
-            ends += list(mine)
-            for held in mine.values():
-                row = self._row(held)
-                for name in fields:
-                    columns[name].append(row[name])
-        return Rows(
-            labels,
-            np.cumsum(sizes),
-            np.array(ends, np.int64),
-            {name: np.array(values, np.float64) for name, values in columns.items()},
-        )
-
-    def _row(self, held: Samples) -> dict[str, float]:
-        values = [value for _, value in held]
-        grown = sum(b if b < a else b - a for a, b in itertools.pairwise(values))
-        return {
-            "count": float(len(held)),
-            "sum": math.fsum(values),
-            "min": min(values),
-            "max": max(values),
-            "first": values[0],
-            "last": values[-1],
-            "first_ts": float(held[0][0]),
-            "last_ts": float(held[-1][0]),
-            "increase": grown,
-        }
 
 
 SERIES = st.lists(
@@ -109,7 +57,7 @@ def answers(query: str, population: Population, rows: MemoryRows | None) -> dict
 def test_rows_answer_as_samples_do(query: str, population: Population) -> None:
     assert answerable(parse(query), WIDTH, 120_000, 60_000)
     expected = answers(query, population, None)
-    got = answers(query, population, MemoryRows(population))
+    got = answers(query, population, MemoryRows(population, WIDTH))
     assert got.keys() == expected.keys()
     for labels, cells in expected.items():
         assert [cell is None for cell in got[labels]] == [cell is None for cell in cells]
