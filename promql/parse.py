@@ -54,9 +54,19 @@ def parse(text: str) -> Expr:
     """
     try:
         prepared = prepare(text)
-        return _Reader(prepared.at_ms, prepared.regexes).expr(pp.parse(prepared.text), 0)
+        return _Reader(prepared.at_ms, prepared.regexes).expr(_tree(prepared.text), 0)
     except (ValueError, OverflowError) as error:
         raise PromqlError(PARSE, f"invalid PromQL: {error}") from error
+
+
+def _tree(text: str) -> Any:
+    """Return the parser's tree. The parser is Rust; a panic of it is no Exception in Python."""
+    try:
+        return pp.parse(text)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise PromqlError(PARSE, f"invalid PromQL: the parser cannot take it: {str(error)[:200]}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def test_different_queries_never_do(one: str, other: str) -> None:
         ("up @ up", "TG-promql-parse"),
         ("up[300y]", "TG-promql-parse"),
         ("up[0]", "TG-promql-parse"),
+        ("up offset " + "9" * 400, "TG-promql-parse"),
         ("up[5m:0]", "TG-promql-parse"),
         ("up[0s:1m]", "TG-promql-parse"),
         ('up{a=~"x\n"}', "TG-promql-parse"),
@@ -168,7 +169,7 @@ up m {a="b"} {a=~"x.*"} {} [5m] [5m:1m] [0] [5m:] ( ) { } [ ] , : @ @5 @-1 @star
 offset 5m -1h 0 1 1_0 0x1F 1e999 NaN inf 99999999999999999999 99999999999y sum topk rate absent time
 "x" 'y' `z` "\xff" "\x" "\u00e9" "\ud800" # é $ = =~ !~ ! \ " ' `
 """
-WORDS = (*SOUP.split(), "\0", "\n", "\U0010ffff")
+WORDS = (*SOUP.split(), "9" * 400, "\0", "\n", "\U0010ffff")
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=12), st.sampled_from(["", " "]))
