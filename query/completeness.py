@@ -1,7 +1,7 @@
 """What an answer may say about its own completeness: from what the stream has closed and what the steps read.
 
-The stream writes a row of table completeness when it closes a window. Before the end of the newest one, `until`, the
-tenant's data are complete: what comes for that time from then on is late.
+The stream writes a row of table completeness when it closes a window. Up to the end of the newest one, `until`, which
+belongs to it, the tenant's data are complete: what comes for that time from then on is late.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def reach(expr: Expr, steps: Steps, lookback_ms: int) -> int | None:
 
 def fixed_reach(complete: Completeness, steps: Steps, reach_ms: int) -> int:
     """Return the reach of a plan with @: every step reads the same times, so that all are complete or none is."""
-    return reach_ms if steps.last_ms <= whole(complete, reach_ms) else complete.until_ms - steps.first_ms
+    return reach_ms if steps.last_ms <= whole(complete, reach_ms) else complete.until_ms - steps.first_ms + 1
 
 
 def whole(complete: Completeness, reach_ms: int) -> int:
@@ -66,7 +66,7 @@ def completeness_infos(complete: Completeness, steps: Steps, reach_ms: int, fate
         first = steps.first_ms if inside is None else inside.last_ms + steps.step_ms
         said.append(f"the data are complete up to {rfc3339(complete.until_ms)}, tier 1m [TG-complete-until]")
         said.append(f"values from {rfc3339(first)} ({stamp(first)}) on are {fate} [TG-partial-from]")
-    reads_last = steps.last_ms + reach_ms >= complete.until_ms - MINUTE.width_ms
+    reads_last = steps.last_ms + reach_ms > complete.until_ms - MINUTE.width_ms
     if reads_last and complete.seen < complete.expected:
         share = complete.seen / complete.expected
         said.append(

@@ -14,6 +14,7 @@ from query.settings import QuerySettings
 from query.store import Versions
 from query.tenants import OpenTenants
 from query.view import EVERYTHING, View
+from schemas.tiers import MINUTE, Tier
 from tests.query.client import Client
 from tests.query.test_guarantee import DictCache
 
@@ -40,7 +41,7 @@ class Leaving(MemoryStore):
         self._answer()
         return super().versions(tenant, metrics, start_ms, end_ms)
 
-    def completeness(self, tenant: str, now_ms: int) -> Completeness | None:
+    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
         if self.completeness_too:
             self._answer()
         return super().completeness(tenant, now_ms)
