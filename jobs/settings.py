@@ -58,6 +58,9 @@ class JobSettings(BaseSettings):
     rollup_lateness_s: int = Field(
         10, ge=0, description="How long after its end a window stays open, seconds of event time."
     )
+    rollup_coarsest: Literal["1m", "5m", "1h", "1d"] = Field(
+        "1d", description="The coarsest tier that is kept; those behind it cost their share (docs/sizing.md)."
+    )
     alert_lateness_s: int = Field(5, ge=0, description="How long a tick waits for samples, seconds of event time.")
     idle_timeout_s: int = Field(
         5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds."

@@ -60,10 +60,16 @@ class Healed:
     waiting: Waiting
 
 
-def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: bool = True) -> Healed:
+def heal(
+    late: Sequence[Frame],
+    waiting: Waiting,
+    history: History,
+    patient: bool = True,
+    tiers: Sequence[Tier] = TIERS,
+) -> Healed:
     """Write the rows of all dirty windows that are closed; return the windows that wait, by tier.
 
-    late: frames of one (tenant, shard). patient False: do not wait for raw any longer.
+    late: frames of one (tenant, shard). patient False: do not wait for raw any longer. tiers: those that are kept.
     """
     waiting = {name: list(frames) for name, frames in waiting.items()}
     written = 0
@@ -89,7 +95,7 @@ def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: boo
             made = []  # a series may have a row of either kind: only the table knows which stands
         done = minutes
     closed = history.closed()
-    for finer, tier in pairwise(TIERS):
+    for finer, tier in pairwise(tiers):
         frames = waiting.pop(tier.name, [])
         if done is not None:
             frames.append(done.coarser(tier.width_ms).frame())
