@@ -30,11 +30,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     # Parted, because two Python operators must not share a thread (udfs/mode.py).
     payloads = closed.rebalance().filter(is_block).map(payload, PAYLOAD).name("blocks").uid(streams.uid("blocks"))
     blocks = payloads.key_by(lane, Types.STRING())
-    refused = (
-        blocks.process(BlockWriter(settings.target(settings.rollup_block_delay_s)), OUT)
-        .name("write")
-        .uid(streams.uid("write"))
-    )
+    refused = blocks.process(BlockWriter(settings.rollup_target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)
     return streams

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.batch import Frame
 from schemas.distributions import Distributions
 from schemas.rollups import Rollups
-from schemas.tiers import MINUTE, TIERS, Tier
+from schemas.tiers import MINUTE, TIERS, Tier, upto
 from sinks.distributions import of_table, table_of
 from tests.udfs.rollup.test_distribution import One, made, weighted
 from tests.udfs.rollup.test_rows import Sample, as_dicts, frame_of
@@ -154,6 +154,13 @@ def test_a_window_that_is_not_closed_waits_through_state() -> None:
     stored.closed_until = 2 * DAY
     assert heal([], frames, stored).waiting == {}
     assert list(stored.rows_of["1d"]) == [(1, 0)]
+
+
+def test_tiers_that_are_not_kept_are_not_waited_for() -> None:
+    stored = Stored(raw=[(1, 0, 1.0)], closed_until=10 * 60_000)
+    healed = heal([frame_of([(1, 0, 1.0)])], {}, stored, tiers=upto("5m"))
+    assert healed.waiting == {}
+    assert [name for name, rows in stored.rows_of.items() if rows] == ["1m", "5m"]
 
 
 @given(SAMPLES, st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 200)), min_size=1))
