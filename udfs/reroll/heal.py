@@ -22,7 +22,7 @@ from udfs.rollup.distribution import distinct, distributions
 from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
 from udfs.rollup.rows import rollup
-from udfs.rollup.window import split, start_of
+from udfs.rollup.window import split, start_of, within
 
 Waiting = dict[str, list[Frame]]
 
@@ -191,7 +191,7 @@ def _covered(made: Sequence[Rollups], wanted: Dirty, finer: Tier, tier: Tier) ->
 
 
 def _windows(part: Rollups, tier: Tier) -> Int64s:
-    return np.full(len(part), start_of(part.window, tier.width_ms))
+    return np.full(len(part), within(part.window, tier.width_ms))
 
 
 def _coarser(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> Iterator[Rollups]:
@@ -200,6 +200,6 @@ def _coarser(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> Iterator[Ro
     for part in finer:
         mine = wanted.holds(part.series_ids, _windows(part, tier))
         if mine.any():
-            windows.setdefault(start_of(part.window, tier.width_ms), []).append(part.where(mine))
+            windows.setdefault(within(part.window, tier.width_ms), []).append(part.where(mine))
     for window in sorted(windows):
         yield merge(windows[window], window)
