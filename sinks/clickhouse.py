@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,10 +120,11 @@ class Clickhouse:
         for name in rows.column_names:
             if not _COLUMN.match(name):
                 raise ValueError(f"TG-clickhouse-column: {name!r} is not a column name")
-        out = BytesIO()
+        out = pa.BufferOutputStream()
         with pa.ipc.new_stream(out, rows.schema) as writer:
             writer.write_table(rows)
-        block = out.getvalue()
+        # Not as bytes: in front of those the library would put the statement, a copy of the whole block.
+        block = memoryview(out.getvalue())
         settings = {
             "async_insert": "0",
             # Without a token the server hashes every column: a quarter of its CPU for samples.

@@ -68,6 +68,16 @@ def tidegauge(*arguments: str, timeout: float = 300.0) -> str:
     return done.stdout
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what must run in one process of `pytest -n`: users of the shared stack, a module's own stacks."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("shared stack"))
+        elif item.get_closest_marker("stack"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Every part and every job, started once a run; TIDEGAUGE_TEST_HOME names a running stack to use instead."""
