@@ -25,6 +25,7 @@ def pretty(text: str) -> str:
 class _Layout:
     def __init__(self, prepared: Prepared) -> None:
         self._at_ms = prepared.at_ms
+        self._regexes = prepared.regexes
 
     def lines(self, node: Any, level: int) -> str:  # noqa: PLR0911 - one arm per node
         """Return a node over several lines if it is long, each part a level deeper."""
@@ -65,10 +66,10 @@ class _Layout:
             case pp.UnaryExpr():
                 return f"-{self.line(node.expr)}"
             case pp.VectorSelector():
-                return _series(node) + self._moved(node)
+                return self._series(node) + self._moved(node)
             case pp.MatrixSelector():
                 select = node.vector_selector
-                return f"{_series(select)}[{_duration(node.range)}]{self._moved(select)}"
+                return f"{self._series(select)}[{_duration(node.range)}]{self._moved(select)}"
             case pp.SubqueryExpr():
                 return self.line(node.expr) + self._window(node)
             case pp.Call():
@@ -101,16 +102,17 @@ class _Layout:
             text += f" offset {sign}{_duration(abs(node.offset))}"
         return text
 
-
-def _series(node: Any) -> str:
-    matchers = [
-        f"{_name(one.name)}{_OPS[str(one.op).rpartition('.')[2]]}{quoted(one.value)}" for one in node.matchers.matchers
-    ]
-    name = node.name or ""
-    if name and not _plain(name, ":"):
-        # A name of other characters stands in the braces.
-        return f"{{{','.join([quoted(name), *matchers])}}}"
-    return name + (f"{{{','.join(matchers)}}}" if matchers or not name else "")
+    def _series(self, node: Any) -> str:
+        matchers = []
+        for one in node.matchers.matchers:
+            op = _OPS[str(one.op).rpartition(".")[2]]
+            value = self._regexes[one.value] if op in ("=~", "!~") else one.value
+            matchers.append(f"{_name(one.name)}{op}{quoted(value)}")
+        name = node.name or ""
+        if name and not _plain(name, ":"):
+            # A name of other characters stands in the braces.
+            return f"{{{','.join([quoted(name), *matchers])}}}"
+        return name + (f"{{{','.join(matchers)}}}" if matchers or not name else "")
 
 
 def _operator(node: Any) -> str:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
@@ -55,7 +56,7 @@ class Service:
         request, status, error_id = None, 200, ""
         try:
             request = await self._request(http)
-            reply = await self._run(work, request, spent)
+            reply = await self._run(work, request, spent, http)
             body = encode.success(reply.data, reply.infos, reply.warnings)
         except (PromqlError, QueryError) as error:
             refusal = of_promql(error) if isinstance(error, PromqlError) else error
@@ -81,7 +82,7 @@ class Service:
         matches = [value for name, value in pairs if name == "match[]"]
         return Request(self.tenants.of(http.headers), named, matches, self.clock())
 
-    async def _run(self, work: Answer, request: Request, spent: Spent) -> Reply:
+    async def _run(self, work: Answer, request: Request, spent: Spent, http: HttpRequest) -> Reply:
         spent.limit_s = params.timeout_s(request.params, self.timeout_s)
         await self.places.enter(request.tenant, spent.left_s())
         spent.queued_s = spent.elapsed_s
@@ -100,16 +101,20 @@ class Service:
             raise
         # The place is free when the thread has ended, not when somebody has lost patience.
         running.add_done_callback(partial(self._ended, request.tenant))
+        gone = asyncio.ensure_future(_gone(http))
+        left_s = spent.limit_s - spent.elapsed_s
         try:
-            done, _ = await asyncio.wait({running}, timeout=spent.limit_s - spent.elapsed_s)
-        except asyncio.CancelledError:
-            spent.cancelled = True
-            raise
-        if not done:
+            both: set[asyncio.Future[Any]] = {running, gone}
+            done, _ = await asyncio.wait(both, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if running in done:
+                return running.result()
+        finally:
             # The thread ends at its next statement, a running statement by its max_execution_time.
             spent.cancelled = True
-            raise timeout(spent.limit_s)
-        return running.result()
+            gone.cancel()
+        if gone in done:
+            raise QueryError(499, "canceled", "TG-query-canceled", "the client went away")
+        raise timeout(spent.limit_s)
 
     def _ended(self, tenant: str, running: "asyncio.Future[Reply]") -> None:
         self.places.leave(tenant)
@@ -148,6 +153,12 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=10_000)
     except ValueError as error:
         raise bad_data("TG-query-form", f"the parameters cannot be read: {error}") from None
+
+
+async def _gone(http: HttpRequest) -> None:
+    """Return when the client has closed its connection."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _body(http: HttpRequest) -> bytes:

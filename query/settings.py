@@ -47,7 +47,7 @@ class QuerySettings(BaseSettings):
     query_max_regex: int = Field(default=4096, gt=0, description="Longest regular expression, bytes. Default: 4096.")
     query_max_points: int = Field(default=11_000, gt=0, description="Most steps of a range query. Default: 11000.")
     query_max_series: int = Field(default=100_000, gt=0, description="Most series of a selector. Default: 100000.")
-    query_max_samples: int = Field(default=50_000_000, gt=0, description="Most samples a selector may read.")
+    query_max_samples: int = Field(default=50_000_000, gt=0, description="Most samples a query may read.")
     query_max_rows: int = Field(
         default=500_000_000, gt=0, description="Most rows a selector may read, by ClickHouse's estimate. Default: 5e8."
     )

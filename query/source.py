@@ -84,6 +84,7 @@ class ClickhouseSource:
         spent = current()
         if spent is not None:
             spent.read(len(ids), len(rows[0]))
+            _check_samples(spent.samples, limits.samples)
         return grouped(ids, labels, *rows)
 
     def _check_cost(self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64]) -> None:
@@ -140,7 +141,7 @@ class ClickhouseSource:
 def _check_samples(count: int, limit: int) -> None:
     if count > limit:
         limited = f"{limit} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
-        raise refused("TG-query-samples", f"the selector reads more samples than the limit of {limited}")
+        raise refused("TG-query-samples", f"the query reads more samples than the limit of {limited}")
 
 
 Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]

@@ -107,6 +107,17 @@ def test_a_selector_that_reads_too_much_is_refused_before_it_reads(reader: Click
     assert len(enough.source("t", 1).select(asked).values) == 22
 
 
+def test_the_samples_of_all_selectors_count(reader: Clickhouse) -> None:
+    limited = ClickhouseStore(reader, Limits(1000, 30, 1_000_000, 20)).source("t", 1)
+    asked = Selector("http", (), START - 1, START + H)
+    assert len(limited.select(asked).values) == 22
+    begin(Spent(20, time.monotonic))
+    limited.select(asked)
+    with pytest.raises(QueryError) as caught:
+        limited.select(asked)
+    assert (caught.value.id, caught.value.status) == ("TG-query-samples", 422)
+
+
 def test_cardinality_is_that_of_the_memory_store(store: ClickhouseStore) -> None:
     memory = MemoryStore()
     for line in LINES:

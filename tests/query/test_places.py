@@ -152,3 +152,37 @@ def test_a_request_counts_down() -> None:
     with pytest.raises(QueryError, match="10 s"):
         spent.left_s()
     assert current() is None
+
+
+def test_a_client_that_goes_away_ends_its_query() -> None:
+    store = Held()
+    sent: list[Any] = []
+
+    async def run() -> None:
+        waiting = asyncio.Event()
+        first = True
+
+        async def receive() -> dict[str, Any]:
+            nonlocal first
+            if first:
+                first = False
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await waiting.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/api/v1/query", "headers": [],
+                 "query_string": b"query=m", "root_path": "", "scheme": "http", "server": ("q", 80)}  # fmt: skip
+        asked = asyncio.ensure_future(app(store)(scope, receive, send))
+        await asyncio.to_thread(store.entered.acquire)
+        waiting.set()
+        await asked
+        store.go.set()
+        while not store.ended:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert sent[0]["status"] == 499 and b"TG-query-canceled" in sent[1]["body"]
+    assert store.ended == ["TG-query-timeout"]
