@@ -16,7 +16,7 @@ from load.progress import Progress
 from sinks.clickhouse import Clickhouse
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDER = Path(os.environ.get("TIDEGAUGE_CONFORMANCE") or ROOT.parent / "shared" / "conformance")
+FOLDER = Path(os.environ.get("CONFORMANCE") or ROOT.parent / "shared" / "conformance")
 BASELINE = FOLDER / "baseline-3.5.3-default.json"
 LEDGER = Path(__file__).parent / "divergences.txt"
 

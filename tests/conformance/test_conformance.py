@@ -1,6 +1,6 @@
 """Prometheus 3.5.3's own tests against the query service as a process, over data loaded by `tidegauge load`.
 
-divergences.txt lists what may fail, and why. The corpus lies in ../shared/conformance, or where TIDEGAUGE_CONFORMANCE
+divergences.txt lists what may fail, and why. The corpus lies in ../shared/conformance, or where CONFORMANCE
 says; without it these tests are skipped.
 """
 
@@ -66,7 +66,7 @@ def corpus(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpu
     clickhouse.close()
 
 
-@pytest.mark.skipif(not CASES, reason=f"the corpus is not here: {BASELINE} (TIDEGAUGE_CONFORMANCE)")
+@pytest.mark.skipif(not CASES, reason=f"the corpus is not here: {BASELINE} (CONFORMANCE)")
 @pytest.mark.parametrize("name", sorted(CASES) or ["none"])
 def test_prometheus_answers(corpus: Corpus, name: str) -> None:
     listed = {case: why for case, why in ledger(LEDGER.read_text()).items() if case[0].startswith(f"{name}:")}
@@ -74,7 +74,7 @@ def test_prometheus_answers(corpus: Corpus, name: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.skipif(not CASES, reason=f"the corpus is not here: {BASELINE} (TIDEGAUGE_CONFORMANCE)")
+@pytest.mark.skipif(not CASES, reason=f"the corpus is not here: {BASELINE} (CONFORMANCE)")
 def test_the_corpus_is_whole_and_the_ledger_names_nothing_else() -> None:
     places = set().union(*CASES.values())
     assert len(places) == 800

@@ -89,7 +89,9 @@ def quantile(level: float, buckets: dict[float, float]) -> float:
     if place == len(bounds) - 1 or (place == 0 and bounds[0] <= 0):
         return bounds[min(place, len(bounds) - 2)]
     low, before = (bounds[place - 1], counts[place - 1]) if place else (0.0, 0.0)
-    return low + (bounds[place] - low) * (rank - before) / (counts[place] - before)
+    inside = counts[place] - before
+    # Only the lowest bucket can be met while empty, by level 0: 0 of 0 is no number.
+    return low + (bounds[place] - low) * (rank - before) / inside if inside else math.nan
 
 
 def below(value: float, buckets: dict[float, float]) -> float:
