@@ -101,7 +101,14 @@ def alike(got: dict[object, list[float | None]], expected: dict[object, list[flo
     )
 
 
-QUERIES = ["m", "rate(m[5m])", "sum(increase(m[10m]))", "max_over_time(m[5m] offset 5m)", "avg by (h) (m)", "m - on () group_left () min(m offset 10m)"]
+QUERIES = [
+    "m",
+    "rate(m[5m])",
+    "sum(increase(m[10m]))",
+    "max_over_time(m[5m] offset 5m)",
+    "avg by (h) (m)",
+    "m - on () group_left () min(m offset 10m)",
+]
 
 
 @given(
