@@ -70,12 +70,12 @@ def tidegauge(*arguments: str, timeout: float = 300.0) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what must run in one process of `pytest -n`: users of the shared stack, a module's own stacks."""
+    """Keep a module in one process of `pytest -n`, and all users of the shared stack: they come first, and wait most."""
+    shared = [item for item in items if "stack" in getattr(item, "fixturenames", ())]
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("shared stack"))
-        elif item.get_closest_marker("stack"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        module = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("shared stack" if item in shared else module))
+    items.sort(key=lambda item: item not in shared)
 
 
 @pytest.fixture(scope="session")
