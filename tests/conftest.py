@@ -70,7 +70,7 @@ def tidegauge(*arguments: str, timeout: float = 300.0) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module in one process of `pytest -n`, and all users of the shared stack: they come first, and wait most."""
+    """Keep a module in one process of `pytest -n`, and all users of the shared stack: those first, they wait most."""
     shared = [item for item in items if "stack" in getattr(item, "fixturenames", ())]
     for item in items:
         module = item.nodeid.partition("::")[0]
