@@ -51,8 +51,9 @@ check: setup ## formatting, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+# Two processes: most tests that need the stack wait for it.
 test: check ## check, and every test, on one real stack of its own
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline

@@ -64,7 +64,7 @@ def host_series(host: int, count: int) -> list[Series]:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is produced: `rows` scrapes of `sources` hosts, each of `series` series, the last one before end_ms.
+    """What is produced: `rows` scrapes of `sources` hosts, each of `series` series, the last one at end_ms.
 
     rows is a multiple of the samples of a minute, and start and end lie on minutes: every window is full.
     """
@@ -102,7 +102,7 @@ class Workload:
     @property
     def timestamps(self) -> Int64s:
         """Shape (rows,), ms since 1970 UTC."""
-        return self.end_ms + self.interval_ms * np.arange(-self.rows, 0, dtype=np.int64)
+        return self.end_ms + self.interval_ms * np.arange(1 - self.rows, 1, dtype=np.int64)
 
     def host(self, host: int) -> tuple[list[Series], Floats]:
         """Return the series of a host and their values, shape (rows, series): the same for the same seed."""

@@ -33,7 +33,7 @@ class Expected:
 
 def rollup(timestamps: Int64s, values: Floats, window_ms: int) -> Expected:
     """Return the rows of one host; timestamps (T,) regular and filling whole windows, values (T, S)."""
-    windows, counts = np.unique(timestamps // window_ms * window_ms, return_counts=True)
+    windows, counts = np.unique((timestamps - 1) // window_ms * window_ms, return_counts=True)
     count = int(counts[0])
     if (counts != count).any():
         raise ValueError(f"windows of {counts.min()} to {counts.max()} samples: not all are full")

@@ -19,13 +19,14 @@ from bench.produce import produce
 from bench.reference import cpu_seconds
 from bench.report import Progress, report
 from bench.results import Results
+from schemas.tiers import TIERS
 
 JOBS = ("gate", "store", "rollup")
 TENANT = "bench"
 MINUTE_MS = 60_000
 _MARGIN_MS = 2 * MINUTE_MS
 # The jobs' SQL takes lateness as an interval of two-digit minutes.
-_MOST_SPAN_MS = 99 * MINUTE_MS
+_MOST_LATENESS_MS = 99 * MINUTE_MS
 _STALL_S = 120
 _LOOK_S = 10
 
@@ -33,24 +34,26 @@ _LOOK_S = 10
 def workload(options: argparse.Namespace, now_ms: int) -> tuple[Workload, int, dict[str, str]]:
     """Return what is to be produced, the time of the closing rows (ms), and the settings that it needs.
 
-    Hours of data come within seconds, and partitions are read at their own pace: the jobs see the hosts as far apart as
-    the whole span. So windows stay open for that long, and the closing rows, which event time follows only up to the
-    broker's clock, come that much later than the data; what is measured is the same work.
+    Hours of data come within seconds, so the jobs see the hosts apart by what one gate reads ahead of the other:
+    seconds of the broker's clock, minutes of the data's. Windows stay open for --lateness, therefore, and the closing
+    rows, which event time follows only up to the broker's clock, come that much later than the data.
     """
     closing = now_ms - now_ms % MINUTE_MS
     asked = int(options.samples * 1e6), options.sources, options.series, options.interval * 1000
     span = Workload.of_samples(*asked, closing, options.values, TENANT).span_ms
-    if span > _MOST_SPAN_MS:
+    lateness = span if options.prefill else min(span, options.lateness * MINUTE_MS)
+    if lateness > _MOST_LATENESS_MS:
         raise ValueError(
-            f"TG-bench-span: {span // MINUTE_MS} minutes of data, the limit is {_MOST_SPAN_MS // MINUTE_MS}; "
-            "raise --sources or --series instead"
+            f"TG-bench-span: {lateness // MINUTE_MS} minutes of data in disorder, the limit is "
+            f"{_MOST_LATENESS_MS // MINUTE_MS}; raise --sources or --series instead"
         )
-    load = Workload.of_samples(*asked, closing - span - _MARGIN_MS, options.values, TENANT)
+    load = Workload.of_samples(*asked, closing - lateness - _MARGIN_MS, options.values, TENANT)
     return (
         load,
         closing,
         {
-            "TIDEGAUGE_ROLLUP_LATENESS_S": str(span // 1000),
+            "TIDEGAUGE_ROLLUP_LATENESS_S": str(lateness // 1000),
+            "TIDEGAUGE_ROLLUP_COARSEST": options.coarsest,
             "TIDEGAUGE_GATE_TOLERANCE_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),
             # Else each sample would be written down as a late arrival too.
             "TIDEGAUGE_STORE_LATE_AFTER_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),
@@ -197,6 +200,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=10, metavar="R", help="scrapes in one batch (default 10)")
     parser.add_argument(
         "--prefill", action="store_true", help="produce everything, then start the jobs, and count that"
+    )
+    parser.add_argument(
+        "--lateness", type=int, default=20, metavar="MIN", help="how long windows wait, minutes of data (default 20)"
+    )
+    parser.add_argument(
+        "--coarsest", choices=[tier.name for tier in TIERS], default="1d", help="the last tier that is kept"
     )
     parser.add_argument("--warmup", type=float, default=2, metavar="N", help="millions of samples before (default 2)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")

@@ -14,7 +14,7 @@ from schemas.nan import Floats
 _SAMPLES = """
 SELECT series_id, toUnixTimestamp64Milli(ts) AS ts, value
 FROM samples FINAL
-WHERE tenant = {tenant:String} AND metric = {metric:String} AND samples.ts < fromUnixTimestamp64Milli({end:Int64})
+WHERE tenant = {tenant:String} AND metric = {metric:String} AND samples.ts <= fromUnixTimestamp64Milli({end:Int64})
 ORDER BY series_id, samples.ts
 """
 

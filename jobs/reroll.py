@@ -5,6 +5,7 @@ from pyflink.common import Configuration, Types
 from jobs.settings import JobSettings
 from jobs.streams import KEYED, OUT, Streams
 from schemas import topics
+from schemas.tiers import upto
 from udfs.reroll.flink import DirtyFunction, RerollFunction
 from udfs.rollup.flink import pane
 
@@ -21,6 +22,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
         settings.rollup_lateness_s,
         settings.shards,
         settings.target(),
+        upto(settings.rollup_coarsest),
     )
     refused = hours.key_by(pane, Types.STRING()).process(reroll, OUT).name("reroll").uid(streams.uid("reroll"))
 

@@ -6,7 +6,7 @@ from pyflink.datastream import DataStream
 from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, OUT, PAYLOAD, Streams
 from schemas import topics
-from schemas.tiers import TIERS, Tier
+from schemas.tiers import Tier, upto
 from udfs.rollup.flink import CoarserFunction, OfFrames, OfRows, PaneFunction, RollupFunction, pane
 from udfs.write.flink import BlockWriter, is_block, lane, payload
 
@@ -22,19 +22,15 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     minutes = panes.process(RollupFunction(OfFrames(), horizon), ADDRESSED).name("1m").uid(streams.uid("1m"))
 
     tiers = [minutes]
-    for tier in TIERS[1:]:
+    for tier in upto(settings.rollup_coarsest)[1:]:
         tiers.append(_coarser(streams, tiers[-1], tier, horizon))
-    closed = tiers[0].union(*tiers[1:])
+    closed = tiers[0].union(*tiers[1:]) if tiers[1:] else minutes
     streams.route(closed, topics.LATE)
 
     # Parted, because two Python operators must not share a thread (udfs/mode.py).
     payloads = closed.rebalance().filter(is_block).map(payload, PAYLOAD).name("blocks").uid(streams.uid("blocks"))
     blocks = payloads.key_by(lane, Types.STRING())
-    refused = (
-        blocks.process(BlockWriter(settings.target(settings.rollup_block_delay_s)), OUT)
-        .name("write")
-        .uid(streams.uid("write"))
-    )
+    refused = blocks.process(BlockWriter(settings.rollup_target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)
     return streams

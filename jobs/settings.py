@@ -1,5 +1,6 @@
 """Settings of the jobs: environment over default, by the names that both stacks use."""
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -70,6 +71,9 @@ class JobSettings(BaseSettings):
     rollup_lateness_s: int = Field(
         10, ge=0, description="How long after its end a window stays open, seconds of event time."
     )
+    rollup_coarsest: Literal["1m", "5m", "1h", "1d"] = Field(
+        "1d", description="The coarsest tier that is kept; those behind it cost their share (docs/sizing.md)."
+    )
     alert_lateness_s: int = Field(5, ge=0, description="How long a tick waits for samples, seconds of event time.")
     idle_timeout_s: int = Field(
         5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds."
@@ -78,6 +82,9 @@ class JobSettings(BaseSettings):
     block_rows: int = Field(500_000, ge=1, description="Rows after which a block is written to ClickHouse.")
     block_slots: int = Field(1, ge=1, description="Blocks of samples that fill at once; more for over 1 M/s.")
     block_delay_s: float = Field(1.0, gt=0, description="Longest a row waits for its block to fill, seconds.")
+    rollup_block_rows: int = Field(
+        120_000, ge=1, description="The same for rollup rows: a block is held several times over while it is written."
+    )
     rollup_block_delay_s: float = Field(3.0, gt=0, description="The same for rollup rows, seconds.")
     reroll_settle_s: float = Field(
         5.0, gt=0, description="How long a dirty window waits for more late samples, seconds."
@@ -106,14 +113,18 @@ class JobSettings(BaseSettings):
         """Return how long after its end a closed window may still receive samples, ms: what the gate lets through."""
         return (self.gate_tolerance_s + self.gate_future_grace_s + 600) * 1000
 
-    def target(self, delay_s: float | None = None) -> Target:
-        """Return where blocks go; delay_s instead of block_delay_s."""
+    def target(self) -> Target:
+        """Return where blocks go."""
         return Target(
             self.clickhouse,
             self.clickhouse_user,
             self.clickhouse_password,
             self.clickhouse_database,
             self.block_rows,
-            self.block_delay_s if delay_s is None else delay_s,
+            self.block_delay_s,
             self.fresh_tail_s,
         )
+
+    def rollup_target(self) -> Target:
+        """Return where blocks of rollup rows go."""
+        return replace(self.target(), block_rows=self.rollup_block_rows, block_delay_s=self.rollup_block_delay_s)

@@ -109,7 +109,8 @@ def _series(record: dict[str, Any]) -> Series:
     if not isinstance(name, str) or not _METRIC.match(name):
         raise BadLine(Reason.NAME.id, f"__name__ is {_shown(name)}: {Reason.NAME.meaning}")
     for label, value in labels.items():
-        if label.startswith("__") or not _LABEL.match(label):
+        # The gate refuses __names as scrapes drop them; Prometheus's storage holds them, and so may its dumps.
+        if not _LABEL.match(label):
             raise BadLine(Reason.LABEL_NAME.id, f"label {_shown(label)}: {Reason.LABEL_NAME.meaning}")
         if not isinstance(value, str) or "\0" in value:
             raise BadLine(Reason.LABEL_VALUE.id, f"label {label} is {_shown(value)}, not a text without NUL")

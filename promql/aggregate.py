@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from promql.annotations import Annotations, general
 from promql.columns import NAME, Floats, Labels, Mask
+from promql.count_values import count_values
 from promql.errors import EXECUTION, PromqlError
 from promql.quantile import segment_quantiles
-from promql.result import Scalar, Vector
+from promql.result import Scalar, String, Vector
 from promql.series import signature
 from promql.sums import mend, mend_mean
 
@@ -116,6 +118,8 @@ def _stddev(groups: Groups) -> Floats:
     return np.sqrt(_stdvar(groups))
 
 
+_INT64 = 2.0**63
+
 _REDUCERS: dict[str, Callable[[Groups], Floats]] = {
     "sum": _sum,
     "avg": _avg,
@@ -141,8 +145,7 @@ def _quantile(groups: Groups, level: Floats) -> Floats:
 
 def _ranked(vector: Vector, groups: Groups, order: npt.NDArray[np.int64], limit: Floats, sign: int) -> Vector:
     """Return the `limit` best rows of each group and step: topk with sign -1, bottomk with sign 1."""
-    if np.isnan(limit).any():
-        raise PromqlError(EXECUTION, "Parameter value is NaN")
+    limit = _whole(limit)
     size = groups.values.shape[1]
     owner = np.repeat(np.arange(len(groups.labels)), groups.sizes())
     keys = np.broadcast_to(owner[:, None], groups.values.shape)
@@ -155,8 +158,33 @@ def _ranked(vector: Vector, groups: Groups, order: npt.NDArray[np.int64], limit:
     return Vector([vector.labels[order[row]] for row in rows], groups.values[rows], keep[rows])
 
 
-def aggregate(op: str, vector: Vector, param: Scalar | None, names: tuple[str, ...], without: bool) -> Vector:
-    """Return the aggregation of a vector. param: k of topk and bottomk, or the level of quantile."""
+def _whole(limit: Floats) -> Floats:
+    """Return k as the whole number that Prometheus makes of it."""
+    if np.isnan(limit).any():
+        raise PromqlError(EXECUTION, "Parameter value is NaN")
+    if limit.max() < 1:
+        return np.zeros_like(limit)
+    if limit.max() >= _INT64:
+        raise PromqlError(EXECUTION, f"Scalar value {general(float(limit.max()))} overflows int64")
+    if limit.min() <= -_INT64:
+        raise PromqlError(EXECUTION, f"Scalar value {general(float(limit.min()))} underflows int64")
+    whole: Floats = np.trunc(limit)
+    return whole
+
+
+def aggregate(
+    op: str,
+    vector: Vector,
+    param: Scalar | String | None,
+    names: tuple[str, ...],
+    without: bool,
+    notes: Annotations,
+) -> Vector:
+    """Return the aggregation of a vector. param: k of topk and bottomk, level of quantile, label of count_values."""
+    if isinstance(param, String):
+        return count_values(vector, param.value, names, without)
+    if op == "quantile" and param is not None:
+        notes.levels(param.values)
     if not vector.labels:
         return vector
     groups, order = _groups(vector, names, without)
@@ -168,4 +196,4 @@ def aggregate(op: str, vector: Vector, param: Scalar | None, names: tuple[str, .
     return Vector(groups.labels, _REDUCERS[op](groups), present)
 
 
-AGGREGATIONS = frozenset({*_REDUCERS, "topk", "bottomk", "quantile"})
+AGGREGATIONS = frozenset({*_REDUCERS, "topk", "bottomk", "quantile", "count_values"})

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from promql.columns import NAME, Floats, Labels, Mask
+from promql.columns import Floats, Int64s, Labels, Mask
 from promql.errors import EXECUTION, PromqlError
+from promql.matching import Keys, count, merge
 from promql.plan import Matching
 from promql.result import Scalar, Vector
-from promql.series import Signature, drop_name, signature, unique
+from promql.series import METADATA, drop_name, prune, shown, signature, unique
 
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add,
@@ -56,67 +57,87 @@ def vector_scalar(op: str, vector: Vector, scalar: Scalar, swapped: bool, return
 
 
 def vector_vector(op: str, left: Vector, right: Vector, matching: Matching, return_bool: bool) -> Vector:
-    """Return the operator between vectors, one-to-one.
+    """Return the operator between vectors, as matching says.
 
-    Raises EXECUTION where two series of a side share the labels matched by, and both are present at a step.
+    Raises EXECUTION where two series of a side of which there should be one are present at a step.
     """
-    right_rows = _by_signature(right, matching)
-    merged = {key: _merge(right, rows, key) for key, rows in right_rows.items()}
-    drops = return_bool or op in ARITHMETIC
-    labels: list[Labels] = []
-    values: list[Floats] = []
-    present: list[Mask] = []
-    for key, rows in _by_signature(left, matching).items():
-        if key not in merged:
-            continue
-        other, there = merged[key]
-        taken = np.zeros(there.shape, np.int64)
-        for row in rows:
-            result, keep = _apply(op, left.values[row], other, left.values[row], return_bool)
-            keep = keep & left.present[row] & there
-            taken += keep
-            labels.append(_result_labels(left.labels[row], matching, drops))
-            values.append(result)
-            present.append(keep)
-        if (taken > 1).any():
-            raise PromqlError(
-                EXECUTION,
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-            )
-    size = left.values.shape[1]
-    return unique(Vector(labels, np.array(values).reshape(-1, size), np.array(present, np.bool_).reshape(-1, size)))
+    swapped = matching.card == "one-to-many"
+    many, one = (right, left) if swapped else (left, right)
+    keys = Keys.of(many, one, matching)
+    _refuse_duplicates(many, one, keys, "left" if swapped else "right")
+    # Rows of the one side become one row per match group, or more where labels to include differ.
+    places: dict[tuple[int, tuple[str, ...]], int] = {}
+    variants = np.array(
+        [
+            places.setdefault((key, tuple(labels.get(name, "") for name in matching.include)), len(places))
+            for key, labels in zip(keys.right.tolist(), one.labels, strict=True)
+        ],
+        np.int64,
+    )
+    values, there = merge(one, variants, len(places))
+    rows, others = _pairs(keys.left, np.array([key for key, _ in places], np.int64))
+    sides = (values[others], many.values[rows]) if swapped else (many.values[rows], values[others])
+    result, keep = _apply(op, *sides, sides[0], return_bool)
+    keep = keep & many.present[rows] & there[others]
+    included = [texts for _, texts in places]
+    labels = [
+        _result_labels(many.labels[row], included[other], matching, op, return_bool)
+        for row, other in zip(rows.tolist(), others.tolist(), strict=True)
+    ]
+    _refuse_many(keep, keys.left[rows], labels, matching)
+    return unique(prune(Vector(labels, result, keep)))
 
 
-def _key(labels: Labels, matching: Matching) -> Signature:
-    if matching.on:
-        return tuple((name, labels.get(name, "")) for name in matching.labels)
-    return signature({name: v for name, v in labels.items() if name != NAME and name not in matching.labels})
+def _pairs(keys: Int64s, variants: Int64s) -> tuple[Int64s, Int64s]:
+    """Return every (row, variant) of equal key; keys, variants: the key of each."""
+    order = np.argsort(variants, kind="stable")
+    ranked = variants[order]
+    low, high = np.searchsorted(ranked, keys, side="left"), np.searchsorted(ranked, keys, side="right")
+    sizes = high - low
+    rows = np.repeat(np.arange(len(keys)), sizes)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes - low, sizes)
+    return rows, order[places]
 
 
-def _by_signature(vector: Vector, matching: Matching) -> dict[Signature, list[int]]:
-    rows: dict[Signature, list[int]] = {}
-    for row, labels in enumerate(vector.labels):
-        rows.setdefault(_key(labels, matching), []).append(row)
-    return rows
+def _refuse_duplicates(many: Vector, one: Vector, keys: Keys, side: str) -> None:
+    # Where one vector is empty, nothing is matched and nothing is wrong.
+    met = many.present.any(axis=0) & one.present.any(axis=0)
+    twice = (count(one.present, keys.right, len(keys.signatures)) > 1) & met
+    if not twice.any():
+        return
+    key, step = (int(index[0]) for index in np.nonzero(twice))
+    first, second = np.flatnonzero((keys.right == key) & one.present[:, step])[:2].tolist()
+    raise PromqlError(
+        EXECUTION,
+        f"found duplicate series for the match group {shown(dict(keys.signatures[key]))} on the {side} hand-side of "
+        f"the operation: [{shown(one.labels[second])}, {shown(one.labels[first])}];many-to-many matching not allowed: "
+        "matching labels must be unique on one side",
+    )
 
 
-def _merge(vector: Vector, rows: list[int], key: Signature) -> tuple[Floats, Mask]:
-    """Return the rows as one; only one of them may be present at a step."""
-    if len(rows) == 1:
-        return vector.values[rows[0]], vector.present[rows[0]]
-    present = vector.present[rows]
-    if (present.sum(axis=0) > 1).any():
-        raise PromqlError(
-            EXECUTION,
-            f"found duplicate series for the match group {dict(key)} on the right hand-side of the operation; "
-            "many-to-many matching not allowed: matching labels must be unique on one side",
-        )
-    return np.where(present, vector.values[rows], 0.0).sum(axis=0), present.any(axis=0)
-
-
-def _result_labels(labels: Labels, matching: Matching, drops_name: bool) -> Labels:
-    if matching.on:
-        labels = {name: value for name, value in labels.items() if name in matching.labels}
+def _refuse_many(present: Mask, keys: Int64s, labels: list[Labels], matching: Matching) -> None:
+    """Refuse two results of one match group at a step; with group_left and group_right, two of equal labels."""
+    if matching.card == "one-to-one":
+        groups, why = keys, "many-to-one matching must be explicit (group_left/group_right)"
     else:
-        labels = {name: value for name, value in labels.items() if name not in matching.labels}
-    return drop_name([labels])[0] if drops_name else labels
+        places: dict[object, int] = {}
+        pairs = zip(keys.tolist(), labels, strict=True)
+        groups = np.array([places.setdefault((key, signature(one)), len(places)) for key, one in pairs], np.int64)
+        why = "grouping labels must ensure unique matches"
+    size = int(groups.max()) + 1 if len(groups) else 0
+    if (count(present, groups, size) > 1).any():
+        raise PromqlError(EXECUTION, f"multiple matches for labels: {why}")
+
+
+def _result_labels(labels: Labels, included: tuple[str, ...], matching: Matching, op: str, return_bool: bool) -> Labels:
+    """Return the labels of a result, from the side of which there may be many and those included from the other."""
+    drops: frozenset[str] = METADATA if op in ARITHMETIC else frozenset()
+    found = {name: value for name, value in labels.items() if name not in drops}
+    if matching.card == "one-to-one":
+        found = {name: value for name, value in found.items() if (name in matching.labels) == matching.on}
+    for name, value in zip(matching.include, included, strict=True):
+        if value:
+            found[name] = value
+        else:
+            found.pop(name, None)
+    return drop_name([found])[0] if return_bool else found

@@ -6,68 +6,104 @@ import numpy as np
 
 from promql import binary
 from promql.aggregate import aggregate
-from promql.columns import Columns, Selector, Source
+from promql.annotations import Annotations
+from promql.columns import Columns, Floats, Int64s, Mask, Selector, Source
+from promql.errors import EXECUTION, PromqlError
 from promql.functions import FUNCTIONS
 from promql.grid import Grid
+from promql.instant import mapped
 from promql.match import matches
-from promql.plan import Aggregate, Binary, Call, Expr, Negate, Number, Select, Text, Window, kind, walk
+from promql.plan import Aggregate, At, Binary, Call, Expr, Negate, Number, Select, Subquery, Text, Window, kind
+from promql.reads import LOOKBACK_MS, SUBQUERY_STEP_MS, at_ms, first_step, selector_of, selectors
 from promql.result import Matrix, Result, Scalar, String, Vector
 from promql.series import distinct, drop_name, prune
-from promql.windows import Windows, is_stale, without_stale
+from promql.sets import SETS, sets
+from promql.steps import invariant
+from promql.tiers import RowSource, latest, over_rows
+from promql.windows import Windows, is_stale, repeated, samples_of, without_stale
 
-__all__ = ["LOOKBACK_MS", "Matrix", "Result", "Scalar", "String", "Vector", "evaluate", "matches", "selectors"]
+__all__ = [
+    "LOOKBACK_MS",
+    "MAX_CELLS",
+    "Annotations",
+    "Matrix",
+    "Result",
+    "Scalar",
+    "String",
+    "Vector",
+    "evaluate",
+    "matches",
+    "selectors",
+]
 
-LOOKBACK_MS = 300_000
+# Series times steps of one node: 400 MB for each of the few arrays it takes. Prometheus's limit of samples.
+MAX_CELLS = 50_000_000
 
 Value = Vector | Scalar | String | Windows
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds for a whole evaluation. start_ms, end_ms: the query's, for @ start() and @ end()."""
+
+    start_ms: int
+    end_ms: int
+    subquery_step_ms: int
+    max_cells: int
+
+
 def evaluate(
-    expr: Expr, source: Source, start_ms: int, end_ms: int, step_ms: int, lookback_ms: int = LOOKBACK_MS
+    expr: Expr,
+    source: Source,
+    start_ms: int,
+    end_ms: int,
+    step_ms: int,
+    lookback_ms: int = LOOKBACK_MS,
+    *,
+    annotations: Annotations | None = None,
+    subquery_step_ms: int = SUBQUERY_STEP_MS,
+    max_cells: int = MAX_CELLS,
+    tier: RowSource | None = None,
 ) -> Result:
     """Return the value of a plan at start, start + step, … up to end; an instant query has start = end.
 
-    Times are ms since 1970 UTC. Series present at no step are left out. Raises PromqlError EXECUTION.
-    A range selector alone gives a Matrix; the caller allows it at one step only.
+    Times are ms since 1970 UTC. Series present at no step are left out. annotations: collects warnings and infos.
+    subquery_step_ms: of subqueries that name no step. max_cells: most series times steps of any node, subqueries
+    included. tier: the rows that all selectors are answered from instead of source, where promql.tiers.answerable says
+    that they can be. A range selector alone gives a Matrix; the caller allows it at one step only. Raises PromqlError
+    EXECUTION.
     """
     grid = Grid(start_ms, end_ms, step_ms, lookback_ms)
+    limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells)
+    notes = Annotations() if annotations is None else annotations
     # NaN and Inf are ordinary values here.
     with np.errstate(all="ignore"):
-        value = _Evaluation(source, grid).value(expr)
+        value = _Evaluation(source, grid, limits, notes, tier).value(expr)
     if isinstance(value, Windows):
         return Matrix(value.trimmed())
     return prune(value) if isinstance(value, Vector) else value
 
 
-def selectors(expr: Expr, start_ms: int = 0, end_ms: int = 0, lookback_ms: int = LOOKBACK_MS) -> list[Selector]:
-    """Return what a plan reads for steps from start to end, each different selector once.
-
-    With the default times the hulls are relative to the evaluation: -start_ms is how long samples must be kept.
-    """
-    found: dict[Selector, None] = {}
-    windowed = {id(node.select) for node in walk(expr) if isinstance(node, Window)}
-    for node in walk(expr):
-        if isinstance(node, Window):
-            found[_selector(node.select, start_ms, end_ms, node.range_ms)] = None
-        elif isinstance(node, Select) and id(node) not in windowed:
-            found[_selector(node, start_ms, end_ms, lookback_ms)] = None
-    return list(found)
-
-
-def _selector(select: Select, start_ms: int, end_ms: int, range_ms: int) -> Selector:
-    start, end = start_ms - select.offset_ms - range_ms, end_ms - select.offset_ms
-    return Selector(select.metric, select.matchers, start, end)
-
-
 @dataclass(slots=True)
 class _Evaluation:
-    """One evaluation: the samples read so far, so that a selector used twice is read once."""
+    """The evaluation of a grid, the query's or a subquery's. Samples read are kept: a selector is read once."""
 
     source: Source
     grid: Grid
+    limits: Limits
+    notes: Annotations
+    tier: RowSource | None = None
     _read: dict[Selector, Columns] = field(default_factory=dict)
 
-    def value(self, expr: Expr) -> Value:  # noqa: PLR0911 - one arm per node
+    def value(self, expr: Expr) -> Value:
+        """Return the value; what @ makes the same at every step is evaluated once."""
+        self._allow(1)
+        if self.grid.size > 1 and invariant(expr):
+            at = self.grid.start_ms
+            return repeated(self._on(Grid(at, at, 0, self.grid.lookback_ms))._value(expr), self.grid.size)
+        return self._value(expr)
+
+    def _value(self, expr: Expr) -> Value:  # noqa: PLR0911 - one arm per node
         match expr:
             case Number():
                 return Scalar(np.full(self.grid.size, expr.value))
@@ -76,46 +112,106 @@ class _Evaluation:
             case Select():
                 return self._select(expr)
             case Window():
-                return self._windows(expr.select, expr.range_ms)
+                columns = without_stale(self._columns(expr.select, expr.range_ms))
+                return self._cut(columns, expr.range_ms, expr.select.offset_ms, expr.select.at)
+            case Subquery():
+                return self._subquery(expr)
             case Call():
-                return FUNCTIONS[expr.function].apply(self.grid, *(self.value(arg) for arg in expr.args))
+                return self._call(expr)
             case Aggregate():
-                param = None if expr.param is None else self._scalar(expr.param)
-                return aggregate(expr.op, self._vector(expr.expr), param, expr.labels, expr.without)
+                return self._aggregate(expr)
             case Negate():
                 return self._negate(expr)
             case Binary():
                 return self._binary(expr)
 
-    def _vector(self, expr: Expr) -> Vector:
-        value = self.value(expr)
-        assert isinstance(value, Vector), kind(expr)
-        return value
+    def _on(self, grid: Grid) -> "_Evaluation":
+        return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self._read)
 
-    def _scalar(self, expr: Expr) -> Scalar:
-        value = self.value(expr)
-        assert isinstance(value, Scalar), kind(expr)
-        return value
+    def _allow(self, series: int) -> None:
+        if series * self.grid.size > self.limits.max_cells:
+            raise PromqlError(
+                EXECUTION,
+                f"query processing would load too many samples into memory: {series} series at {self.grid.size} steps, "
+                f"more than {self.limits.max_cells} values",
+            )
+
+    def _steps(self, at: At) -> Grid:
+        """Return when a selector or subquery is evaluated; with @ there is but one step, see value()."""
+        if at is None:
+            return self.grid
+        time = at_ms(at, self.limits.start_ms, self.limits.end_ms)
+        return Grid(time, time, 0, self.grid.lookback_ms)
 
     def _columns(self, select: Select, range_ms: int) -> Columns:
-        selector = _selector(select, self.grid.start_ms, self.grid.last_ms, range_ms)
+        steps = self._steps(select.at)
+        selector = selector_of(select, steps.start_ms, steps.last_ms, range_ms)
         if selector not in self._read:
             self._read[selector] = self.source.select(selector)
         return self._read[selector]
 
-    def _windows(self, select: Select, range_ms: int) -> Windows:
-        columns = without_stale(self._columns(select, range_ms))
-        return Windows.cut(columns, self.grid, range_ms, select.offset_ms)
+    def _cut(self, columns: Columns, range_ms: int, offset_ms: int, at: At) -> Windows:
+        self._allow(len(columns.labels))
+        return Windows.cut(columns, self._steps(at), range_ms, offset_ms)
 
-    def _select(self, select: Select) -> Vector:
+    def _newest(self, select: Select) -> tuple[Columns, Int64s, Mask]:
+        """Return the samples, the index of the newest within the lookback of each step, and where there is one."""
         columns = self._columns(select, self.grid.lookback_ms)
-        windows = Windows.cut(columns, self.grid, self.grid.lookback_ms, select.offset_ms)
+        windows = self._cut(columns, self.grid.lookback_ms, select.offset_ms, select.at)
         newest = np.where(windows.some, windows.high - 1, 0)
         if not len(columns.values):
-            return Vector([], np.zeros((0, self.grid.size)), np.zeros((0, self.grid.size), np.bool_))
+            return columns, newest, windows.some
         # A staleness marker as the newest sample ends the series, however recent the one before it.
-        present = windows.some & ~is_stale(columns.values)[newest]
-        return prune(Vector(columns.labels, columns.values[newest], present))
+        return columns, newest, windows.some & ~is_stale(columns.values)[newest]
+
+    def _select(self, select: Select, of_time: bool = False) -> Vector:
+        if self.tier is not None:
+            return latest(select, self.tier, self.grid)
+        columns, newest, present = self._newest(select)
+        values: Floats = columns.timestamps / 1000 if of_time else columns.values
+        if not len(values):
+            return Vector([], np.zeros((0, self.grid.size)), np.zeros((0, self.grid.size), np.bool_))
+        return prune(Vector(columns.labels, values[newest], present))
+
+    def _subquery(self, expr: Subquery) -> Windows:
+        steps = self._steps(expr.at)
+        step_ms = expr.step_ms or self.limits.subquery_step_ms
+        first = first_step(steps.start_ms - expr.offset_ms - expr.range_ms, step_ms)
+        last = steps.last_ms - expr.offset_ms
+        value = Vector([], np.zeros((0, 0)), np.zeros((0, 0), np.bool_))
+        times = np.zeros(0, np.int64)
+        if first <= last:
+            grid = Grid(first, last, step_ms, self.grid.lookback_ms)
+            inner, times = self._on(grid).value(expr.expr), grid.times()
+            assert isinstance(inner, Vector), kind(expr.expr)
+            value = inner
+        return self._cut(samples_of(value, times), expr.range_ms, expr.offset_ms, expr.at)
+
+    def _call(self, expr: Call) -> Value:
+        match expr.args:
+            case (Select() as select,) if expr.function == "timestamp":
+                steps = self._steps(select.at)
+                times = self._on(steps)._select(select, of_time=True)
+                return repeated(mapped(times, times.values), self.grid.size // steps.size)
+            case (Window() as window,) if self.tier is not None:
+                return over_rows(expr.function, window, self.tier, self.grid, self.notes)
+        function = FUNCTIONS[expr.function]
+        arguments = [self.value(arg) for arg in expr.args]
+        notes = {"notes": self.notes} if function.annotates else {}
+        value = function.apply(self.grid, *arguments, **notes)
+        if expr.labels and isinstance(value, Vector):
+            return Vector([dict(expr.labels)], value.values, value.present)
+        return value
+
+    def _aggregate(self, expr: Aggregate) -> Vector:
+        param = None if expr.param is None else self.value(expr.param)
+        assert param is None or isinstance(param, Scalar | String), expr.op
+        return aggregate(expr.op, self._vector(expr.expr), param, expr.labels, expr.without, self.notes)
+
+    def _vector(self, expr: Expr) -> Vector:
+        value = self.value(expr)
+        assert isinstance(value, Vector), kind(expr)
+        return value
 
     def _negate(self, expr: Negate) -> Value:
         value = self.value(expr.expr)
@@ -135,5 +231,7 @@ class _Evaluation:
                 return binary.vector_scalar(expr.op, right, left, True, expr.return_bool)
             case Vector(), Vector():
                 assert expr.matching is not None
+                if expr.op in SETS:
+                    return sets(expr.op, left, right, expr.matching)
                 return binary.vector_vector(expr.op, left, right, expr.matching, expr.return_bool)
         raise AssertionError((left, right))

@@ -19,25 +19,36 @@ def round_to(grid: Grid, vector: Vector, nearest: Scalar | None = None) -> Vecto
     return mapped(vector, np.floor(vector.values * inverse + 0.5) / inverse)
 
 
+def _greater(one: Floats, other: Floats) -> Floats:
+    """Return the greater values as Go's math.Max: NaN wins, but over +Inf."""
+    greater: Floats = np.maximum(one, other)
+    return np.where(np.isposinf(one) | np.isposinf(other), np.inf, greater)
+
+
 def clamp(grid: Grid, vector: Vector, low: Scalar, high: Scalar) -> Vector:
     """Return values within [low, high]; nothing where low > high."""
-    values = np.maximum(low.values, np.minimum(high.values, vector.values))
+    values = _greater(low.values, -_greater(-high.values, -vector.values))
     return mapped(Vector(vector.labels, values, vector.present & ~(low.values > high.values)), values)
 
 
 def clamp_min(grid: Grid, vector: Vector, low: Scalar) -> Vector:
     """Return values no smaller than low."""
-    return mapped(vector, np.maximum(low.values, vector.values))
+    return mapped(vector, _greater(low.values, vector.values))
 
 
 def clamp_max(grid: Grid, vector: Vector, high: Scalar) -> Vector:
     """Return values no larger than high."""
-    return mapped(vector, np.minimum(high.values, vector.values))
+    return mapped(vector, -_greater(-high.values, -vector.values))
 
 
 def time(grid: Grid) -> Scalar:
     """Return the evaluation times, seconds."""
     return Scalar(grid.times() / 1000)
+
+
+def timestamp(grid: Grid, vector: Vector) -> Vector:
+    """Return the evaluation time, seconds, which is the time of a value that is no sample."""
+    return mapped(vector, np.broadcast_to(grid.times() / 1000, vector.values.shape))
 
 
 def pi(grid: Grid) -> Scalar:

@@ -8,6 +8,8 @@ from promql.columns import Matcher
 
 Kind = Literal["scalar", "vector", "matrix", "string"]
 Card = Literal["one-to-one", "many-to-one", "one-to-many", "many-to-many"]
+# What @ fixes: a time in ms, or an edge of the whole query; None without it.
+At = int | Literal["start", "end"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Select:
     metric: str
     matchers: tuple[Matcher, ...]
     offset_ms: int = 0
+    at: At = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,29 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Subquery:
+    """An expression at the multiples of step in (t - range, t], as a range vector. step_ms 0: the default one."""
+
+    expr: "Expr"
+    range_ms: int
+    step_ms: int = 0
+    offset_ms: int = 0
+    at: At = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A function. kind is what it returns."""
+    """A function. kind is what it returns. labels: those of the result of absent and absent_over_time."""
 
     function: str
     args: "tuple[Expr, ...]"
     kind: Kind
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """An aggregation by, or without, labels."""
+    """An aggregation by, or without, labels. param: a scalar; for count_values a Text, the name of the new label."""
 
     op: str
     expr: "Expr"
@@ -63,7 +78,10 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """How the sides of a binary operator find each other. on: labels are the only ones compared, else those ignored."""
+    """How the sides of a binary operator find each other. on: labels are the only ones compared, else those ignored.
+
+    include: the labels that group_left or group_right take from the side of which there is one.
+    """
 
     card: Card
     on: bool
@@ -89,7 +107,7 @@ class Negate:
     expr: "Expr"
 
 
-Expr = Number | Text | Select | Window | Call | Aggregate | Binary | Negate
+Expr = Number | Text | Select | Window | Subquery | Call | Aggregate | Binary | Negate
 
 
 def kind(expr: Expr) -> Kind:  # noqa: PLR0911 - one arm per node
@@ -99,7 +117,7 @@ def kind(expr: Expr) -> Kind:  # noqa: PLR0911 - one arm per node
             return "scalar"
         case Text():
             return "string"
-        case Window():
+        case Window() | Subquery():
             return "matrix"
         case Call():
             return expr.kind
@@ -120,7 +138,7 @@ def children(expr: Expr) -> "tuple[Expr, ...]":
             return (expr.expr,) if expr.param is None else (expr.param, expr.expr)
         case Binary():
             return (expr.lhs, expr.rhs)
-        case Negate():
+        case Negate() | Subquery():
             return (expr.expr,)
         case Window():
             return (expr.select,)

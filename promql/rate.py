@@ -1,11 +1,28 @@
 """rate, increase, delta: the change over a window, extrapolated to its edges (Prometheus, extrapolatedRate)."""
 
+import itertools
+from dataclasses import dataclass
+
 import numpy as np
 
-from promql.columns import Floats, Mask
+from promql.columns import Floats, Int64s, Mask
+from promql.sums import CANCELLATION
 from promql.windows import Windows
 
 Cells = tuple[Floats, Mask]
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What extrapolation needs of each window, [S, T]: number of samples, first and last one; its own edges [T], ms."""
+
+    count: Int64s | Floats
+    first: Floats
+    last: Floats
+    first_ms: Int64s | Floats
+    last_ms: Int64s | Floats
+    start_ms: Int64s
+    end_ms: Int64s
 
 
 def rate(windows: Windows) -> Cells:
@@ -39,22 +56,46 @@ def lost(windows: Windows) -> Floats:
     return windows.reduce(np.add, before, low=windows.low + 1)
 
 
+def _restored(windows: Windows, change: Floats) -> Floats:
+    """Return last - first with what resets took; where the sum would cancel, in Prometheus's order of adding."""
+    taken = lost(windows)
+    whole = change + taken
+    doubtful = np.abs(change) + np.abs(taken) > CANCELLATION * np.abs(whole)
+    low, high = windows.low.reshape(-1), windows.high.reshape(-1)
+    for cell in np.flatnonzero(doubtful & np.isfinite(whole)).tolist():
+        total = float(change.flat[cell])
+        for before, value in itertools.pairwise(windows.columns.values[low[cell] : high[cell]].tolist()):
+            total += before if value < before else 0.0
+        whole.flat[cell] = total
+    return whole
+
+
 def _extrapolated(windows: Windows, counter: bool) -> Cells:
     columns = windows.columns
     present = windows.count >= 2
-    first = windows.take(columns.values, windows.low, present)
-    last = windows.take(columns.values, windows.high - 1, present)
-    first_ms = windows.take(columns.timestamps, windows.low, present)
-    last_ms = windows.take(columns.timestamps, windows.high - 1, present)
-    change = last - first
+    edges = Edges(
+        windows.count,
+        windows.take(columns.values, windows.low, present),
+        windows.take(columns.values, windows.high - 1, present),
+        windows.take(columns.timestamps, windows.low, present),
+        windows.take(columns.timestamps, windows.high - 1, present),
+        windows.start_ms,
+        windows.end_ms,
+    )
+    change = edges.last - edges.first
     if counter:
-        change += lost(windows)
+        change = _restored(windows, change)
+    return extrapolated(edges, change, present, counter)
 
-    sampled = np.where(present, (last_ms - first_ms) / 1000, 1.0)
-    average = sampled / np.maximum(windows.count - 1, 1)
+
+def extrapolated(edges: Edges, change: Floats, present: Mask, counter: bool) -> Cells:
+    """Return the change between first and last sample as that of the whole window, where present."""
+    first = edges.first
+    sampled = np.where(present, (edges.last_ms - edges.first_ms) / 1000, 1.0)
+    average = sampled / np.maximum(edges.count - 1, 1)
     threshold = average * 1.1
-    to_start = (first_ms - windows.start_ms) / 1000
-    to_end = (windows.end_ms - last_ms) / 1000
+    to_start = (edges.first_ms - edges.start_ms) / 1000
+    to_end = (edges.end_ms - edges.last_ms) / 1000
     to_start = np.where(to_start >= threshold, average / 2, to_start)
     to_end = np.where(to_end >= threshold, average / 2, to_end)
     if counter:

@@ -42,6 +42,17 @@ def _fit(windows: Windows, origin_ms: Int64s) -> tuple[Floats, Floats]:
         fit = np.where(constant, 0.0, covariance / np.where(variance == 0, np.nan, variance))
         at_origin = np.where(constant, y0, y0 + y_mean - fit * x_mean)
         endless = constant & np.isinf(y0)
+        wild = ~np.isfinite(y_mean) & ~constant
+        if wild.any():
+            fit[wild], at_origin[wild] = (part[wild] for part in _raw(x, y, starts, sizes))
         slope.reshape(-1)[cells] = np.where(endless, np.nan, fit)
         intercept.reshape(-1)[cells] = np.where(endless, np.nan, at_origin)
     return slope, intercept
+
+
+def _raw(x: Floats, y: Floats, starts: Int64s, sizes: Int64s) -> tuple[Floats, Floats]:
+    """Return slope and intercept by the textbook's sums, which decide what becomes of infinite samples."""
+    sum_x, sum_y = np.add.reduceat(x, starts), np.add.reduceat(y, starts)
+    sum_xy, sum_xx = np.add.reduceat(x * y, starts), np.add.reduceat(x * x, starts)
+    slope = (sum_xy - sum_x * sum_y / sizes) / (sum_xx - sum_x * sum_x / sizes)
+    return slope, sum_y / sizes - slope * sum_x / sizes

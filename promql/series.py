@@ -16,6 +16,18 @@ def signature(labels: Labels) -> Signature:
     return tuple(sorted(labels.items()))
 
 
+def shown(labels: Labels) -> str:
+    """Return a label set as people read it: name{a="b", c="d"}."""
+    pairs = [f"{name}={quoted(value)}" for name, value in signature(labels) if name != NAME]
+    return labels.get(NAME, "") + (f"{{{', '.join(pairs)}}}" if pairs or NAME not in labels else "")
+
+
+def quoted(text: str) -> str:
+    """Return a text between double quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
 # What says which quantity a series measures; a function's result is another one.
 METADATA = frozenset({NAME, "__type__", "__unit__"})
 
@@ -45,7 +57,8 @@ def unique(vector: Vector) -> Vector:
     np.add.at(present, rows, vector.present)
     if present.max() > 1:
         row = int(np.flatnonzero((present > 1).any(axis=1))[0])
-        raise PromqlError(EXECUTION, f"vector cannot contain metrics with the same labelset: {dict(list(places)[row])}")
+        alike = shown(dict(list(places)[row]))
+        raise PromqlError(EXECUTION, f"vector cannot contain metrics with the same labelset: {alike}")
     for source, target in enumerate(rows):
         values[target] = np.where(vector.present[source], vector.values[source], values[target])
     return Vector([dict(one) for one in places], values, present > 0)

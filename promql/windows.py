@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from promql.columns import Columns, Floats, Int64s, Mask
 from promql.grid import Grid
+from promql.result import Scalar, String, Vector
 
 # Prometheus, model/value/value.go. A quiet NaN of the FPU never has these bits.
 STALE_BITS = 0x7FF0000000000002
@@ -139,3 +140,23 @@ class Windows:
             samples = np.arange(size.sum()) - np.repeat(before - low[start:stop], size)
             yield cells[start:stop], size, samples
             start = stop
+
+
+def samples_of(vector: Vector, times: Int64s) -> Columns:
+    """Return a vector's values at the times, [T] ms, as samples: what a subquery makes of an expression."""
+    rows, steps = np.nonzero(vector.present)
+    offsets = np.concatenate([[0], np.cumsum(vector.present.sum(axis=1))]).astype(np.int64)
+    return Columns(vector.labels, offsets, times[steps], vector.values[rows, steps])
+
+
+def repeated(value: Vector | Scalar | String | Windows, size: int) -> Vector | Scalar | String | Windows:
+    """Return a value of one step as that of `size` steps."""
+    match value:
+        case Vector():
+            return Vector(value.labels, np.repeat(value.values, size, axis=1), np.repeat(value.present, size, axis=1))
+        case Scalar():
+            return Scalar(np.repeat(value.values, size))
+        case Windows():
+            low, high = np.repeat(value.low, size, axis=1), np.repeat(value.high, size, axis=1)
+            return Windows(value.columns, low, high, np.repeat(value.start_ms, size), np.repeat(value.end_ms, size))
+    return value

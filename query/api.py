@@ -1,47 +1,39 @@
-"""The endpoints, as plain functions of tenant, parameters and time: no HTTP, no clock."""
+"""The endpoints that evaluate, as plain functions of tenant, parameters and time: no HTTP, no clock."""
 
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import orjson
-
-from promql.columns import Labels
+from promql.annotations import Annotations
+from promql.columns import Columns
 from promql.evaluate import evaluate
 from promql.grid import Grid
-from promql.parse import parse
-from promql.plan import Expr, Select, kind
-from promql.series import signature
+from promql.plan import Expr, kind
+from promql.result import Matrix, Result, Vector
+from promql.steps import pinned
 from query import encode, params
+from query.answers import TRUNCATED, Reply, Request
 from query.blocks import Steps
-from query.completeness import LEFT_OUT, PARTIAL, RECENT_MS, TAKEN_EARLIER, completeness_infos, kept, reach, whole
-from query.errors import bad_data, refused
+from query.completeness import (
+    LEFT_OUT,
+    PARTIAL,
+    RECENT_MS,
+    TAKEN_EARLIER,
+    Completeness,
+    completeness_infos,
+    fixed_reach,
+    kept,
+    reach,
+    whole,
+)
+from query.errors import UNAVAILABLE, QueryError, bad_data, refused
+from query.guard import Guard
 from query.ranges import Ranges
+from query.spent import current
 from query.store import Store
 from query.view import View, known_infos, view_of
 from schemas.retention import Policy
 
-VERSION = "0.1.0"
 # Of a range query without a step.
 AUTOMATIC_POINTS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request. now_ms: the wall clock when it came; lists: the parameters that may repeat, match[]."""
-
-    tenant: str
-    params: Mapping[str, str]
-    matches: Sequence[str]
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """data: the JSON of an answer's `data`. infos: what a reader must know of it."""
-
-    data: bytes
-    infos: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +45,45 @@ class Api:
 
     store: Store
     ranges: Ranges
+    guard: Guard
     lookback_ms: int
-    max_text: int
     max_points: int
+    max_cells: int
     late_after_ms: int
     retention: Policy
 
     def query(self, request: Request) -> Reply:
         """Answer /api/v1/query."""
-        expr = self._plan(request)
+        return self._looking_back(request)._query(request)
+
+    def _looking_back(self, request: Request) -> "Api":
+        """Return the API with the request's own lookback_delta, if it has one."""
+        if not request.params.get("lookback_delta", ""):
+            return self
+        lookback_ms = params.duration_ms(request.params, "lookback_delta")
+        return replace(self, lookback_ms=lookback_ms, ranges=replace(self.ranges, lookback_ms=lookback_ms))
+
+    def _query(self, request: Request) -> Reply:
+        expr = self.guard.plan(request)
         seen = view_of(request.params, request.now_ms)
         time = params.time_ms(request.params, "time", request.now_ms if seen.as_of_ms is None else seen.as_of_ms)
         infos, newest_ms = self._limits(request, seen, expr, Steps(time, time, 1), TAKEN_EARLIER)
+        if newest_ms is not None and newest_ms < time and pinned(expr):
+            raise refused("TG-query-completeness", "complete_only: @ fixes a time of which the data are not complete")
         time = time if newest_ms is None else min(time, newest_ms)
-        value = evaluate(expr, self.store.source(request.tenant, 1, seen), time, time, 0, self.lookback_ms)
-        return Reply(encode.instant(value, time, encode.ordered(expr)), infos)
+        said = Annotations()
+        source = self.store.source(request.tenant, 1, seen)
+        value = evaluate(expr, source, time, time, 0, self.lookback_ms, annotations=said, max_cells=self.max_cells)
+        keep_order = encode.ordered(expr)
+        value, cut = _limited(request, value, keep_order)
+        data = encode.instant(value, time, keep_order)
+        return _reply(request, data, [*said.infos, *infos], [*said.warnings, *cut])
 
     def query_range(self, request: Request) -> Reply:
         """Answer /api/v1/query_range."""
         start, end = self._range(request)
-        return self._query_range(request, start, end, params.duration_ms(request.params, "step"))
+        step = params.duration_ms(request.params, "step")
+        return self._looking_back(request)._query_range(request, start, end, step)
 
     def metrics_query(self, request: Request) -> Reply:
         """Answer /v1/metrics/query: query_range for people and scripts, with a step of its own if none is given."""
@@ -82,7 +93,7 @@ class Api:
         else:
             # Whole seconds: scrapes and blocks of the cache fall on them.
             step = max(1, -(-(end - start) // (1000 * AUTOMATIC_POINTS))) * 1000
-        return self._query_range(request, start, end, step)
+        return self._looking_back(request)._query_range(request, start, end, step)
 
     def _range(self, request: Request) -> tuple[int, int]:
         start = params.time_ms(request.params, "start", None)
@@ -98,7 +109,7 @@ class Api:
                 f"exceeded maximum resolution of {self.max_points:,} points per timeseries. "
                 "Try decreasing the query resolution (?step=XX) (TIDEGAUGE_QUERY_MAX_POINTS)",
             )
-        expr = self._plan(request)
+        expr = self.guard.plan(request)
         if kind(expr) not in ("vector", "scalar"):
             what = {"matrix": "range vector"}.get(kind(expr), kind(expr))
             raise bad_data(
@@ -110,9 +121,11 @@ class Api:
         infos, newest_ms = self._limits(request, seen, expr, steps, LEFT_OUT)
         left = steps if newest_ms is None else kept(steps, newest_ms)
         if left is None:
-            return Reply(encode.no_steps(), infos)
-        value = self.ranges.answer(request.tenant, expr, left, request.now_ms, seen)
-        return Reply(encode.matrix(value, left.times()), infos)
+            return _reply(request, encode.no_steps(), infos, [])
+        answer = self.ranges.answer(request.tenant, expr, left, request.now_ms, seen)
+        value, cut = _limited(request, answer.value, False)
+        data = encode.matrix(value, left.times())
+        return _reply(request, data, [*answer.infos, *infos], [*answer.warnings, *cut])
 
     def _limits(
         self, request: Request, seen: View, expr: Expr, steps: Steps, fate: str
@@ -127,69 +140,45 @@ class Api:
                 raise bad_data("TG-query-view", 'parameters "as_of" and "complete_only" exclude each other')
             days = self.retention.of(request.tenant).raw
             return known_infos(seen.as_of_ms, request.now_ms, self.late_after_ms, days), None
-        reach_ms = reach(expr, self.lookback_ms)
+        reach_ms = reach(expr, steps, self.lookback_ms)
         recent = reach_ms is not None and steps.last_ms + reach_ms >= request.now_ms - RECENT_MS
-        complete = self.store.completeness(request.tenant, request.now_ms) if only or recent else None
+        complete = self._complete(request, only) if only or recent else None
         if complete is None and only:
             why = "the rollup job has closed no window of this tenant yet, or does not run"
             raise refused("TG-query-completeness", f"complete_only: nothing is known of completeness: {why}")
         if complete is None or reach_ms is None:
             return [], None
+        if pinned(expr):
+            reach_ms = fixed_reach(complete, steps, reach_ms)
         said = completeness_infos(complete, steps, reach_ms, fate if only else PARTIAL)
         return said, whole(complete, reach_ms) if only else None
 
-    def series(self, request: Request) -> Reply:
-        """Answer /api/v1/series."""
-        if not request.matches:
-            raise bad_data("TG-query-parameter", "no match[] parameter provided")
-        start, end = self._span(request)
-        found: dict[object, Labels] = {}
-        for text in request.matches:
-            select = params.selector(self._checked(text))
-            for labels in self.store.label_sets(request.tenant, select, start, end):
-                found[signature(labels)] = labels
-        return Reply(orjson.dumps([found[key] for key in sorted(found, key=str)], option=orjson.OPT_SORT_KEYS))
+    def _complete(self, request: Request, needed: bool) -> Completeness | None:
+        try:
+            return self.store.completeness(request.tenant, request.now_ms)
+        except QueryError as error:
+            if needed or error.id != UNAVAILABLE:
+                raise
+            # The cache may still have an answer.
+            return None
 
-    def labels(self, request: Request) -> Reply:
-        """Answer /api/v1/labels."""
-        start, end = self._span(request)
-        names: set[str] = set()
-        for select in self._selects(request):
-            names |= self.store.label_names(request.tenant, select, start, end)
-        return Reply(orjson.dumps(sorted(names)))
 
-    def label_values(self, request: Request, label: str) -> Reply:
-        """Answer /api/v1/label/<name>/values."""
-        if not label:
-            raise bad_data("TG-query-label", f"invalid label name: {label!r}")
-        start, end = self._span(request)
-        values: set[str] = set()
-        for select in self._selects(request):
-            values |= self.store.label_values(request.tenant, label, select, start, end)
-        return Reply(orjson.dumps(sorted(values)))
+def _reply(request: Request, data: bytes, infos: list[str], warnings: list[str]) -> Reply:
+    spent = current()
+    if request.params.get("stats", "") and spent is not None:
+        data = encode.with_stats(data, spent.stats())
+    return Reply(data, infos, warnings)
 
-    def buildinfo(self, request: Request) -> Reply:
-        """Answer /api/v1/status/buildinfo, which Grafana reads to learn what it talks to."""
-        version = f"python {sys.version_info.major}.{sys.version_info.minor}"
-        told = {"version": "3.5.0", "revision": f"tidegauge-{VERSION}", "branch": "", "goVersion": version}
-        return Reply(orjson.dumps({**told, "buildUser": "", "buildDate": ""}))
 
-    def _checked(self, text: str) -> str:
-        if len(text) > self.max_text:
-            limit = f"{self.max_text} characters (TIDEGAUGE_QUERY_MAX_TEXT)"
-            raise bad_data("TG-query-text", f"the query has {len(text)} characters, more than the limit of {limit}")
-        return text
-
-    def _plan(self, request: Request) -> Expr:
-        return parse(self._checked(params.required(request.params, "query")))
-
-    def _selects(self, request: Request) -> Sequence[Select | None]:
-        """Return the selectors of match[]; one None, for all series, without any."""
-        return [params.selector(self._checked(text)) for text in request.matches] or [None]
-
-    def _span(self, request: Request) -> tuple[int, int]:
-        """Return start and end of a label query; all time by default, as Prometheus."""
-        return (
-            params.time_ms(request.params, "start", params.MIN_MS),
-            params.time_ms(request.params, "end", params.MAX_MS),
-        )
+def _limited(request: Request, value: Result, keep_order: bool) -> tuple[Result, list[str]]:
+    """Return at most `limit` series, those that would stand first, and a warning if there were more."""
+    most = params.limit(request.params)
+    if isinstance(value, Vector) and 0 < most < len(value.labels):
+        rows = list(range(most)) if keep_order else encode.by_labels(value.labels)[:most]
+        return Vector([value.labels[row] for row in rows], value.values[rows], value.present[rows]), [TRUNCATED]
+    if isinstance(value, Matrix) and 0 < most < len(value.columns.labels):
+        held = value.columns
+        end = int(held.offsets[most])
+        cut = Columns(held.labels[:most], held.offsets[: most + 1], held.timestamps[:end], held.values[:end])
+        return Matrix(cut), [TRUNCATED]
+    return value, []

@@ -72,7 +72,6 @@ def gaps(steps: Steps, held: Sequence[Steps], blocks: Sequence[Steps]) -> list[S
     A block is evaluated whole, to be cached, if at least half of it was asked for; else only what was asked for.
     """
     have = set(held)
-    runs: list[Steps] = []
     end = blocks[-1].last_ms + steps.step_ms if blocks else steps.first_ms
     pieces = []
     for block in blocks:
@@ -81,9 +80,15 @@ def gaps(steps: Steps, held: Sequence[Steps], blocks: Sequence[Steps]) -> list[S
             pieces.append(block if 2 * asked.size >= block.size else asked)
     if end <= steps.last_ms:
         pieces.append(Steps(end, steps.last_ms, steps.step_ms))
+    return merged(pieces)
+
+
+def merged(pieces: Sequence[Steps]) -> list[Steps]:
+    """Return the pieces, in order of time and of one step, with neighbours put together."""
+    runs: list[Steps] = []
     for piece in pieces:
-        if runs and runs[-1].last_ms + steps.step_ms == piece.first_ms:
-            runs[-1] = Steps(runs[-1].first_ms, piece.last_ms, steps.step_ms)
+        if runs and runs[-1].last_ms + piece.step_ms == piece.first_ms:
+            runs[-1] = Steps(runs[-1].first_ms, piece.last_ms, piece.step_ms)
         else:
             runs.append(piece)
     return runs

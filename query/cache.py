@@ -1,13 +1,14 @@
 """Finished blocks of range results in Redis.
 
-A block's key carries the versions of all data it was made from, so a write into that data makes another key.
+A block's key carries the versions of all data it was made from, so a write into that data makes another key. A second
+entry names the newest key of a block: what is left to answer with while nobody can tell the versions.
 Redis may be absent, slow, or hold rubbish: each is a miss, counted.
 """
 
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -20,9 +21,11 @@ from promql.result import Vector
 from query.metrics import CACHE, CACHE_STORED
 from query.store import Version
 
-FORMAT = 1
-MAGIC = b"TGB\x01"
+FORMAT = 2
+MAGIC = b"TGB\x02"
 _HEAD = len(MAGIC) + 8
+_PARTS = 6
+_SIZES = 8 * _PARTS
 
 log = logging.getLogger(__name__)
 
@@ -48,28 +51,53 @@ class CacheKey:
         """Return the key's name in Redis."""
         return f"tidegauge:block:{self.tenant}:{hashlib.sha256(self.text()).hexdigest()}"
 
+    def identity(self) -> bytes:
+        """Return the key without the versions: which block it is, whatever its data."""
+        return replace(self, versions=()).text()
+
+    def last_name(self) -> str:
+        """Return the name in Redis of the entry that names the newest block of this identity."""
+        return f"tidegauge:last:{self.tenant}:{hashlib.sha256(self.identity()).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The values of a block's steps, and what the evaluation said beside them."""
+
+    vector: Vector
+    infos: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
 
 class Cache(Protocol):
     """Holds blocks."""
 
-    def get(self, keys: Sequence[CacheKey]) -> list[Vector | None]:
+    def get(self, keys: Sequence[CacheKey]) -> list[Block | None]:
         """Return the block of each key, None where there is none. Never raises."""
         ...
 
-    def put(self, blocks: Sequence[tuple[CacheKey, Vector]]) -> None:
+    def put(self, blocks: Sequence[tuple[CacheKey, Block]]) -> None:
         """Keep blocks. Never raises."""
+        ...
+
+    def last(self, keys: Sequence[CacheKey]) -> list[Block | None]:
+        """Return the newest block of each key that was kept, whatever its versions. Never raises."""
         ...
 
 
 class NoCache:
     """A service without Redis."""
 
-    def get(self, keys: Sequence[CacheKey]) -> list[Vector | None]:
+    def get(self, keys: Sequence[CacheKey]) -> list[Block | None]:
         """Return nothing."""
         return [None] * len(keys)
 
-    def put(self, blocks: Sequence[tuple[CacheKey, Vector]]) -> None:
+    def put(self, blocks: Sequence[tuple[CacheKey, Block]]) -> None:
         """Keep nothing."""
+
+    def last(self, keys: Sequence[CacheKey]) -> list[Block | None]:
+        """Return nothing."""
+        return [None] * len(keys)
 
 
 class RedisCache:
@@ -83,7 +111,7 @@ class RedisCache:
         self._ttl_s = ttl_s
         self._max_bytes = max_bytes
 
-    def get(self, keys: Sequence[CacheKey]) -> list[Vector | None]:
+    def get(self, keys: Sequence[CacheKey]) -> list[Block | None]:
         """Return the block of each key, None where there is none or it is not whole."""
         if not keys:
             return []
@@ -95,31 +123,49 @@ class RedisCache:
             return [None] * len(keys)
         found = []
         for key, body in zip(keys, bodies, strict=True):
-            vector = None if body is None else decode(body, key)
-            outcome = "miss" if body is None else "error" if vector is None else "hit"
+            block = None if body is None else decode(body, key)
+            outcome = "miss" if body is None else "error" if block is None else "hit"
             CACHE.labels(outcome).inc()
-            found.append(vector)
+            found.append(block)
         return found
 
-    def put(self, blocks: Sequence[tuple[CacheKey, Vector]]) -> None:
+    def put(self, blocks: Sequence[tuple[CacheKey, Block]]) -> None:
         """Keep blocks."""
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                for key, vector in blocks:
-                    body = encode(vector, key)
-                    if len(body) <= self._max_bytes:
+                for key, block in blocks:
+                    # Before it is packed: what is too large must not cost a copy.
+                    body = encode(block, key) if block.vector.values.nbytes <= self._max_bytes else b""
+                    if 0 < len(body) <= self._max_bytes:
                         pipe.set(key.name(), body, ex=self._ttl_s)
+                        pipe.set(key.last_name(), key.name(), ex=self._ttl_s)
                         CACHE_STORED.inc(len(body))
                 pipe.execute()
         except redis.RedisError as error:
             CACHE.labels("error").inc(len(blocks))
             log.warning("TG-cache-write: %s", error)
 
+    def last(self, keys: Sequence[CacheKey]) -> list[Block | None]:
+        """Return the newest block of each key that was kept, whatever its versions."""
+        try:
+            names = self._redis.mget([key.last_name() for key in keys])
+            bodies = self._redis.mget([name or b"none" for name in names])
+        except redis.RedisError as error:
+            log.warning("TG-cache-read: %s", error)
+            return [None] * len(keys)
+        return [None if body is None else decode(body, key, True) for key, body in zip(keys, bodies, strict=True)]
 
-def encode(vector: Vector, key: CacheKey) -> bytes:
-    """Return a block as magic, xxh3-64 of the rest, sizes of four parts (uint64), then key, labels, values, present."""
+
+def encode(block: Block, key: CacheKey) -> bytes:
+    """Return a block: magic, xxh3-64 of the rest, sizes of its parts (uint64), parts.
+
+    Parts: identity and versions of the key, infos and warnings, labels, values, present.
+    """
+    vector = block.vector
     parts = (
-        key.text(),
+        key.identity(),
+        repr(key.versions).encode(),
+        orjson.dumps([block.infos, block.warnings]),
         orjson.dumps(vector.labels),
         vector.values.astype("<f8", copy=False).tobytes(),
         vector.present.tobytes(),
@@ -129,20 +175,22 @@ def encode(vector: Vector, key: CacheKey) -> bytes:
     return MAGIC + xxhash.xxh3_64_digest(rest) + rest
 
 
-def decode(body: bytes, key: CacheKey) -> Vector | None:
-    """Return the block, or None if the bytes are not a whole block of this very key."""
+def decode(body: bytes, key: CacheKey, any_version: bool = False) -> Block | None:
+    """Return the block, or None if the bytes are not a whole block of this very key, its versions included."""
     rest = body[_HEAD:]
-    if body[: len(MAGIC)] != MAGIC or len(rest) < 32 or xxhash.xxh3_64_digest(rest) != body[len(MAGIC) : _HEAD]:
+    if body[: len(MAGIC)] != MAGIC or len(rest) < _SIZES or xxhash.xxh3_64_digest(rest) != body[len(MAGIC) : _HEAD]:
         return None
-    bounds = 32 + np.concatenate([[0], np.cumsum(np.frombuffer(rest, "<u8", 4).astype(np.int64))])
+    bounds = _SIZES + np.concatenate([[0], np.cumsum(np.frombuffer(rest, "<u8", _PARTS).astype(np.int64))])
     if bounds[-1] != len(rest):
         return None
-    text, names, values, present = (rest[low:high] for low, high in pairwise(bounds))
-    if text != key.text():
+    identity, versions, notes, names, values, present = (rest[low:high] for low, high in pairwise(bounds))
+    if identity != key.identity() or not (any_version or versions == repr(key.versions).encode()):
         return None
     labels = orjson.loads(names)
     size = (key.last_ms - key.first_ms) // key.step_ms + 1
     if len(values) != 8 * len(labels) * size or len(present) != len(labels) * size:
         return None
     shape = (len(labels), size)
-    return Vector(labels, np.frombuffer(values, "<f8").reshape(shape), np.frombuffer(present, np.bool_).reshape(shape))
+    cells = np.frombuffer(values, "<f8").reshape(shape), np.frombuffer(present, np.bool_).reshape(shape)
+    infos, warnings = orjson.loads(notes)
+    return Block(Vector(labels, *cells), tuple(infos), tuple(warnings))

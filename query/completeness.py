@@ -1,7 +1,7 @@
 """What an answer may say about its own completeness: from what the stream has closed and what the steps read.
 
-The stream writes a row of table completeness when it closes a window. Before the end of the newest one, `until`, the
-tenant's data are complete: what comes for that time from then on is late.
+The stream writes a row of table completeness when it closes a window. Up to the end of the newest one, `until`, which
+belongs to it, the tenant's data are complete: what comes for that time from then on is late.
 """
 
 from dataclasses import dataclass
@@ -30,14 +30,23 @@ class Completeness:
     expected: int
 
 
-def reach(expr: Expr, lookback_ms: int) -> int | None:
-    """Return how far after its own time a step reads, ms, negative with an offset; None if it reads nothing."""
-    return max((one.end_ms for one in hulls(expr, Steps(0, 0, 1), lookback_ms)), default=None)
+def reach(expr: Expr, steps: Steps, lookback_ms: int) -> int | None:
+    """Return how far after its own time the last step reads, ms, negative with an offset; None if it reads nothing.
+
+    Without @ it is the same for every step.
+    """
+    newest = max((one.end_ms for one in hulls(expr, steps, lookback_ms)), default=None)
+    return None if newest is None else newest - steps.last_ms
+
+
+def fixed_reach(complete: Completeness, steps: Steps, reach_ms: int) -> int:
+    """Return the reach of a plan with @: every step reads the same times, so that all are complete or none is."""
+    return reach_ms if steps.last_ms <= whole(complete, reach_ms) else complete.until_ms - steps.first_ms + 1
 
 
 def whole(complete: Completeness, reach_ms: int) -> int:
     """Return the newest time, ms, whose evaluation reads complete data only."""
-    return complete.until_ms - 1 - reach_ms
+    return complete.until_ms - reach_ms
 
 
 def kept(steps: Steps, newest_ms: int) -> Steps | None:
@@ -57,7 +66,7 @@ def completeness_infos(complete: Completeness, steps: Steps, reach_ms: int, fate
         first = steps.first_ms if inside is None else inside.last_ms + steps.step_ms
         said.append(f"the data are complete up to {rfc3339(complete.until_ms)}, tier 1m [TG-complete-until]")
         said.append(f"values from {rfc3339(first)} ({stamp(first)}) on are {fate} [TG-partial-from]")
-    reads_last = steps.last_ms + reach_ms >= complete.until_ms - MINUTE.width_ms
+    reads_last = steps.last_ms + reach_ms > complete.until_ms - MINUTE.width_ms
     if reads_last and complete.seen < complete.expected:
         share = complete.seen / complete.expected
         said.append(

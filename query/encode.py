@@ -16,10 +16,16 @@ from query import numbers
 from query.errors import QueryError
 
 
-def success(data: bytes, infos: Sequence[str] = ()) -> bytes:
+def success(data: bytes, infos: Sequence[str] = (), warnings: Sequence[str] = ()) -> bytes:
     """Return the envelope around data that is JSON already; without infos there is no such key, as in Prometheus."""
-    said = b',"infos":' + orjson.dumps(list(infos)) if infos else b""
+    said = b',"warnings":' + orjson.dumps(list(warnings)) if warnings else b""
+    said += b',"infos":' + orjson.dumps(list(infos)) if infos else b""
     return b'{"status":"success","data":' + data + said + b"}"
+
+
+def with_stats(data: bytes, stats: object) -> bytes:
+    """Return the data of a query with its statistics in it."""
+    return data[:-1] + b',"stats":' + orjson.dumps(stats) + b"}"
 
 
 def failure(error: QueryError) -> bytes:
@@ -54,7 +60,7 @@ def instant(value: Result, time_ms: int, keep_order: bool) -> bytes:
         case Matrix():
             return _data("matrix", _rows(value))
         case Vector():
-            order = list(range(len(value.labels))) if keep_order else _by_labels(value.labels)
+            order = list(range(len(value.labels))) if keep_order else by_labels(value.labels)
             points = _points(np.array([time_ms]), np.zeros(len(order), np.int64), value.values[order, 0])
             rows = [
                 b'{"metric":%b,"value":%b}' % (_metric(value.labels[row]), point.encode())
@@ -69,7 +75,7 @@ def matrix(value: Result, times: Int64s) -> bytes:
         value = Vector([{}], value.values[None, :], np.ones((1, len(times)), np.bool_))
     if not isinstance(value, Vector):
         raise TypeError(f"a range query has no {type(value).__name__}")
-    order = _by_labels(value.labels)
+    order = by_labels(value.labels)
     present = value.present[order]
     points = _points(times, np.nonzero(present)[1], value.values[order][present])
     offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
@@ -89,7 +95,8 @@ def _metric(labels: Labels) -> bytes:
     return orjson.dumps(labels, option=orjson.OPT_SORT_KEYS)
 
 
-def _by_labels(labels: Sequence[Labels]) -> list[int]:
+def by_labels(labels: Sequence[Labels]) -> list[int]:
+    """Return the rows in the order of their labels."""
     return sorted(range(len(labels)), key=lambda row: signature(labels[row]))
 
 

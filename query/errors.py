@@ -2,6 +2,8 @@
 
 from promql.errors import EXECUTION, UNSUPPORTED, PromqlError
 
+UNAVAILABLE = "TG-query-unavailable"
+
 
 class ConfigError(Exception):
     """The service cannot start as configured."""
@@ -33,14 +35,13 @@ def refused(error_id: str, message: str) -> QueryError:
 
 def unavailable(message: str) -> QueryError:
     """Return the error for a store that cannot be reached."""
-    return QueryError(503, "unavailable", "TG-query-unavailable", message)
+    return QueryError(503, "unavailable", UNAVAILABLE, message)
 
 
 def timeout(seconds: float) -> QueryError:
     """Return the error for a query that took too long."""
-    return QueryError(
-        503, "timeout", "TG-query-timeout", f"the query took longer than {seconds:g} s (TIDEGAUGE_QUERY_TIMEOUT_S)"
-    )
+    limit = f"{seconds:g} s (TIDEGAUGE_QUERY_TIMEOUT_S, parameter timeout)"
+    return QueryError(503, "timeout", "TG-query-timeout", f"query timed out: it took longer than {limit}")
 
 
 def of_promql(error: PromqlError) -> QueryError:

@@ -18,6 +18,18 @@ SECONDS = Histogram(
 RUNNING = Gauge("tidegauge_query_running", "Evaluations running now", registry=REGISTRY)
 ERRORS = Counter("tidegauge_query_errors", "Requests refused or failed, by stable id", ["id"], registry=REGISTRY)
 SAMPLES_READ = Counter("tidegauge_query_samples_read", "Samples read from ClickHouse", registry=REGISTRY)
+ROWS_READ = Counter("tidegauge_query_rows_read", "Rollup rows read from ClickHouse", ["tier"], registry=REGISTRY)
+ESTIMATES = Counter("tidegauge_query_estimates", "Selectors whose cost was asked before", registry=REGISTRY)
+WAITED = Histogram(
+    "tidegauge_query_queue_seconds",
+    "Time that a request waited for a place",
+    buckets=(0.001, 0.01, 0.1, 1, 10, 30),
+    registry=REGISTRY,
+)
+SLOW = Counter("tidegauge_query_slow", "Requests in the slow-query log", registry=REGISTRY)
+# outcome: led (evaluated, perhaps for others too), joined (took another request's block), left (that one failed).
+FLIGHTS = Counter("tidegauge_query_flights", "Blocks that were not in the cache", ["outcome"], registry=REGISTRY)
+STALE_BLOCKS = Counter("tidegauge_query_stale_blocks", "Blocks served while ClickHouse was away", registry=REGISTRY)
 # outcome: hit, miss, or error (Redis absent, slow, or an entry that is not whole), per block.
 CACHE = Counter("tidegauge_query_cache_blocks", "Blocks asked of the cache", ["outcome"], registry=REGISTRY)
 CACHE_STORED = Counter("tidegauge_query_cache_stored_bytes", "Bytes written to the cache", registry=REGISTRY)

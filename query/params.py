@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from promql.parse import parse
-from promql.plan import Select
 from query.errors import bad_data
 
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?\Z", re.ASCII)
@@ -14,6 +12,7 @@ _UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 
 # The times that ClickHouse's DateTime64(3) holds, with room for ranges and offsets.
 MIN_MS, MAX_MS = -(10**12), 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNT = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
@@ -33,13 +32,17 @@ def time_ms(params: Mapping[str, str], name: str, default: int | None) -> int:
             raise bad_data("TG-query-parameter", f'invalid parameter "{name}": it is missing')
         return default
     try:
-        seconds = float(text)
-        stamp = round(seconds * 1000) if math.isfinite(seconds) else MAX_MS + 1
+        stamp = _ms(float(text))
     except ValueError:
         stamp = _rfc3339(text, name)
     if not MIN_MS <= stamp <= MAX_MS:
         raise bad_data("TG-query-time", f'invalid parameter "{name}": {text[:50]!r} is out of range')
     return stamp
+
+
+def _ms(seconds: float) -> int:
+    """Return seconds as ms, what no time can be as one that is out of range."""
+    return round(seconds * 1000) if math.isfinite(seconds * 1000) else MAX_MS + 1
 
 
 def _rfc3339(text: str, name: str) -> int:
@@ -71,8 +74,7 @@ def duration_ms(params: Mapping[str, str], name: str) -> int:
     """Return a positive duration in ms: seconds as a number, or Prometheus's 1h30m."""
     text = required(params, name)
     try:
-        seconds = float(text)
-        length = round(seconds * 1000) if math.isfinite(seconds) else MAX_MS + 1
+        length = _ms(float(text))
     except ValueError:
         match = _DURATION.match(text)
         if match is None:
@@ -90,9 +92,14 @@ def duration_ms(params: Mapping[str, str], name: str) -> int:
     return length
 
 
-def selector(text: str) -> Select:
-    """Return the plan of a match[] parameter."""
-    plan = parse(text)
-    if not isinstance(plan, Select) or plan.offset_ms:
-        raise bad_data("TG-query-selector", f"{text[:200]!r} is not a series selector")
-    return plan
+def limit(params: Mapping[str, str], name: str = "limit") -> int:
+    """Return how many at most; 0, the default, means all."""
+    text = params.get(name, "") or "0"
+    if not _COUNT.match(text):
+        raise bad_data("TG-query-limit", f'invalid parameter "{name}": {text[:50]!r} is not a number of 0 or more')
+    return int(text)
+
+
+def timeout_s(params: Mapping[str, str], most_s: float) -> float:
+    """Return the time that a request may take: its parameter timeout, or most_s if that is less."""
+    return min(most_s, duration_ms(params, "timeout") / 1000) if params.get("timeout", "") else most_s

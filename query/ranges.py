@@ -5,17 +5,50 @@ write raises a version; versions are read before any data is; a step's value dep
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from promql.annotations import Annotations
 from promql.errors import PromqlError
-from promql.evaluate import evaluate
+from promql.evaluate import MAX_CELLS, evaluate
 from promql.plan import Expr, Select, canonical, kind, walk
 from promql.result import Result, Vector
-from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls
-from query.cache import Cache, CacheKey
+from promql.steps import stepwise
+from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls, merged
+from query.cache import Block, Cache, CacheKey
+from query.completeness import kept, reach, whole
+from query.errors import UNAVAILABLE, QueryError
+from query.flights import Flights
+from query.metrics import STALE_BLOCKS
 from query.pieces import cut, join
+from query.spent import count_cached
 from query.store import Store, Version, Versions
+from query.tiers import begins, chosen, short_infos
 from query.view import EVERYTHING, View
+from schemas.retention import Policy
+from schemas.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The value at the steps, and what a reader must know of it."""
+
+    value: Result
+    infos: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+Piece = tuple[Steps, Block]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A plan of a tenant, and from which tiers it is answered (query/tiers.py); now_ms: the wall clock."""
+
+    tenant: str
+    expr: Expr
+    tiers: tuple[Tier, ...]
+    now_ms: int
+    view: View
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,72 +59,176 @@ class Ranges:
     cache: Cache
     lookback_ms: int
     settled_ms: int
+    max_cells: int = MAX_CELLS
+    retention: Policy = field(default_factory=lambda: Policy.model_validate({}))
+    flights: Flights = field(default_factory=Flights)
 
-    def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Result:
+    def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Answer:
         """Return the value of the plan at the steps; now_ms is the wall clock, read before anything else."""
+        keeps = self.retention.of(tenant)
+        tiers = () if view.raw_only else chosen(expr, steps, self.lookback_ms, now_ms, keeps)
+        answer = self._answer(Asked(tenant, expr, tiers, now_ms, view), steps)
+        begin = begins(expr, steps, self.lookback_ms)
+        if begin is None:
+            return answer
+        short = short_infos(begin, tiers[0] if tiers else None, now_ms, keeps)
+        return replace(answer, infos=[*answer.infos, *short])
+
+    def _answer(self, asked: Asked, steps: Steps) -> Answer:
         blocks: list[Steps] = []
-        if cacheable(expr) and not view.raw_only:
-            blocks = finished_blocks(steps, expr, self.lookback_ms, now_ms - self.settled_ms)
+        if cacheable(asked.expr) and not asked.view.raw_only:
+            blocks = finished_blocks(steps, asked.expr, self.lookback_ms, asked.now_ms - self.settled_ms)
         if not blocks:
-            return self._evaluate(tenant, expr, steps, view)
+            return self._evaluate(asked, steps)
         try:
-            return self._through_cache(tenant, expr, steps, blocks)
+            return joined(self._through_cache(asked, steps, blocks), steps)
         except PromqlError:
             # A block may begin before the range, where the query fails; the range itself decides.
-            return self._evaluate(tenant, expr, steps)
+            return self._evaluate(asked, steps)
+        except QueryError as error:
+            if error.id != UNAVAILABLE:
+                raise
+            return self._last_known(asked, steps, blocks, error)
 
-    def _through_cache(self, tenant: str, expr: Expr, steps: Steps, blocks: Sequence[Steps]) -> Vector:
-        keys = self._keys(tenant, expr, blocks)
-        held = [
-            (block, vector) for block, vector in zip(blocks, self.cache.get(keys), strict=True) if vector is not None
-        ]
-        pieces: list[tuple[Steps, Vector]] = list(held)
-        fresh: list[tuple[CacheKey, Vector]] = []
-        for run in gaps(steps, [block for block, _ in held], blocks):
-            value = self._evaluate(tenant, expr, run)
-            assert isinstance(value, Vector), kind(expr)
-            pieces.append((run, value))
-            fresh += [
-                (key, cut(value, run, block))
-                for block, key in zip(blocks, keys, strict=True)
-                if run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
+    def _through_cache(self, asked: Asked, steps: Steps, blocks: Sequence[Steps]) -> list[Piece]:
+        keys = dict(zip(blocks, self._keys(asked, blocks), strict=True))
+        found = zip(blocks, self.cache.get(list(keys.values())), strict=True)
+        held = [(steps_, block) for steps_, block in found if block is not None]
+        count_cached(len(held))
+        have = [block for block, _ in held]
+        missing = [block for run in gaps(steps, have, blocks) for block in blocks if within(block, run)]
+        flying, theirs = self.flights.claim(keys[block] for block in missing)
+        waiting = [(block, theirs[keys[block]]) for block in missing if keys[block] in theirs]
+        try:
+            pieces = self._evaluated(asked, gaps(steps, have + [block for block, _ in waiting], blocks))
+            fresh = [
+                (keys[block], replace(piece, vector=cut(piece.vector, run, block)))
+                for run, piece in pieces
+                for block in blocks
+                if within(block, run)
             ]
-        self.cache.put(fresh)
-        return join(pieces, steps)
+            for key, block in fresh:
+                self.flights.end(key, block)
+                flying.remove(key)
+            self.cache.put(fresh)
+        finally:
+            # Whoever waits for a block that there is none of goes on alone.
+            for key in flying:
+                self.flights.end(key, None)
+        landed = [(place, self.flights.wait(flight)) for place, flight in waiting]
+        pieces += [(place, block) for place, block in landed if block is not None]
+        lost = [
+            Steps(max(place.first_ms, steps.first_ms), min(place.last_ms, steps.last_ms), steps.step_ms)
+            for place, block in landed
+            if block is None
+        ]
+        pieces += self._evaluated(asked, merged(lost))
+        return held + pieces
 
-    def _evaluate(self, tenant: str, expr: Expr, steps: Steps, view: View = EVERYTHING) -> Result:
-        source = self.store.source(tenant, steps.size, view)
-        return evaluate(expr, source, steps.first_ms, steps.last_ms, steps.step_ms, self.lookback_ms)
+    def _evaluated(self, asked: Asked, runs: Sequence[Steps]) -> list[Piece]:
+        pieces = []
+        for run in runs:
+            answer = self._evaluate(asked, run)
+            assert isinstance(answer.value, Vector), kind(asked.expr)
+            pieces.append((run, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
+        return pieces
 
-    def _keys(self, tenant: str, expr: Expr, blocks: Sequence[Steps]) -> list[CacheKey]:
-        read = [one for block in blocks for one in hulls(expr, block, self.lookback_ms)]
+    def _last_known(self, asked: Asked, steps: Steps, blocks: Sequence[Steps], error: QueryError) -> Answer:
+        """Return what the cache held last, with a warning; raises the error if it holds nothing of the steps."""
+        keys = [self._key(asked, canonical(asked.expr), block, ()) for block in blocks]
+        known = zip(blocks, self.cache.last(keys), strict=True)
+        held = [(steps_, block) for steps_, block in known if block is not None]
+        count = sum(overlap(block, steps) for block, _ in held)
+        if not count:
+            raise error
+        STALE_BLOCKS.inc(len(held))
+        said = f"ClickHouse does not answer: {count} of {steps.size} steps are from the cache and may be outdated"
+        rest = "" if count == steps.size else "; the others are missing"
+        answer = joined(held, steps)
+        return replace(answer, warnings=[*answer.warnings, f"{said}{rest} [TG-query-stale]"])
+
+    def _evaluate(self, asked: Asked, steps: Steps) -> Answer:
+        """Return the value at the steps: of each tier those that it has closed, the rest from raw."""
+        pieces: list[Piece] = []
+        rest = steps
+        ahead = reach(asked.expr, steps, self.lookback_ms) if asked.tiers else None
+        for tier in asked.tiers:
+            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
+            mine = kept(rest, whole(complete, ahead)) if complete is not None and ahead is not None else None
+            if mine is None:
+                continue
+            answer = self._of(asked, mine, tier)
+            assert isinstance(answer.value, Vector), kind(asked.expr)
+            pieces.append((mine, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
+            if mine.last_ms == rest.last_ms:
+                return joined(pieces, steps)
+            rest = replace(rest, first_ms=mine.last_ms + rest.step_ms)
+        answer = self._of(asked, rest, None)
+        if not pieces:
+            return answer
+        assert isinstance(answer.value, Vector), kind(asked.expr)
+        pieces.append((rest, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
+        return joined(pieces, steps)
+
+    def _of(self, asked: Asked, steps: Steps, tier: Tier | None) -> Answer:
+        said = Annotations()
+        value = evaluate(
+            asked.expr,
+            self.store.source(asked.tenant, steps.size, asked.view),
+            steps.first_ms,
+            steps.last_ms,
+            steps.step_ms,
+            self.lookback_ms,
+            annotations=said,
+            max_cells=self.max_cells,
+            tier=None if tier is None else self.store.rolled(asked.tenant, steps.size, tier),
+        )
+        return Answer(value, said.infos, said.warnings)
+
+    def _keys(self, asked: Asked, blocks: Sequence[Steps]) -> list[CacheKey]:
+        read = [one for block in blocks for one in hulls(asked.expr, block, self.lookback_ms)]
         metrics = sorted({one.metric for one in read})
         start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
-        versions = self.store.versions(tenant, metrics, start, end)
-        plan = canonical(expr)
+        versions = self.store.versions(asked.tenant, metrics, start, end)
+        plan = canonical(asked.expr)
         return [
-            CacheKey(
-                tenant,
-                plan,
-                "raw",
-                block.first_ms,
-                block.last_ms,
-                block.step_ms,
-                self.lookback_ms,
-                covering(versions, expr, block, self.lookback_ms),
-            )
-            for block in blocks
+            self._key(asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms)) for block in blocks
         ]
+
+    def _key(self, asked: Asked, plan: str, block: Steps, versions: tuple[tuple[str, Version], ...]) -> CacheKey:
+        source = asked.tiers[0].name if asked.tiers else "raw"
+        return CacheKey(
+            asked.tenant, plan, source, block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions
+        )
+
+
+def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:
+    """Return pieces as one answer, its notes in one order whatever the pieces were."""
+    value = join([(have, block.vector) for have, block in pieces], steps)
+    infos = sorted({info for _, block in pieces for info in block.infos})
+    return Answer(value, infos, sorted({one for _, block in pieces for one in block.warnings}))
+
+
+def within(block: Steps, run: Steps) -> bool:
+    """Tell whether all steps of a block are in the run."""
+    return run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
+
+
+def overlap(block: Steps, steps: Steps) -> int:
+    """Return how many of the steps are in the block."""
+    low, high = max(block.first_ms, steps.first_ms), min(block.last_ms, steps.last_ms)
+    return max(0, (high - low) // steps.step_ms + 1)
 
 
 def cacheable(expr: Expr) -> bool:
     """Tell whether blocks of the plan may be cached.
 
     Every selector must fix its metric: versions are kept by metric; and series of several names can collide
-    after a function took the names away, an error that only an evaluation of the whole range can see.
+    after a function took the names away, an error that only an evaluation of the whole range can see (stepwise).
     """
     selects = [node for node in walk(expr) if isinstance(node, Select)]
-    return kind(expr) == "vector" and bool(selects) and all(select.metric for select in selects)
+    fixed = bool(selects) and all(select.metric for select in selects)
+    return kind(expr) == "vector" and fixed and stepwise(expr)
 
 
 def covering(versions: Versions, expr: Expr, block: Steps, lookback_ms: int) -> tuple[tuple[str, Version], ...]:

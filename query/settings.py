@@ -32,12 +32,25 @@ class QuerySettings(BaseSettings):
         default=False, description="Allow auth none on an address that is not the loopback. Default: false."
     )
     query_tenant: str = Field(default="default", description="Tenant of a request without X-Scope-OrgID (auth none).")
-    query_timeout_s: float = Field(default=30.0, gt=0, description="Longest evaluation, seconds. Default: 30.")
-    query_concurrency: int = Field(default=10, gt=0, description="Evaluations at once. Default: 10.")
-    query_max_text: int = Field(default=16_384, gt=0, description="Longest query, characters. Default: 16384.")
+    query_timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest request, waiting included, seconds; ClickHouse gets the rest of it."
+    )
+    query_concurrency: int = Field(default=10, gt=0, description="Requests of a tenant at once. Default: 10.")
+    query_waiting: int = Field(
+        default=100, ge=0, description="Requests of a tenant that wait for a place. Default: 100."
+    )
+    query_threads: int = Field(default=32, gt=0, description="Requests of all tenants at once. Default: 32.")
+    query_slow_s: float = Field(
+        default=5.0, ge=0, description="Requests longer than this are logged with what they cost, s. Default: 5."
+    )
+    query_max_text: int = Field(default=16_384, gt=0, description="Longest query, bytes. Default: 16384.")
+    query_max_regex: int = Field(default=4096, gt=0, description="Longest regular expression, bytes. Default: 4096.")
     query_max_points: int = Field(default=11_000, gt=0, description="Most steps of a range query. Default: 11000.")
     query_max_series: int = Field(default=100_000, gt=0, description="Most series of a selector. Default: 100000.")
-    query_max_samples: int = Field(default=50_000_000, gt=0, description="Most samples a selector may read.")
+    query_max_samples: int = Field(default=50_000_000, gt=0, description="Most samples a query may read.")
+    query_max_rows: int = Field(
+        default=500_000_000, gt=0, description="Most rows a selector may read, by ClickHouse's estimate. Default: 5e8."
+    )
     query_max_cells: int = Field(default=50_000_000, gt=0, description="Most series x steps of a selector.")
     query_lookback_s: float = Field(
         default=300.0, gt=0, description="How long a sample stays current, s. Default: 300."

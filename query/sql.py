@@ -1,10 +1,15 @@
-"""All SQL of the query service: pure functions that return (text, parameters). Values are always parameters."""
+"""SQL of evaluations: pure functions that return (text, parameters). Values are always parameters."""
 
 from collections.abc import Sequence
 
 from promql.columns import NAME, Matcher, Selector
 from promql.match import anchored
-from promql.plan import Select
+from schemas.tiers import Tier
+
+_FIELDS = {
+    **{name: f"toFloat64({name})" for name in ("count", "sum", "min", "max", "first", "last", "increase")},
+    **{name: f"toFloat64(toUnixTimestamp64Milli({name}))" for name in ("first_ts", "last_ts")},
+}
 
 Params = dict[str, str | int | Sequence[str] | Sequence[int]]
 Statement = tuple[str, Params]
@@ -27,7 +32,8 @@ def _matchers(matchers: Sequence[Matcher], params: Params) -> list[str]:
     return conditions
 
 
-def _where(tenant: str, metric: str, matchers: Sequence[Matcher]) -> tuple[list[str], Params]:
+def where(tenant: str, metric: str, matchers: Sequence[Matcher]) -> tuple[list[str], Params]:
+    """Return the conditions on table series that tenant, metric ("" for any) and matchers make."""
     params: Params = {"tenant": tenant}
     conditions = ["tenant = {tenant:String}"]
     if metric:
@@ -41,7 +47,7 @@ def series(tenant: str, selector: Selector, limit: int) -> Statement:
 
     Aggregated, since rows of one series stay apart until a merge; ordered as table samples is.
     """
-    conditions, params = _where(tenant, selector.metric, selector.matchers)
+    conditions, params = where(tenant, selector.metric, selector.matchers)
     # last_seen is rounded up to the hour by the writer, so it never hides a sample.
     conditions.append("last_seen >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')")
     params |= {"start": selector.start_ms, "limit": limit + 1}
@@ -83,6 +89,52 @@ WHERE tenant = {{tenant:String}}
 ORDER BY metric, series_id, ts
 LIMIT {{limit:UInt64}}"""
     return text, params
+
+
+def rollups(
+    tenant: str,
+    selector: Selector,
+    metrics: Sequence[str],
+    ids: Sequence[int] | None,
+    tier: Tier,
+    fields: Sequence[str],
+    limit: int,
+) -> Statement:
+    """Return the rows of a tier whose windows end in (start, end] of the selector, as `samples` does.
+
+    Columns: series_id, ms (the window's end), each field as a float by its name and an underscore. Rows of
+    distributions, which have no first value, are not of the language.
+    """
+    columns = ", ".join(f"{_FIELDS[name]} AS {name}_" for name in fields)
+    params: Params = {
+        "tenant": tenant,
+        "metrics": list(metrics),
+        "start": selector.start_ms // 1000,
+        "end": selector.end_ms // 1000,
+        "width": tier.width_ms // 1000,
+        "limit": limit + 1,
+    }
+    chosen = ""
+    if ids is not None:
+        chosen = "\n  AND series_id IN {ids:Array(UInt64)}"
+        params["ids"] = list(ids)
+    text = f"""
+SELECT series_id, (toInt64(toUnixTimestamp(ts)) + {{width:Int64}}) * 1000 AS ms, {columns}
+FROM {tier.table} FINAL
+WHERE tenant = {{tenant:String}}
+  AND metric IN {{metrics:Array(String)}}{chosen}
+  AND ts > toDateTime({{start:Int64}} - {{width:Int64}}, 'UTC')
+  AND ts <= toDateTime({{end:Int64}} - {{width:Int64}}, 'UTC')
+  AND NOT isNaN(first)
+ORDER BY metric, series_id, ts
+LIMIT {{limit:UInt64}}"""
+    return text, params
+
+
+def estimate(statement: Statement) -> Statement:
+    """Return the statement that tells how many rows another would read, by the primary key alone: column rows."""
+    text, params = statement
+    return f"EXPLAIN ESTIMATE {text.strip()}", params
 
 
 def arrived_later(
@@ -164,45 +216,3 @@ FROM
 WHERE first <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')
 GROUP BY metric, hour"""
     return text, params
-
-
-def label_sets(tenant: str, select: Select | None, start_ms: int, end_ms: int, limit: int) -> Statement:
-    """Return the label sets seen from start to end: metric, labels as JSON."""
-    conditions, params = _alive(tenant, select, start_ms, end_ms)
-    params["limit"] = limit + 1
-    text = f"""
-SELECT metric, any(toJSONString(labels)) AS json
-FROM series
-WHERE {" AND ".join(conditions)}
-GROUP BY metric, series_id
-LIMIT {{limit:UInt64}}"""
-    return text, params
-
-
-def label_names(tenant: str, select: Select | None, start_ms: int, end_ms: int) -> Statement:
-    """Return the label names seen from start to end, without __name__."""
-    conditions, params = _alive(tenant, select, start_ms, end_ms)
-    text = f"SELECT DISTINCT arrayJoin(mapKeys(labels)) AS name FROM series WHERE {' AND '.join(conditions)}"
-    return text, params
-
-
-def label_values(tenant: str, label: str, select: Select | None, start_ms: int, end_ms: int) -> Statement:
-    """Return the values of a label seen from start to end."""
-    conditions, params = _alive(tenant, select, start_ms, end_ms)
-    if label == NAME:
-        return f"SELECT DISTINCT metric AS value FROM series WHERE {' AND '.join(conditions)}", params
-    params["label"] = label
-    text = (
-        "SELECT DISTINCT labels[{label:String}] AS value FROM series "
-        f"WHERE {' AND '.join(conditions)} AND value != ''"
-    )
-    return text, params
-
-
-def _alive(tenant: str, select: Select | None, start_ms: int, end_ms: int) -> tuple[list[str], Params]:
-    metric, matchers = ("", ()) if select is None else (select.metric, select.matchers)
-    conditions, params = _where(tenant, metric, matchers)
-    conditions.append("last_seen >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')")
-    conditions.append("toStartOfHour(first_seen) <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')")
-    params |= {"start": start_ms, "end": end_ms}
-    return conditions, params

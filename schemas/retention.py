@@ -1,19 +1,13 @@
-"""How long each tier is kept, per class of tenants: the policy file, and the TTL expression of every table. Pure.
-
-A row goes at the end of the partition's day, week or month that it lies in, plus the days of its class: all rows of a
-partition and class expire at one moment, and ClickHouse drops whole parts or rewrites a mixed one once per class.
-Without the rounding a part would be rewritten every merge_with_ttl_timeout (4 h) for as long as it expires.
-"""
+"""How long each tier is kept, per class of tenants: the policy file. Pure. schemas/ttl.py makes the TTLs of it."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
 Tier = Literal["raw", "1m", "5m", "1h", "1d"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -23,25 +17,35 @@ MOST_BYTES = 1 << 20
 SETTING = "TIDEGAUGE_RETENTION"
 DAY_S = 86_400
 
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# Days of what is kept for ever: longer than every number that the file may hold.
+FOREVER = 1_000_000
+
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\*?")
 
 
 class RetentionError(ValueError):
     """A policy that cannot be applied; the message starts with a TG-retention- id."""
 
 
-def _whole(value: Any) -> Any:
+def _days(value: Any, checked: Callable[[Any], int]) -> int:
+    if value == "forever":
+        return FOREVER
     # YAML's yes and 1.5 would pass as 1.
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is no whole number of days")
-    return value
+        raise ValueError(f"{value!r} is no whole number of days, nor forever")
+    return checked(value)
 
 
-Days = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MOST_DAYS)]
+Days = Annotated[int, Field(ge=1, le=MOST_DAYS), WrapValidator(_days)]
+
+
+def shown(days: int) -> str:
+    """Return days as the file has them."""
+    return "forever" if days >= FOREVER else str(days)
 
 
 class Class(BaseModel):
-    """Days per tier. A coarser tier is kept at least as long as a finer one, or old questions would find holes."""
+    """Days per tier, or `forever`. Coarser tiers are kept at least as long, or old questions would find holes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,8 +66,8 @@ class Class(BaseModel):
         for fine, coarse in pairwise(TIERS):
             if self.days(coarse) < self.days(fine):
                 raise ValueError(
-                    f"TG-retention-order: {coarse} of {self.days(coarse)} days is shorter than {fine} of "
-                    f"{self.days(fine)}; a coarser tier is kept at least as long"
+                    f"TG-retention-order: {coarse} of {shown(self.days(coarse))} days is shorter than {fine} "
+                    f"of {shown(self.days(fine))}; a coarser tier is kept at least as long"
                 )
         return self
 
@@ -75,7 +79,9 @@ class Policy(BaseModel):
 
     default: str = Field("standard", description="Class of the tenants that are not named.")
     classes: dict[str, Class] = Field(default_factory=lambda: {"standard": Class.model_validate({})})
-    tenants: dict[str, str] = Field(default_factory=dict, description="Tenant to class.")
+    tenants: dict[str, str] = Field(
+        default_factory=dict, description="Tenant, or the beginning of its name and *, to class."
+    )
     rejections: Days = Field(7, description="What the gate refused, of all tenants. Default: 7 days.")
     ledger: Days = Field(7, description="What became of every sample, of all tenants. Default: 7 days.")
     cardinality: Days = Field(30, description="Metrics that grew, of all tenants. Default: 30 days.")
@@ -86,7 +92,8 @@ class Policy(BaseModel):
         for tenant in self.tenants:
             if not _TENANT.fullmatch(tenant):
                 raise ValueError(
-                    f"TG-retention-tenant: {tenant[:80]!r} is no tenant; 1 to 64 of the characters A-Z a-z 0-9 _ . -"
+                    f"TG-retention-tenant: {tenant[:80]!r} is no tenant; 1 to 64 of the characters A-Z a-z 0-9 _ . -, "
+                    "then * for all that begin so"
                 )
         for setting, name in (("default", self.default), *((f"tenants.{t}", c) for t, c in self.tenants.items())):
             if name not in self.classes:
@@ -95,8 +102,22 @@ class Policy(BaseModel):
         return self
 
     def of(self, tenant: str) -> Class:
-        """Return the class of a tenant."""
-        return self.classes[self.tenants.get(tenant, self.default)]
+        """Return the class of a tenant: by its name, else by the longest beginning that fits, else the default."""
+        if "*" not in tenant and tenant in self.tenants:
+            return self.classes[self.tenants[tenant]]
+        return self.by_beginning(tenant)
+
+    def by_beginning(self, tenant: str) -> Class:
+        """Return the class that a tenant has, or would have if its name did not stand in the file."""
+        for start in self.beginnings():
+            if tenant.startswith(start):
+                return self.classes[self.tenants[f"{start}*"]]
+        return self.classes[self.default]
+
+    def beginnings(self) -> list[str]:
+        """Return what stands before the * of tenants, the longest first."""
+        found = [tenant.removesuffix("*") for tenant in self.tenants if tenant.endswith("*")]
+        return sorted(found, key=lambda start: (-len(start), start))
 
     def check_tolerance(self, tolerance_s: int) -> None:
         """Raise RetentionError if the gate lets samples in that are older than the shortest raw retention."""
@@ -134,76 +155,3 @@ def load(path: Path) -> Policy:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise RetentionError(f"TG-retention-file: {path}: {error} ({SETTING})") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Ttl:
-    """A table's TTL expression; tenants fill its {name:Array(String)}."""
-
-    expression: str
-    tenants: dict[str, list[str]] = field(default_factory=dict)
-
-
-# What a row's time is rounded up to: the end of its partition.
-_DAY = "toStartOfDay({column}) + toIntervalDay(1)"
-_WEEK = "toDateTime(toMonday({column}), 'UTC') + toIntervalDay(7)"
-_MONTH = "toDateTime(toStartOfMonth({column}) + toIntervalMonth(1), 'UTC')"
-
-_TIERED: dict[str, tuple[Tier, str, str]] = {
-    "samples": ("raw", _DAY, "ts"),
-    "late_samples": ("raw", _DAY, "ts"),
-    "distributions": ("raw", _DAY, "ts"),
-    "rollup_1m": ("1m", _DAY, "ts"),
-    "rollup_5m": ("5m", _DAY, "ts"),
-    "rollup_1h": ("1h", _WEEK, "ts"),
-    "rollup_1d": ("1d", _MONTH, "ts"),
-    # These outlive what they speak of: 1d is the longest tier of every class.
-    "series": ("1d", _MONTH, "last_seen"),
-    "data_versions": ("1d", _MONTH, "block"),
-}
-
-
-def ttls(policy: Policy) -> dict[str, Ttl]:
-    """Return the TTL of every table that has one."""
-    found = {}
-    for table, (tier, end, column) in _TIERED.items():
-        days, tenants = _days(policy, tier, "c")
-        found[table] = Ttl(f"{end.format(column=column)} + toIntervalDay({days})", tenants)
-    found["completeness"] = _completeness(policy)
-    for table, column, kept in (
-        ("rejections", "received_at", policy.rejections),
-        ("ledger", "minute", policy.ledger),
-        ("cardinality", "hour", policy.cardinality),
-        ("alert_events", "evaluated_at", policy.alert_events),
-    ):
-        found[table] = Ttl(f"{_DAY.format(column=column)} + toIntervalDay({kept})")
-    return found
-
-
-def _completeness(policy: Policy) -> Ttl:
-    tenants: dict[str, list[str]] = {}
-    cases = []
-    for tier in TIERS[1:]:
-        days, named = _days(policy, tier, f"t{tier}_")
-        tenants |= named
-        cases.append(days if tier == TIERS[-1] else f"tier = '{tier}', {days}")
-    return Ttl(f"{_DAY.format(column='ts')} + toIntervalDay(multiIf({', '.join(cases)}))", tenants)
-
-
-def _days(policy: Policy, tier: Tier, prefix: str) -> tuple[str, dict[str, list[str]]]:
-    """Return the days of a row as an expression over its tenant, and the lists that it needs."""
-    usual = policy.classes[policy.default].days(tier)
-    others = list(_groups(policy, tier, usual))
-    if not others:
-        return str(usual), {}
-    named = {f"{prefix}{number}": tenants for number, (_, tenants) in enumerate(others)}
-    cases = [f"has({{{name}:Array(String)}}, tenant), {days}" for name, (days, _) in zip(named, others, strict=True)]
-    return f"multiIf({', '.join(cases)}, {usual})", named
-
-
-def _groups(policy: Policy, tier: Tier, usual: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield (days, tenants) where the days are not the usual ones, in one order for one policy."""
-    by_days: dict[int, list[str]] = {}
-    for tenant in sorted(policy.tenants):
-        by_days.setdefault(policy.of(tenant).days(tier), []).append(tenant)
-    yield from sorted((days, tenants) for days, tenants in by_days.items() if days != usual)

@@ -18,3 +18,8 @@ class Tier:
 
 MINUTE = Tier("1m", 60_000)
 TIERS = (MINUTE, Tier("5m", 300_000), Tier("1h", 3_600_000), Tier("1d", 86_400_000))
+
+
+def upto(coarsest: str) -> tuple[Tier, ...]:
+    """Return the tiers from the minute to the one of that name; raises ValueError if there is none."""
+    return TIERS[: [tier.name for tier in TIERS].index(coarsest) + 1]

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,7 +90,9 @@ class Clickhouse:
 
     endpoint: host:port. attempts: how often one call is tried at most; clickhouse-connect itself repeats an insert or a
     SELECT once when the server closed the connection. sleep: called with the seconds to wait between two attempts.
-    timeout_s: for one attempt, in whole seconds.
+    timeout_s: for one attempt, in whole seconds. always: settings that are sent even to a server that calls them
+    read-only for this user. (The embedded one takes them before it makes the session read-only; a clickhouse-server
+    wants `changeable_in_readonly` for them in the user's profile.)
     """
 
     endpoint: str
@@ -100,6 +101,7 @@ class Clickhouse:
     database: str = "tidegauge"
     attempts: int = 10
     timeout_s: float = 60.0
+    always: frozenset[str] = frozenset()
     sleep: Callable[[float], None] = time.sleep
     _client: "HttpClient | None" = field(default=None, repr=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -118,10 +120,11 @@ class Clickhouse:
         for name in rows.column_names:
             if not _COLUMN.match(name):
                 raise ValueError(f"TG-clickhouse-column: {name!r} is not a column name")
-        out = BytesIO()
+        out = pa.BufferOutputStream()
         with pa.ipc.new_stream(out, rows.schema) as writer:
             writer.write_table(rows)
-        block = out.getvalue()
+        # Not as bytes: in front of those the library would put the statement, a copy of the whole block.
+        block = memoryview(out.getvalue())
         settings = {
             "async_insert": "0",
             # Without a token the server hashes every column: a quarter of its CPU for samples.
@@ -214,7 +217,7 @@ class Clickhouse:
         from clickhouse_connect.driver.httputil import get_pool_manager
 
         host, _, port = self.endpoint.rpartition(":")
-        return get_client(
+        client = get_client(
             host=host.strip("[]"),
             port=int(port),
             username=self.user,
@@ -229,6 +232,10 @@ class Clickhouse:
             # A pool of one's own takes no proxy from the environment.
             pool_mgr=get_pool_manager(maxsize=_CONNECTIONS),
         )
+        for name in self.always & client.server_settings.keys():
+            # The library too refuses to send what it takes for read-only.
+            client.server_settings[name] = client.server_settings[name]._replace(readonly=0)
+        return client
 
 
 def _allowed(client: "HttpClient", settings: Mapping[str, str]) -> dict[str, str]:

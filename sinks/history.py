@@ -32,15 +32,15 @@ _SAMPLES = f"""
 SELECT metric, series_id, ts, value
 FROM samples
 {_MINE}
-  AND ts >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-  AND ts < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+  AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+  AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
 """
 _DISTRIBUTIONS = f"""
 SELECT metric, series_id, ts, count, sum, sum_sq, min, max, version, CAST(digest, 'String') AS digest
 FROM distributions
 {_MINE}
-  AND ts >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-  AND ts < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+  AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+  AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
 """
 _ROWS = {
     tier: f"""

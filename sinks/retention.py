@@ -11,7 +11,8 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from schemas.retention import Policy, Ttl, load, ttls
+from schemas.retention import Policy, load
+from schemas.ttl import Ttl, ttls
 from sinks.clickhouse import Clickhouse
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / "flink-conf" / "retention.yaml"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.retention import TIERS, Policy, RetentionError
+from schemas.retention import TIERS, Policy, RetentionError, shown
 from sinks import retention
 from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
 from sinks.retention import RetentionSettings
@@ -14,17 +14,14 @@ from sinks.retention import RetentionSettings
 def text(policy: Policy) -> str:
     """Return a policy as a table for people, days per class and tier."""
     width = max(map(len, policy.classes))
-    lines = [f"{'class':<{width}}  " + " ".join(f"{tier:>5}" for tier in TIERS) + "  tenants"]
+    lines = [f"{'class':<{width}}  " + " ".join(f"{tier:>7}" for tier in TIERS) + "  tenants"]
     for name, kept in policy.classes.items():
         tenants = sorted(tenant for tenant, own in policy.tenants.items() if own == name)
         who = [*tenants, *(["all others"] if name == policy.default else [])]
-        lines.append(
-            f"{name:<{width}}  " + " ".join(f"{kept.days(tier):>5}" for tier in TIERS) + f"  {', '.join(who) or 'none'}"
-        )
-    lines.append(
-        f"rejections {policy.rejections}, ledger {policy.ledger}, cardinality {policy.cardinality}, "
-        f"alert_events {policy.alert_events} (days, all tenants)"
-    )
+        days = " ".join(f"{shown(kept.days(tier)):>7}" for tier in TIERS)
+        lines.append(f"{name:<{width}}  {days}  {', '.join(who) or 'none'}")
+    others = ("rejections", "ledger", "cardinality", "alert_events")
+    lines.append(", ".join(f"{one} {shown(getattr(policy, one))}" for one in others) + " (days, all tenants)")
     return "\n".join(lines)
 
 

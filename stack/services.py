@@ -9,6 +9,8 @@ from stack.ports import HOST
 from stack.process import Process, answers
 
 QUERY_PACKAGES = ("query", "promql", "schemas", "sinks", "udfs")
+READER = "reader"
+"""The ClickHouse user of the query service, who may only read."""
 AGENT_PACKAGES = ("agent", "schemas", "sinks")
 
 
@@ -27,7 +29,7 @@ def clickhouse(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> 
     return Process(
         name="clickhouse",
         command=_python("stack.clickhouse", "--path", str(folder), "--host", HOST, "--port", str(port)),
-        env=env,
+        env={**env, "TIDEGAUGE_CLICKHOUSE_READONLY_USER": READER, "TIDEGAUGE_CLICKHOUSE_READONLY_PASSWORD": ""},
         cwd=folder,
         ready=answers(port, "/ping", b"Ok."),
         grace_s=20.0,
@@ -39,7 +41,7 @@ def query(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Proce
     return Process(
         name="query",
         command=_python("query"),
-        env=env,
+        env={**env, "TIDEGAUGE_CLICKHOUSE_USER": READER, "TIDEGAUGE_CLICKHOUSE_PASSWORD": ""},
         cwd=home.path,
         ready=answers(ports["query"], "/-/ready"),
         needs=("tables", "redis"),

@@ -79,7 +79,7 @@ def test_volumes_are_declared() -> None:
     for one in SERVICES.values():
         for volume in one.volumes:
             if volume.startswith("."):
-                assert (ROOT / volume.partition(":")[0]).is_dir()
+                assert (ROOT / volume.partition(":")[0]).exists()
 
 
 def test_same_parts_and_dependencies(home: Home) -> None:
@@ -94,6 +94,23 @@ def test_same_steps_and_programs(home: Home) -> None:
     for name in ("tables", "query", "agent"):
         assert SERVICES[name].entrypoint[1:] == list(local[name][1:])
     assert SERVICES["topics"].entrypoint[1:-1] == list(local["topics"][1:-1])
+
+
+def test_the_query_service_may_only_read(home: Home) -> None:
+    local = {process.name: process.env for process in plan.processes(home, ports.DEFAULTS)}
+    reader = local["query"]["TIDEGAUGE_CLICKHOUSE_USER"]
+    assert reader == local["clickhouse"]["TIDEGAUGE_CLICKHOUSE_READONLY_USER"]
+    assert reader == SERVICES["query"].environment["TIDEGAUGE_CLICKHOUSE_USER"]
+    (file,) = [v.split(":") for v in SERVICES["clickhouse"].volumes if v.startswith(".")]
+    assert file[1].startswith("/etc/clickhouse-server/users.d/")
+    found = ElementTree.parse(ROOT / file[0]).getroot()
+    user = found.find(f"users/{reader}")
+    assert user is not None
+    profile = found.find(f"profiles/{user.findtext('profile')}")
+    assert profile is not None and profile.findtext("readonly") == "1"
+    # A deadline that a read-only user may not set would not reach the server.
+    assert profile.find("constraints/max_execution_time/changeable_in_readonly") is not None
+    assert all((grant.text or "").startswith("GRANT SELECT ON ") for grant in user.iterfind("grants/query"))
 
 
 def test_same_ports_on_the_host() -> None:

@@ -60,16 +60,16 @@ class Data:
         # Twice and unmerged: what a replay leaves behind.
         for _ in range(2):
             clickhouse.insert("samples", rows.samples([frame]))
-        for window in np.unique(stamps // 60_000 * 60_000):
-            mine = stamps // 60_000 * 60_000 == window
+        for window in np.unique((stamps - 1) // 60_000 * 60_000):
+            mine = (stamps - 1) // 60_000 * 60_000 == window
             half = mine & (np.cumsum(mine) % 2 == 0)
             for part in (half, mine):  # a half-filled row first, superseded by the whole one
                 cut = Frame("default", 0, names, codes, ids, stamps[part], values[part], index[part])
                 if (made := rollup([cut], int(window))) is not None:
                     clickhouse.insert("rollup_1m", rows.rollup(made))
         for tier in TIERS[1:]:
-            for window in np.unique(stamps // tier.width_ms * tier.width_ms):
-                mine = stamps // tier.width_ms * tier.width_ms == window
+            for window in np.unique((stamps - 1) // tier.width_ms * tier.width_ms):
+                mine = (stamps - 1) // tier.width_ms * tier.width_ms == window
                 cut = Frame("default", 0, names, codes, ids, stamps[mine], values[mine], index[mine])
                 if (made := rollup([cut], int(window))) is not None:
                     clickhouse.insert(tier.table, rows.rollup(made))
@@ -188,9 +188,9 @@ def test_a_rate_from_increases(data: Data) -> None:
     for labels, stamps, values in data.of("node_cpu_seconds_total"):
         steps = np.diff(values, prepend=values[0])
         steps = np.where(steps < 0, values, steps)
-        for at in np.unique(stamps // 300_000 * 300):
+        for at in np.unique((stamps - 1) // 300_000 * 300):
             key = (int(at), labels["mode"])
-            expected[key] = expected.get(key, 0.0) + float(steps[stamps // 300_000 * 300 == at].sum()) / 300
+            expected[key] = expected.get(key, 0.0) + float(steps[(stamps - 1) // 300_000 * 300 == at].sum()) / 300
     got = {(r["at"], r["mode"]): r["cpus"] for r in answer("A rate from increases").to_pylist()}
     assert got == pytest.approx(expected)
     assert len(got) >= 2 * MINUTES // 5
@@ -225,7 +225,7 @@ def test_percentiles_of_a_distribution_over_time(data: Data) -> None:
     points: dict[int, list[Floats]] = {}
     for measured in data.many.values():
         for at, values in measured:
-            points.setdefault(at // 300_000 * 300, []).append(values)
+            points.setdefault((at - 1) // 300_000 * 300, []).append(values)
     assert [row["at"] for row in got] == sorted(points)
     for row in got:
         values = np.concatenate(points[row["at"]])

@@ -55,8 +55,8 @@ def test_batches_hold_every_sample_once_in_the_order_of_time() -> None:
         seen += [(batch.source, stamp) for stamp in batch.timestamps.tolist()]
     assert len(seen) == len(set(seen)) == 2 * load.rows
     assert [seen[0], seen[7]] == [("host-000", load.timestamps[0]), ("host-001", load.timestamps[0])]
-    assert load.timestamps[-1] == load.end_ms - 10_000
-    assert load.timestamps[0] % 60_000 == 0
+    assert load.timestamps[-1] == load.end_ms
+    assert load.timestamps[0] % 60_000 == 10_000
 
 
 def test_minutes_must_be_filled() -> None:

@@ -17,9 +17,10 @@ from schemas.batch import Frame
 from schemas.topics import TOPICS
 from sinks import ddl, rows
 from sinks import topics as kafka_topics
-from sinks.clickhouse import Clickhouse
+from sinks.clickhouse import Clickhouse, ClickhouseError
 from udfs.rollup.rows import rollup
 
+READER = Path(__file__).resolve().parents[2] / "flink-conf" / "clickhouse" / "reader.xml"
 COMPOSE = yaml.safe_load((Path(__file__).resolve().parents[2] / "docker-compose.yml").read_text())
 
 
@@ -42,6 +43,7 @@ def image(service: str) -> str:
 @pytest.fixture(scope="module")
 def clickhouse() -> Iterator[Clickhouse]:
     server = DockerContainer(image("clickhouse")).with_exposed_ports(8123).with_env("CLICKHOUSE_SKIP_USER_SETUP", "1")
+    server.with_volume_mapping(str(READER), "/etc/clickhouse-server/users.d/reader.xml", "ro")
     with server:
         wait_for_logs(server, "Ready for connections|Logging errors to", timeout=120)
         endpoint = f"{server.get_container_host_ip()}:{server.get_exposed_port(8123)}"
@@ -79,3 +81,15 @@ def test_the_broker_takes_our_topics_and_stamps_raw_records() -> None:
         )
         assert next(consumer).timestamp > 1
         consumer.close()
+
+
+def test_the_reader_only_reads_and_its_deadline_holds(clickhouse: Clickhouse) -> None:
+    always = frozenset({"max_execution_time"})
+    reader = Clickhouse(clickhouse.endpoint, "reader", "", "tidegauge", attempts=1, always=always)
+    assert reader.query("SELECT count() AS n FROM samples WHERE tenant = ''").to_pylist() == [{"n": 0}]
+    for text in ("DROP TABLE samples", "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')"):
+        with pytest.raises(ClickhouseError):
+            reader.command(text)
+    told = reader.query("SELECT getSetting('max_execution_time') AS s", {}, {"max_execution_time": "7"}).to_pylist()
+    assert float(told[0]["s"]) == 7
+    reader.close()

@@ -14,7 +14,7 @@ def expected(sent: Sent, width: int) -> Rows:
     """Return the rows of windows of `width` ms."""
     windows: dict[tuple[int, int], list[tuple[int, float]]] = {}
     for (series, stamp), value in sent.items():
-        windows.setdefault((series, stamp - stamp % width), []).append((stamp, value))
+        windows.setdefault((series, (stamp - 1) // width * width), []).append((stamp, value))
     return {key: _row([value for _, value in sorted(samples)]) for key, samples in windows.items()}
 
 

@@ -44,7 +44,7 @@ def send(pipeline: Pipeline, tenant: str, stamp: int, values: Floats, sent: dict
     for _ in range(again):
         pipeline.send_record(record, f"{tenant}-source")
     for handler in ("/", "/api"):
-        sent.setdefault(handler, {}).setdefault(stamp - stamp % MINUTE, []).append(values)
+        sent.setdefault(handler, {}).setdefault((stamp - 1) // MINUTE * MINUTE, []).append(values)
 
 
 def rows(pipeline: Pipeline, tenant: str) -> Sequence[tuple[int, int, float, float, float, int]]:

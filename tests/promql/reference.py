@@ -74,6 +74,28 @@ def deriv(seen: Samples, end_ms: int, range_ms: int) -> float | None:
     return top / math.fsum((a - x_mean) ** 2 for a in x)
 
 
+def predict_linear(seen: Samples, end_ms: int, range_ms: int) -> float | None:
+    slope = deriv(seen, end_ms, range_ms)
+    if slope is None:
+        return None
+    x_mean = math.fsum((at - end_ms) / 1000 for at, _ in seen) / len(seen)
+    y_mean = math.fsum(value for _, value in seen) / len(seen)
+    return y_mean + slope * (100 - x_mean)
+
+
+def newest(samples: Samples, at_ms: int, stale: Callable[[float], bool]) -> float | None:
+    """Return what an instant selector sees."""
+    seen = window(samples, at_ms, 300_000)
+    return None if not seen or stale(seen[-1][1]) else seen[-1][1]
+
+
+def subquery(samples: Samples, end_ms: int, range_ms: int, step_ms: int, stale: Callable[[float], bool]) -> Samples:
+    """Return the values of an instant selector at the multiples of the step in (end - range, end]."""
+    times = [at for at in range(end_ms - range_ms + 1, end_ms + 1) if at % step_ms == 0]
+    found = [(at, newest(samples, at, stale)) for at in times]
+    return [(at, value) for at, value in found if value is not None]
+
+
 def _over(compute: Callable[[list[float]], float]) -> "Reference":
     def of(seen: Samples, end_ms: int, range_ms: int) -> float | None:
         return compute([value for _, value in seen]) if seen else None
@@ -119,6 +141,8 @@ NUMBERS: dict[str, Reference] = {
     "increase(m[{r}])": increase,
     "delta(m[{r}])": delta,
     "deriv(m[{r}])": deriv,
+    "predict_linear(m[{r}], 100)": predict_linear,
     "avg_over_time(m[{r}])": _over(lambda values: math.fsum(values) / len(values)),
     "stdvar_over_time(m[{r}])": _over(_stdvar),
+    "stddev_over_time(m[{r}])": _over(lambda values: math.sqrt(_stdvar(values))),
 }

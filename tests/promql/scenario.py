@@ -1,4 +1,7 @@
-"""Scenarios as text, in the manner of Prometheus's promqltest: load, eval instant, eval range, eval fail."""
+"""Scenarios as text, in the manner of Prometheus's promqltest: load, eval instant, eval range, eval fail.
+
+Below an eval stand the series of the answer, `string x`, and what it says: `warn text`, `info text`, or `silent`.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -6,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from promql.annotations import Annotations
 from promql.errors import PromqlError
-from promql.evaluate import Scalar, Vector, evaluate
+from promql.evaluate import Matrix, Result, Scalar, String, Vector, evaluate
 from promql.memory import MemorySource
 from promql.parse import parse
 from tests.notation import Labels, Series, parse_duration, parse_labels, parse_series, parse_values
@@ -63,11 +67,35 @@ class Scenario:
             text, ordered = match[4], False
         else:
             raise ValueError(head)
-        value = evaluate(parse(text), source, start, end, step)
-        if isinstance(value, Scalar):
-            value = Vector([{}], value.values[None, :], np.ones((1, len(value.values)), np.bool_))
-        assert isinstance(value, Vector), head
-        _compare(head, value, [parse_labels(line) for line in body], ordered)
+        notes = Annotations()
+        value = evaluate(parse(text), source, start, end, step, annotations=notes)
+        _heard(head, notes, body)
+        wanted = [line for line in body if line != "silent" and not line.startswith(("warn ", "info "))]
+        if isinstance(value, String):
+            assert wanted == [f"string {value.value}"], head
+            return
+        _compare(head, _as_vector(value), [parse_labels(line) for line in wanted], ordered)
+
+
+def _as_vector(value: Result) -> Vector:
+    """Return a scalar as a series without labels, and the samples of a range as if they were steps."""
+    match value:
+        case Scalar():
+            return Vector([{}], value.values[None, :], np.ones((1, len(value.values)), np.bool_))
+        case Matrix():
+            found, sizes = value.columns, np.diff(value.columns.offsets)
+            assert len(set(sizes)) == 1, sizes
+            values = found.values.reshape(len(sizes), -1)
+            return Vector(found.labels, values, np.ones(values.shape, np.bool_))
+    assert isinstance(value, Vector)
+    return value
+
+
+def _heard(head: str, notes: Annotations, body: list[str]) -> None:
+    for kind, said in (("warn ", notes.warnings), ("info ", notes.infos)):
+        wanted = [line.removeprefix(kind) for line in body if line.startswith(kind)]
+        if wanted or "silent" in body:
+            assert list(said) == wanted, f"{head}: {said}"
 
 
 def _compare(head: str, got: Vector, expected: list[tuple[Labels, str]], ordered: bool) -> None:

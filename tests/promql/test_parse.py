@@ -1,10 +1,12 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from promql.columns import Selector
 from promql.errors import PromqlError
 from promql.evaluate import matches, selectors
 from promql.parse import MAX_DEPTH, MAX_SYMBOLS, parse
-from promql.plan import Aggregate, Binary, Call, Number, Select, Window, canonical, kind
+from promql.plan import Aggregate, Binary, Call, Number, Select, Text, Window, canonical, kind
 
 
 def test_a_plan_is_a_small_tree() -> None:
@@ -30,6 +32,13 @@ def test_a_plan_is_a_small_tree() -> None:
         ('up{a="1",b="2"}', "up{b='2', a=`1`}"),
         ('{__name__="up"}', "up"),
         ("rate(up[5m])", "rate(up[300s])"),
+        ("up", "up offset 0"),
+        ("rate(up[5m])", "rate(up[5m] OFFSET -0s)"),
+        ("up @ 5 offset 0s", "up @ 5.0"),
+        ("max_over_time(up[5m:])", "max_over_time((up)[300:])"),
+        ("up + 1000", "up + 1_000"),
+        ("up + 31", "up + 0x_1F"),
+        ('up{a="é"}', 'up{a="\\xc3\\xa9"}'),
     ],
 )
 def test_equal_queries_have_one_canonical_text(one: str, other: str) -> None:
@@ -56,11 +65,23 @@ def test_different_queries_never_do(one: str, other: str) -> None:
     [
         ("", "TG-promql-parse"),
         ("sum(", "TG-promql-parse"),
+        ("sum(up) offset 0", "TG-promql-parse"),
+        ("up offset 300y", "TG-promql-parse"),
         ("nofunction(up)", "TG-promql-parse"),
         ('up{a=~"*"}', "TG-promql-parse"),
         ('up{a="1" or b="2"}', "TG-promql-parse"),
         ("rate(up)", "TG-promql-parse"),
-        ("up @ -1", "TG-promql-unsupported"),
+        ("up @ inf", "TG-promql-parse"),
+        ("up @ 1e30", "TG-promql-parse"),
+        ("up @ up", "TG-promql-parse"),
+        ("up[300y]", "TG-promql-parse"),
+        ("up[0]", "TG-promql-parse"),
+        ("up offset " + "9" * 400, "TG-promql-parse"),
+        ("up[5m:0]", "TG-promql-parse"),
+        ("up[0s:1m]", "TG-promql-parse"),
+        ('up{a=~"x\n"}', "TG-promql-parse"),
+        ("up[5m] @ 3 @ 4", "TG-promql-parse"),
+        ('up{a="\\q"}', "TG-promql-parse"),
         ("mad_over_time(up[5m])", "TG-promql-unsupported"),
         ("(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1), "TG-promql-nesting"),
         ("1" + "+1" * (MAX_SYMBOLS + 1), "TG-promql-nesting"),
@@ -110,3 +131,62 @@ def test_selectors_tell_what_must_be_kept() -> None:
 )
 def test_matches(text: str, labels: dict[str, str], want: bool) -> None:
     assert matches(selectors(parse(text))[0], labels) is want
+
+
+# What Prometheus 3.5 answers only with a feature flag, what came later, and what is for native histograms.
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("double_exponential_smoothing(up[5m], 0.1, 0.1)", "double_exponential_smoothing()"),
+        ("info(up)", "info()"),
+        ("mad_over_time(up[5m])", "mad_over_time()"),
+        ('sort_by_label(up, "a")', "sort_by_label()"),
+        ('sort_by_label_desc(up, "a")', "sort_by_label_desc()"),
+        ("ts_of_min_over_time(up[5m])", "ts_of_min_over_time()"),
+        ("ts_of_max_over_time(up[5m])", "ts_of_max_over_time()"),
+        ("ts_of_last_over_time(up[5m])", "ts_of_last_over_time()"),
+        ("first_over_time(up[5m])", "first_over_time()"),
+        ("limitk(1, up)", "limitk"),
+        ("limit_ratio(0.5, up)", "limit_ratio"),
+        ("histogram_avg(up)", "histogram_avg()"),
+        ("histogram_count(up)", "histogram_count()"),
+        ("histogram_stddev(up)", "histogram_stddev()"),
+        ("histogram_stdvar(up)", "histogram_stdvar()"),
+        ("histogram_sum(up)", "histogram_sum()"),
+        ("up + fill(0) up", "fill()"),
+        ("step()", "step()"),
+    ],
+)
+def test_what_is_not_supported_is_named(text: str, name: str) -> None:
+    with pytest.raises(PromqlError, match="TG-promql-unsupported") as caught:
+        parse(text)
+    assert name in str(caught.value)
+
+
+SOUP = r"""
+up m {a="b"} {a=~"x.*"} {} [5m] [5m:1m] [0] [5m:] ( ) { } [ ] , : @ @5 @-1 @start() @end() @1e400 @inf
++ - * / % ^ == != > < >= <= and or unless atan2 bool on ignoring (a) () group_left group_right by without
+offset 5m -1h 0 1 1_0 0x1F 1e999 NaN inf 99999999999999999999 99999999999y sum topk rate absent time
+"x" 'y' `z` "\xff" "\x" "\u00e9" "\ud800" # é $ = =~ !~ ! \ " ' `
+"""
+WORDS = (*SOUP.split(), "9" * 400, "\0", "\n", "\U0010ffff")
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12), st.sampled_from(["", " "]))
+@settings(max_examples=500, deadline=None)
+def test_any_text_has_a_plan_or_an_error(words: list[str], gap: str) -> None:
+    try:
+        plan = parse(gap.join(words))
+    except PromqlError:
+        return
+    assert canonical(plan)
+    selectors(plan, 0, 1000)
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_string_comes_back_as_it_is(text: str) -> None:
+    quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    escaped = '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
+    assert parse(quoted) == parse(escaped) == Text(text)
+    assert parse(f"up{{a={escaped}}}") == Select("up", (("a", "=", text),))

@@ -12,7 +12,7 @@ from promql.evaluate import Vector, evaluate
 from promql.memory import MemorySource, Series
 from promql.parse import parse
 from schemas.nan import STALE, is_stale
-from tests.promql.reference import NUMBERS, WITH_NAN, Samples, window
+from tests.promql.reference import NUMBERS, WITH_NAN, Samples, subquery, window
 
 STALE_AT = -12345.0  # stands for the marker until the values are an array
 
@@ -71,6 +71,53 @@ def test_equals_the_reference_on_numbers(text: str, series: list[Series], grid: 
     check(text, series, grid, dict(NUMBERS))
 
 
+@given(
+    series=all_series(odd_values),
+    grid=grids,
+    inner=st.integers(1, 90),
+    offset=st.integers(-50, 50),
+    at=st.one_of(st.none(), st.integers(-100, 300)),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_subquery_sees_its_steps(
+    series: list[Series], grid: tuple[int, int, int, int], inner: int, offset: int, at: int | None
+) -> None:
+    start, steps, step, length = grid
+    text = f"last_over_time(m[{length}s:{inner}s] offset {offset}s {'' if at is None else f'@ {at}'})"
+    expr = parse(f"{text} + 1000 * count_over_time{text.removeprefix('last_over_time')}")
+    found = evaluate(expr, MemorySource(series), start * 1000, (start + steps * step) * 1000, step * 1000)
+    assert isinstance(found, Vector)
+    rows = {labels["i"]: row for row, labels in enumerate(found.labels)}
+    for labels, stamps, held in series:
+        # The reference knows a marker by its place: a float on its way through a list may lose its bits.
+        marks = [(at_ms, float(i)) for i, at_ms in enumerate(stamps.tolist())]
+        gone = set(np.flatnonzero(is_stale(held)).tolist())
+        for number in range(steps + 1):
+            end = (start + number * step if at is None else at) - offset
+            seen = subquery(marks, end * 1000, length * 1000, inner * 1000, gone.__contains__)
+            row = rows.get(labels["i"])
+            assert (row is not None and bool(found.present[row, number])) == bool(seen)
+            if row is not None and seen:
+                want = held[int(seen[-1][1])] + 1000 * len(seen)
+                np.testing.assert_allclose(found.values[row, number], want)
+
+
+@given(series=all_series(values), grid=grids, at=st.integers(-100, 500))
+@settings(max_examples=40, deadline=None)
+def test_a_fixed_time_is_an_instant_query_of_that_time(
+    series: list[Series], grid: tuple[int, int, int, int], at: int
+) -> None:
+    start, steps, step, length = grid
+    source = MemorySource(series)
+    for plain, fixed in ((f"rate(m[{length}s])", f"rate(m[{length}s] @ {at})"), ("sum(m)", f"sum(m @ {at})")):
+        one = evaluate(parse(plain), source, at * 1000, at * 1000, 0)
+        many = evaluate(parse(fixed), source, start * 1000, (start + steps * step) * 1000, step * 1000)
+        assert isinstance(one, Vector) and isinstance(many, Vector)
+        assert many.labels == one.labels
+        assert many.present.all()
+        np.testing.assert_array_equal(many.values, np.repeat(one.values, steps + 1, axis=1))
+
+
 QUERIES = (
     "m",
     "rate(m[70s])",
@@ -85,6 +132,22 @@ QUERIES = (
     "1 - m",
     "stdvar_over_time(m[2m])",
     "sum_over_time(m[3m] offset 30s)",
+    "m and on(i) (m > 3)",
+    "m or -m",
+    "m unless m > 3",
+    "m * on(i) group_left m",
+    "sum_over_time(m[2m:20s])",
+    "rate(sum(m)[3m:7s] offset 10s)",
+    "max_over_time(m[2m:20s] @ 100)",
+    "m @ 77 + m",
+    "absent(m)",
+    "absent_over_time(m[20s])",
+    "timestamp(m)",
+    "count_values('v', m)",
+    "label_replace(m, 'x', '$1', 'i', '(.*)')",
+    "day_of_year(m * 1e5)",
+    "predict_linear(m[2m], 30)",
+    "histogram_quantile(0.4, sum by (le) (label_replace(abs(m), 'le', '$1', 'i', '(.*)')))",
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from promql.columns import Selector
 from promql.plan import Select
-from query import sql
+from query import sql, sql_catalog
 
 FOLDER = Path(__file__).parent / "golden"
 _ALL = (("a", "=", "1"), ("b", "!=", "x'\\y"), ("c", "=~", "a|b"), ("__name__", "!~", "go_.*"))
@@ -18,10 +18,16 @@ STATEMENTS: dict[str, sql.Statement] = {
     "arrived_later": sql.arrived_later("acme", Selector("up", _ALL, 1000, 2000), ["up"], [7], 1500, 100),
     "completeness": sql.completeness("acme", "1m", 3600),
     "versions": sql.versions("acme", ["down", "up"], 1000, 7_200_000),
-    "label_sets": sql.label_sets("acme", Select("up", _ALL[:1]), 1000, 2000, 10),
-    "label_names": sql.label_names("acme", None, 1000, 2000),
-    "label_values": sql.label_values("acme", "job", Select("up", ()), 1000, 2000),
-    "metric_names": sql.label_values("acme", "__name__", None, 1000, 2000),
+    "label_sets": sql_catalog.label_sets("acme", Select("up", _ALL[:1]), 1000, 2000, 10),
+    "label_names": sql_catalog.label_names("acme", None, 1000, 2000, 50),
+    "label_values": sql_catalog.label_values("acme", "job", Select("up", ()), 1000, 2000, 50),
+    "metric_names": sql_catalog.label_values("acme", "__name__", None, 1000, 2000, 50),
+    "metadata": sql_catalog.metadata("acme", "", 50),
+    "metadata_of_one": sql_catalog.metadata("acme", "up", 50),
+    "head": sql_catalog.head("acme"),
+    "alerts": sql_catalog.alerts("acme", 50),
+    "estimate": sql.estimate(sql.samples("acme", Selector("up", (), 1000, 2000), ["up"], [7], 100, False)),
+    **{f"top_{name}": sql_catalog.top("acme", name, 10) for name in sql_catalog.TOPS},
 }
 
 

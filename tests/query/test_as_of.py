@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from promql.evaluate import evaluate
 from promql.memory import MemorySource
 from promql.parse import parse
-from query.api import Api, Request
+from query.answers import Request
+from query.api import Api
 from query.app import build
 from query.blocks import HOUR_MS, Steps
 from query.cache import NoCache
 from query.encode import matrix
+from query.guard import Guard
 from query.known import unknown
 from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.settings import QuerySettings
-from query.store import ClickhouseStore, Limits, Versions
+from query.source import Limits
+from query.store import ClickhouseStore, Versions
 from query.tenants import OpenTenants
 from schemas.batch import Batch, Int64s, Series, UInt64s, encode_series_set
 from schemas.nan import Floats
@@ -61,9 +64,8 @@ def clickhouse() -> Iterator[Clickhouse]:
 
 def api_over(clickhouse: Clickhouse) -> Api:
     store = ClickhouseStore(clickhouse, Limits(1000, 100_000, 1_000_000, 20))
-    return Api(
-        store, Ranges(store, NoCache(), 300 * S, 360 * S), 300 * S, 1000, 11_000, AFTER, RetentionSettings.BUILT_IN
-    )
+    ranges, guard = Ranges(store, NoCache(), 300 * S, 360 * S), Guard(1000, 1000)
+    return Api(store, ranges, guard, 300 * S, 11_000, 1_000_000, AFTER, RetentionSettings.BUILT_IN)
 
 
 def deliver(clickhouse: Clickhouse, tenant: str, arrivals: dict[int, list[tuple[int, int]]], times: int) -> None:

@@ -8,24 +8,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promql.result import Vector
-from query.cache import CacheKey, RedisCache, decode, encode
+from query.cache import Block, CacheKey, RedisCache, decode, encode
 from query.metrics import REGISTRY
 from schemas.nan import STALE
 
 KEY = CacheKey("acme", "plan", "raw", 0, 120_000, 60_000, 300_000, (("m", (0, "data", 1)),))
-BLOCK = Vector(
-    [{"__name__": "m", "a": 'ü"\n'}, {}],
-    np.array([[1.5, np.nan, np.inf], [STALE[0], -0.0, 0.0]]),
-    np.array([[True, True, False], [True, False, True]]),
+BLOCK = Block(
+    Vector(
+        [{"__name__": "m", "a": 'ü"\n'}, {}],
+        np.array([[1.5, np.nan, np.inf], [STALE[0], -0.0, 0.0]]),
+        np.array([[True, True, False], [True, False, True]]),
+    ),
+    ("an info",),
+    ("a warning",),
 )
 
 
-def same(one: Vector | None, other: Vector) -> bool:
+def same(one: Block | None, other: Block) -> bool:
     return (
         one is not None
-        and one.labels == other.labels
-        and one.values.tobytes() == other.values.tobytes()
-        and one.present.tolist() == other.present.tolist()
+        and one.vector.labels == other.vector.labels
+        and one.vector.values.tobytes() == other.vector.values.tobytes()
+        and one.vector.present.tolist() == other.vector.present.tolist()
+        and (one.infos, one.warnings) == (other.infos, other.warnings)
     )
 
 
@@ -69,7 +74,7 @@ def test_every_field_of_the_key_counts(cache: RedisCache, other: CacheKey) -> No
 
 def test_a_large_block_is_not_kept(cache: RedisCache) -> None:
     wide = replace(KEY, last_ms=60_000 * 2000)
-    cache.put([(wide, Vector([{}], np.zeros((1, 2001)), np.ones((1, 2001), np.bool_)))])
+    cache.put([(wide, Block(Vector([{}], np.zeros((1, 2001)), np.ones((1, 2001), np.bool_))))])
     assert cache.get([wide]) == [None]
 
 
@@ -89,7 +94,7 @@ def test_a_block_that_is_not_whole_is_none(data: st.DataObject) -> None:
 
 def test_rubbish_in_redis_is_a_miss_that_is_counted(cache: RedisCache, redis_endpoint: str) -> None:
     client = redis.Redis(port=int(redis_endpoint.rpartition(":")[2]))
-    client.set(KEY.name(), b"TGB\x01 rubbish")
+    client.set(KEY.name(), b"TGB\x02 rubbish")
     client.close()
     before = outcome("error")
     assert cache.get([KEY]) == [None]
@@ -113,3 +118,14 @@ def test_a_slow_redis_is_given_up(cache: RedisCache, redis_endpoint: str) -> Non
     client.execute_command("CLIENT", "UNPAUSE")
     client.close()
     assert same(hasty.get([KEY])[0], BLOCK)
+
+
+def test_the_newest_block_is_found_whatever_its_versions(cache: RedisCache) -> None:
+    newer = replace(KEY, versions=(("m", (0, "data", 2)),))
+    other = Block(replace(BLOCK.vector, values=-BLOCK.vector.values), (), ())
+    cache.put([(KEY, BLOCK)])
+    cache.put([(newer, other)])
+    asked = replace(KEY, versions=())
+    assert same(cache.last([asked])[0], other)
+    assert cache.last([replace(asked, tenant="other"), replace(asked, step_ms=1)]) == [None, None]
+    assert RedisCache("127.0.0.1:1", 0.05, 60, 10_000).last([asked]) == [None]

@@ -10,11 +10,13 @@ from promql.parse import parse
 from query.app import build
 from query.blocks import Steps
 from query.cache import NoCache
-from query.completeness import LEFT_OUT, Completeness, completeness_infos, kept, reach, whole
+from query.completeness import LEFT_OUT, Completeness, completeness_infos, fixed_reach, kept, reach, whole
 from query.memory import MemoryStore
 from query.settings import QuerySettings
-from query.store import ClickhouseStore, Limits
+from query.source import Limits
+from query.store import ClickhouseStore
 from query.tenants import OpenTenants
+from schemas.tiers import MINUTE, Tier
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
@@ -39,20 +41,40 @@ ALL = Completeness(UNTIL, 4, 4)
     ],
 )
 def test_how_far_a_step_reads(text: str, want: int | None) -> None:
-    assert reach(parse(text), 300_000) == want
+    assert reach(parse(text), Steps(START, START + H, M), 300_000) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last", "complete"),
+    [
+        ("m @ 1714608000", 5, 60, True),
+        ("m @ 1714609200", 5, 60, False),
+        ("m @ end()", 5, 10, True),
+        ("m @ end()", 5, 11, False),
+        ("m @ start()", 5, 60, True),
+        ("m + m @ start()", 5, 60, False),
+    ],
+)
+def test_with_at_all_steps_are_complete_or_none(text: str, first: int, last: int, complete: bool) -> None:
+    steps = Steps(START + first * M, START + last * M, M)
+    ahead = reach(parse(text), steps, 300_000)
+    assert ahead is not None
+    newest = whole(ALL, fixed_reach(ALL, steps, ahead))
+    assert (kept(steps, newest) == steps) == complete
+    assert complete or kept(steps, newest) is None
 
 
 # first, last and step in minutes from START; reach; steps that are left; the first partial one, in minutes
 TABLE = [
     ("all before", 0, 9, 1, 0, 10, None),
-    ("a step at the end reads a sample of that very time", 0, 10, 1, 0, 10, 10),
-    ("some beyond", 5, 14, 1, 0, 5, 10),
+    ("a step at the end reads what was closed", 0, 10, 1, 0, 11, None),
+    ("some beyond", 5, 14, 1, 0, 6, 11),
     ("all beyond", 11, 14, 1, 0, 0, 11),
     ("steps that miss the end", 0, 14, 4, 0, 3, 12),
     ("an offset reads the past", 5, 14, 1, -5 * M, 10, None),
-    ("less of an offset", 5, 14, 1, -2 * M, 7, 12),
-    ("a negative offset reads ahead", 5, 14, 1, 2 * M, 3, 8),
-    ("one step", 10, 10, 1, 0, 0, 10),
+    ("less of an offset", 5, 14, 1, -2 * M, 8, 13),
+    ("a negative offset reads ahead", 5, 14, 1, 2 * M, 4, 9),
+    ("one step", 11, 11, 1, 0, 0, 11),
 ]
 
 
@@ -77,7 +99,7 @@ def test_what_follows(first: int, last: int, step: int, ahead: int, left: int, p
 
 @pytest.mark.parametrize(
     ("last", "seen", "missing"),
-    [(8 * M, 3, False), (9 * M, 3, True), (12 * M, 3, True), (12 * M, 4, False)],
+    [(9 * M, 3, False), (10 * M, 3, True), (12 * M, 3, True), (12 * M, 4, False)],
 )
 def test_missing_sources_are_named_where_their_window_is_read(last: int, seen: int, missing: bool) -> None:
     said = completeness_infos(replace(ALL, seen=seen), Steps(START, START + last, M), 0)
@@ -117,7 +139,7 @@ def test_a_range_says_from_where_it_is_partial(http: Client, path: str) -> None:
     ]
     assert len(body["data"]["result"][0]["values"]) == 13
     only = http.get(path, params=RANGE | {"complete_only": "1"}).json()
-    assert only["data"]["result"][0]["values"] == body["data"]["result"][0]["values"][:10]
+    assert only["data"]["result"][0]["values"] == body["data"]["result"][0]["values"][:11]
     assert LEFT_OUT in only["infos"][1]
     after = RANGE | {"complete_only": "1", "start": str(START // S + 660)}
     assert http.get(path, params=after).json()["data"] == {"resultType": "matrix", "result": []}
@@ -133,7 +155,7 @@ def test_an_instant_is_taken_from_the_last_complete_time(http: Client) -> None:
     assert partial["data"]["result"][0]["value"] == [START // S + 780, "49"]
     assert "may still change" in partial["infos"][1]
     whole = http.get("/api/v1/query", params={"query": "m", "complete_only": "true"}).json()
-    assert whole["data"]["result"][0]["value"] == [START / S + 599.999, "39"]
+    assert whole["data"]["result"][0]["value"] == [START // S + 600, "40"]
     assert "from the last complete time" in whole["infos"][1]
     earlier = {"query": "m", "complete_only": "1", "time": str(START // S + 60)}
     assert http.get("/api/v1/query", params=earlier).json()["data"]["result"][0]["value"] == [START // S + 60, "4"]
@@ -151,7 +173,7 @@ def test_without_a_word_of_the_stream(http: Client, store: MemoryStore, path: st
 
 def test_old_ranges_do_not_ask(store: MemoryStore) -> None:
     class Mute(MemoryStore):
-        def completeness(self, tenant: str, now_ms: int) -> Completeness | None:
+        def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
             raise AssertionError("not needed")
 
     with client(Mute(), START + 25 * H) as old:
@@ -203,3 +225,15 @@ def test_the_stream_is_heard_again_after_two_seconds(clickhouse: Clickhouse) -> 
         assert said is not None
         assert said.until_ms == START + (minute + 1) * M
         close(1)
+
+
+def test_an_instant_that_fixes_an_incomplete_time_is_refused_under_complete_only() -> None:
+    store = MemoryStore()
+    store.write("default", {"__name__": "m"}, [(START, 1.0)], START)
+    store.complete["default"] = ALL
+    app = build(QuerySettings(), store, NoCache(), OpenTenants("default"), lambda: UNTIL + 5 * M)
+    with Client(app) as api:
+        asked = {"query": f"m @ {(UNTIL + M) / 1000:.0f}", "complete_only": "1"}
+        refused = api.get("/api/v1/query", params=asked)
+        assert refused.status_code == 422 and "TG-query-completeness" in refused.json()["error"]
+        assert api.get("/api/v1/query", params={**asked, "query": f"m @ {START / 1000:.0f}"}).status_code == 200

@@ -16,7 +16,8 @@ from query.encode import matrix
 from query.errors import QueryError
 from query.memory import MemoryStore
 from query.ranges import Ranges
-from query.store import ClickhouseStore, Limits
+from query.source import Limits
+from query.store import ClickhouseStore
 from schemas.batch import Frame
 from schemas.batch import Series as Meta
 from schemas.ids import series_id
@@ -133,9 +134,9 @@ def test_clickhouse_selects_what_memory_selects(store: ClickhouseStore, text: st
     selector = Selector(plan.metric, plan.matchers, START - M, START + 70 * M)
     got, want = (plain(one.source("default", 1).select(selector)) for one in (store, memory))
     assert got == want
-    sets, others = (one.label_sets("default", plan, START, START + H) for one in (store, memory))
+    sets, others = (one.label_sets("default", plan, START, START + H, 1000) for one in (store, memory))
     assert sorted(map(signature, sets)) == sorted(map(signature, others))
-    names, other_names = (one.label_names("default", plan, START, START + H) for one in (store, memory))
+    names, other_names = (one.label_names("default", plan, START, START + H, 1000) for one in (store, memory))
     assert names == other_names
 
 
@@ -171,10 +172,10 @@ def test_of_two_values_the_later_write_wins_before_any_merge(clickhouse: Clickho
 def test_tenants_are_apart(clickhouse: Clickhouse, store: ClickhouseStore) -> None:
     write(clickhouse, "other", [parse_series('http{job="secret"} 1', M, START)])
     assert len(store.source("other", 1).select(Selector("http", (), 0, START + H)).labels) == 1
-    assert store.label_values("default", "job", None, START, START + H) == {"api", "db"}
+    assert store.label_values("default", "job", None, START, START + H, 1000) == {"api", "db"}
     for text in HOSTILE:
-        assert store.label_values(text, "job", None, START, START + H) == set()
-        assert store.label_values("default", text, None, START, START + H) == set()
+        assert store.label_values(text, "job", None, START, START + H, 1000) == set()
+        assert store.label_values("default", text, None, START, START + H, 1000) == set()
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,9 @@ def test_a_late_write_is_seen_through_the_cache(
     grid = np.arange(steps.first_ms, steps.last_ms + 1, M)
 
     def both() -> tuple[bytes, bytes]:
-        found = [matrix(one.answer("default", parse("rate(late[10m])"), steps, now), grid) for one in (cached, bare)]
+        found = [
+            matrix(one.answer("default", parse("rate(late[10m])"), steps, now).value, grid) for one in (cached, bare)
+        ]
         return found[0], found[1]
 
     first, want = both()

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.retention import Policy, RetentionError, parse, ttls
+from schemas.retention import Policy, RetentionError, parse
+from schemas.ttl import ttls
 
 BAD = [
     ("a: [", "TG-retention-yaml: f.yaml: while parsing"),
@@ -19,6 +20,9 @@ BAD = [
     ("classes: {standard: {1m: 40}}", "TG-retention-order: f.yaml: classes.standard: 5m of 30 days is shorter than 1m"),
     ("tenants: {a: gold}", "TG-retention-class: f.yaml: tenants.a is 'gold'; there are: standard"),
     ("default: gold", "TG-retention-class: f.yaml: default is 'gold'"),
+    ("tenants: {a*b: standard}", "TG-retention-tenant: f.yaml: 'a*b' is no tenant"),
+    ("classes: {standard: {raw: forever}}", "1m of 14 days is shorter than raw of forever"),
+    ("classes: {standard: {raw: for ever}}", "'for ever' is no whole number of days, nor forever"),
     ('tenants: {"a\'b": standard}', 'TG-retention-tenant: f.yaml: "a\'b" is no tenant'),
     ("rejections: -1", "rejections: Input should be greater than or equal to 1"),
     ("#" + "x" * (1 << 20), "TG-retention-size: f.yaml is larger than 1048576 bytes"),
@@ -70,3 +74,19 @@ def test_the_tolerance_is_below_the_shortest_raw_retention() -> None:
     policy.check_tolerance(86_399)
     with pytest.raises(RetentionError, match=r"classes\.short\.raw keeps 1 d = 86400 s"):
         policy.check_tolerance(86_400)
+
+
+def test_a_beginning_names_many_tenants_and_the_longest_counts() -> None:
+    policy = Policy.model_validate(
+        {
+            "classes": {"standard": {}, "x": {"raw": 7}, "y": {"raw": 5}},
+            "tenants": {"ci-*": "x", "ci-own-*": "standard", "ci-own-1": "y", "ci-2": "x"},
+        }
+    )
+    asked = ("ci-1", "ci-own-2", "ci-own-1", "ci-2", "other", "ci", "ci-*")
+    assert [policy.of(tenant).raw for tenant in asked] == [7, 2, 5, 7, 2, 2, 7]
+    assert days("samples", **policy.model_dump(by_alias=True)) == (
+        "multiIf(has({c0:Array(String)}, tenant), 5, startsWith(tenant, {c1:Array(String)}[1]), 2, "
+        "startsWith(tenant, {c2:Array(String)}[1]), 7, 2)",
+        {"c0": ["ci-own-1"], "c1": ["ci-own-"], "c2": ["ci-"]},
+    )

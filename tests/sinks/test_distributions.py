@@ -82,12 +82,12 @@ def test_late_ones_heal_every_closed_tier_as_if_in_time(history: ClickhouseHisto
     assert heal([weighted(late)], {}, history).unstored == len(late)
     client.insert("distributions", table_of(made([weighted(late)])))
     for start in range(0, 180_000, 60_000):
-        in_time = [one for one in every if one not in late and start <= one[1] - MIDNIGHT < start + 60_000]
+        in_time = [one for one in every if one not in late and start < one[1] - MIDNIGHT <= start + 60_000]
         history.write(MINUTE, [rollup(made([weighted(in_time)]), MIDNIGHT + start)])
     assert heal([weighted(late)], {}, history).unstored == 0
 
     minutes = {
-        start: rollup(made([weighted([one for one in every if start <= one[1] - MIDNIGHT < start + 60_000])]), start)
+        start: rollup(made([weighted([one for one in every if start < one[1] - MIDNIGHT <= start + 60_000])]), start)
         for start in (0, 60_000, 120_000)
     }
     asked = "SELECT CAST(digest, 'String') AS digest, sum FROM rollup_1m FINAL ORDER BY ts, metric, series_id"

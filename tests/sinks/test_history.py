@@ -42,7 +42,7 @@ def frame_of(stamps: list[int], series: int = 3) -> Frame:
 
 
 def test_rollup_rows_come_back_as_they_went(history: ClickhouseHistory) -> None:
-    frame = frame_of([MIDNIGHT, MIDNIGHT + 1000, MIDNIGHT + 61_000])
+    frame = frame_of([MIDNIGHT + 1, MIDNIGHT + 60_000, MIDNIGHT + 61_000])
     made = [rollup([part], window) for window, part in split(frame, MINUTE.width_ms)]
     parts = [one for one in made if one is not None]
     history.write(MINUTE, parts)
@@ -61,8 +61,8 @@ def test_rollup_rows_come_back_as_they_went(history: ClickhouseHistory) -> None:
 
 
 def test_late_samples_heal_every_closed_tier(history: ClickhouseHistory) -> None:
-    every = frame_of([MIDNIGHT + step * 30_000 for step in range(10)])
-    late = frame_of([MIDNIGHT + 90_000])
+    every = frame_of([MIDNIGHT + (step + 1) * 30_000 for step in range(10)])
+    late = frame_of([MIDNIGHT + 120_000])
     late.values[:] = every.values[3]
     client = history.clickhouse
     client.insert("samples", rows.samples([every]))

@@ -7,7 +7,8 @@ from itertools import count
 
 import pytest
 
-from schemas.retention import MOST_DAYS, Policy, RetentionError, Ttl, parse, ttls
+from schemas.retention import MOST_DAYS, Policy, RetentionError, parse
+from schemas.ttl import Ttl, ttls
 from sinks import ddl
 from sinks.clickhouse import Clickhouse
 from sinks.retention import DEFAULT_FILE, RetentionSettings, _as_kept, apply, current, pending
@@ -168,7 +169,7 @@ def test_raw_outlives_what_the_gate_accepts() -> None:
 def test_the_file_that_is_shipped_has_the_defaults() -> None:
     policy = parse(DEFAULT_FILE.read_text(), "retention.yaml")
     assert policy.of("anyone") == Policy.model_validate({}).of("anyone")
-    assert set(policy.classes) == {"standard", "long"}
+    assert set(policy.classes) == {"standard", "long", "archive"}
 
 
 def test_the_longest_limit_does_not_wrap_into_the_past(clickhouse: Clickhouse) -> None:
@@ -177,3 +178,19 @@ def test_the_longest_limit_does_not_wrap_into_the_past(clickhouse: Clickhouse) -
     for table, _, column, _ in TABLES:
         write(clickhouse, table, column, 0, "a")
         assert left(clickhouse, table) == ["a"], table
+
+
+def test_what_is_kept_for_ever_stays_and_its_neighbours_go(clickhouse: Clickhouse) -> None:
+    every = dict.fromkeys(TIERS, "forever")
+    policy = Policy.model_validate(
+        {"classes": {"standard": TIERS, "kept": every}, "tenants": {"k": "kept", "ci-*": "kept"}}
+    )
+    apply(clickhouse, policy)
+    assert apply(clickhouse, policy) == []
+    for table, _, column, _ in TABLES:
+        for tenant in ("k", "ci-7", "ci", "default"):
+            write(clickhouse, table, column, 20_000, tenant)
+        assert left(clickhouse, table) == ["ci-7", "k"], table
+    write(clickhouse, "completeness", "ts", 20_000, "k", tier="1m")
+    write(clickhouse, "completeness", "ts", 20_000, "ci", tier="1m")
+    assert left(clickhouse, "completeness") == ["k"]

@@ -22,7 +22,7 @@ def test_check_apply_and_list(
     file = tmp_path / "retention.yaml"
     file.write_text("classes:\n  standard: {}\n  long: {raw: 7}\ntenants: {acme: long}\n")
     assert cli.main(["retention", "check", str(file)]) == 0
-    assert "long          7    14    30    90   730  acme" in capsys.readouterr().out
+    assert "long            7      14      30      90     730  acme" in capsys.readouterr().out
     assert cli.main(["retention", "list"]) == 0
     assert "samples: for ever" in capsys.readouterr().out
     monkeypatch.setenv("TIDEGAUGE_RETENTION", str(file))

@@ -10,6 +10,7 @@ from promql.errors import PromqlError
 from promql.evaluate import selectors
 from promql.parse import parse
 from promql.plan import Expr, kind
+from promql.steps import pinned
 from udfs.alert.rule import RuleFault
 from udfs.alert.spread import Spread, spread_of
 
@@ -47,6 +48,8 @@ def check_expression(text: str) -> Expression:
         raise RuleFault(
             "TG-rule-expr", f"the expression is a {kind(plan)}; an alert needs an instant vector or a scalar"
         )
+    if pinned(plan):
+        raise RuleFault("TG-rule-unsupported", "@ reads samples of a fixed time, which a stream does not keep")
     reads = selectors(plan)
     if not reads:
         raise RuleFault("TG-rule-unsupported", "the expression reads no series; on a stream nothing would evaluate it")

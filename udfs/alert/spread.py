@@ -70,7 +70,8 @@ def spread_of(expr: Expr) -> Spread:
             both = spread_of(expr.lhs).meet(spread_of(expr.rhs))
             on = expr.matching
             return both if on is None else both.meet(Spread(on.on, frozenset(on.labels)))
-        case Call() if expr.function not in _WHOLE:
+        # A vector of no series, as hour() is, would stand in every bucket.
+        case Call() if expr.function not in _WHOLE and (expr.args or expr.kind == "scalar"):
             found = EACH if expr.function not in _WITHOUT_LE else Spread(False, frozenset({"le"}))
             for argument in expr.args:
                 found = found.meet(spread_of(argument))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from schemas.batch import Frame, Int64s, UInt32s, UInt64s
 from schemas.names import united
 from schemas.nan import MISSING, Mask
-from udfs.rollup.window import start_of
+from udfs.rollup.window import start_of, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Dirty:
 
     def coarser(self, width: int) -> "Dirty":
         """Return the pairs of the windows of `width` ms that these lie in."""
-        return self._with(self.index, start_of(self.windows, width))
+        return self._with(self.index, within(self.windows, width))
 
     def where(self, chosen: Mask) -> "Dirty":
         """Return the chosen pairs."""
@@ -50,7 +50,7 @@ class Dirty:
         return known & (windows >= low) & np.isin(place * span + (windows - low), mine)
 
     def frame(self) -> Frame:
-        """Return the pairs as a frame without samples, in which they travel through state and topics."""
+        """Return the pairs as a frame of empty cells, in which they travel through state and topics."""
         cells = np.repeat(MISSING, len(self.index))
         return Frame(
             self.tenant,
@@ -58,7 +58,7 @@ class Dirty:
             self.metrics,
             self.codes,
             self.ids,
-            self.windows,
+            self.windows + 1,  # the first time in each
             cells,
             self.index.astype(np.uint32),
         )

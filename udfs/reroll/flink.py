@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, MapFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
 from schemas.batch import Frame
-from schemas.tiers import TIERS
+from schemas.tiers import Tier
 from sinks.clickhouse import Clickhouse
 from sinks.history import ClickhouseHistory
 from sinks.target import Target
@@ -38,14 +38,24 @@ class RerollFunction(KeyedProcessFunction):
     """Heals the windows of one hour and of every coarser tier over it. Yields OUT rows for metrics.rejected.
 
     settle_s: how long late samples wait for more; patience_s: how long for the store job to write them to raw.
+    tiers: those that the rollup job keeps.
     """
 
-    def __init__(self, settle_s: float, patience_s: float, lateness_s: int, shards: int, target: Target) -> None:
+    def __init__(
+        self,
+        settle_s: float,
+        patience_s: float,
+        lateness_s: int,
+        shards: int,
+        target: Target,
+        tiers: Sequence[Tier],
+    ) -> None:
         self._settle = int(settle_s * 1000)
         self._patience = int(patience_s * 1000)
         self._lateness = lateness_s * 1000
         self._shards = shards
         self._target = target
+        self._tiers = tiers
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """State: late frames, dirty windows that are not closed yet, and when the oldest late frame came."""
@@ -57,7 +67,7 @@ class RerollFunction(KeyedProcessFunction):
         self._late = runtime_context.get_list_state(ListStateDescriptor("frames", kept))
         self._waiting = {
             tier.name: runtime_context.get_list_state(ListStateDescriptor(f"waiting_{tier.name}", kept))
-            for tier in TIERS[1:]
+            for tier in self._tiers[1:]
         }
         self._since = runtime_context.get_state(ValueStateDescriptor("since", Types.LONG()))
 
@@ -80,7 +90,8 @@ class RerollFunction(KeyedProcessFunction):
         waiting = {name: [Frame.decode(one) for one in state.get()] for name, state in self._waiting.items()}
         begun = time.monotonic()
         patient = since is None or now < since + self._settle + self._patience
-        healed = heal(late, {name: frames for name, frames in waiting.items() if frames}, self._history, patient)
+        ripened = {name: frames for name, frames in waiting.items() if frames}
+        healed = heal(late, ripened, self._history, patient, self._tiers)
         if healed.unstored:
             _log.info("tidegauge reroll of %s waits for %d samples that raw has not yet", key, healed.unstored)
             timers.register_processing_time_timer(now + _AGAIN_MS)
@@ -101,6 +112,6 @@ class RerollFunction(KeyedProcessFunction):
 
     def _earliest(self, waiting: Waiting) -> int:
         """Return when the first of the waiting windows can be closed, by the clock."""
-        widths = {tier.name: tier.width_ms for tier in TIERS}
+        widths = {tier.name: tier.width_ms for tier in self._tiers}
         ends = [int(frame.timestamps.min()) + widths[name] for name, frames in waiting.items() for frame in frames]
         return min(ends) + self._lateness

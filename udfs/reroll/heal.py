@@ -22,7 +22,7 @@ from udfs.rollup.distribution import distinct, distributions
 from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
 from udfs.rollup.rows import rollup
-from udfs.rollup.window import split, start_of
+from udfs.rollup.window import split, start_of, within
 
 Waiting = dict[str, list[Frame]]
 
@@ -60,10 +60,16 @@ class Healed:
     waiting: Waiting
 
 
-def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: bool = True) -> Healed:
+def heal(
+    late: Sequence[Frame],
+    waiting: Waiting,
+    history: History,
+    patient: bool = True,
+    tiers: Sequence[Tier] = TIERS,
+) -> Healed:
     """Write the rows of all dirty windows that are closed; return the windows that wait, by tier.
 
-    late: frames of one (tenant, shard). patient False: do not wait for raw any longer.
+    late: frames of one (tenant, shard). patient False: do not wait for raw any longer. tiers: those that are kept.
     """
     waiting = {name: list(frames) for name, frames in waiting.items()}
     written = 0
@@ -89,7 +95,7 @@ def heal(late: Sequence[Frame], waiting: Waiting, history: History, patient: boo
             made = []  # a series may have a row of either kind: only the table knows which stands
         done = minutes
     closed = history.closed()
-    for finer, tier in pairwise(TIERS):
+    for finer, tier in pairwise(tiers):
         frames = waiting.pop(tier.name, [])
         if done is not None:
             frames.append(done.coarser(tier.width_ms).frame())
@@ -185,7 +191,7 @@ def _covered(made: Sequence[Rollups], wanted: Dirty, finer: Tier, tier: Tier) ->
 
 
 def _windows(part: Rollups, tier: Tier) -> Int64s:
-    return np.full(len(part), start_of(part.window, tier.width_ms))
+    return np.full(len(part), within(part.window, tier.width_ms))
 
 
 def _coarser(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> Iterator[Rollups]:
@@ -194,6 +200,6 @@ def _coarser(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> Iterator[Ro
     for part in finer:
         mine = wanted.holds(part.series_ids, _windows(part, tier))
         if mine.any():
-            windows.setdefault(start_of(part.window, tier.width_ms), []).append(part.where(mine))
+            windows.setdefault(within(part.window, tier.width_ms), []).append(part.where(mine))
     for window in sorted(windows):
         yield merge(windows[window], window)

@@ -41,6 +41,7 @@ def distributions(frames: Sequence[Frame]) -> Distributions | None:
     compressed = digest.compress(digest.Centroids(np.append(starts, len(order)), means, weights.astype(np.float64)))
     states, bounds = digest.encode(compressed)
     count = np.add.reduceat(weights, starts)
+    least, most = values[starts], values[np.append(starts[1:], len(order)) - 1]
     made = Distributions(
         frames[0].tenant,
         metrics,
@@ -50,11 +51,11 @@ def distributions(frames: Sequence[Frame]) -> Distributions | None:
         count,
         total,
         squares,
-        values[starts],
-        values[np.append(starts[1:], len(order)) - 1],
+        least,
+        most,
         states,
         bounds.astype(np.int64),
-        count << np.uint64(32) | _hash(compressed, total) >> np.uint64(32),
+        count << np.uint64(32) | _hash(compressed, total, squares, least, most) >> np.uint64(32),
     )
     return distinct(made)
 
@@ -67,10 +68,12 @@ def _moments(values: Floats, weights: UInt64s, starts: npt.NDArray[np.intp]) -> 
         return means, total, np.add.reduceat(values * values * weights, starts)
 
 
-def _hash(centroids: digest.Centroids, total: Floats) -> UInt64s:
-    """Return a hash of each distribution's content, the same for the same centroids."""
+def _hash(centroids: digest.Centroids, *columns: Floats) -> UInt64s:
+    """Return a hash of each distribution's row, of all its columns: else chance would decide between some rows."""
     each = _mixed(centroids.means.view(np.uint64) ^ _mixed(centroids.weights.view(np.uint64)))
-    found: UInt64s = _mixed(np.add.reduceat(each, centroids.offsets[:-1]) ^ total.view(np.uint64))
+    found: UInt64s = np.add.reduceat(each, centroids.offsets[:-1])
+    for column in columns:
+        found = _mixed(found ^ column.view(np.uint64))
     return found
 
 

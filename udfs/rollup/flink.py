@@ -26,7 +26,7 @@ from udfs.rollup.distribution import distributions
 from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
 from udfs.rollup.rows import rollup
-from udfs.rollup.window import split, start_of
+from udfs.rollup.window import split, within
 
 Pane = tuple[str, bytes]
 
@@ -123,7 +123,7 @@ class OfRows:
         (part,) = rows.rollups(rows.unpack([payload]))
         cells = np.repeat(MISSING, len(part)).reshape(1, len(part))
         shard = int(key.split("/")[-2])
-        stamps = np.array([part.window], dtype=np.int64)
+        stamps = np.array([part.window + 1], dtype=np.int64)
         return Frame(part.tenant, shard, part.metrics, part.metric_codes, part.series_ids, stamps, cells).encode()
 
 
@@ -136,7 +136,7 @@ class CoarserFunction(MapFunction):
     def map(self, value: Row) -> Pane:
         """Name the window that the block's window lies in."""
         owner, _, window = value[1].decode().rpartition("/")
-        return f"{owner}/{start_of(int(window), self._width)}", value[2]
+        return f"{owner}/{within(int(window), self._width)}", value[2]
 
 
 class RollupFunction(KeyedProcessFunction):
@@ -168,13 +168,13 @@ class RollupFunction(KeyedProcessFunction):
         if key not in self._open_panes:
             owner, _, window = key.rpartition("/")
             end = int(window) + self._width
-            if self._closed.value() or timers.current_watermark() >= end - 1:
+            if self._closed.value() or timers.current_watermark() >= end:
                 # A source that is late was not there in time: nothing to tell.
                 if not owner.endswith(f"/{SOURCES}"):
                     yield Row(topics.LATE, owner.encode(), self._closing.late(key, payload), ctx.timestamp())
                 return
             self._open_panes.add(key)
-            timers.register_event_time_timer(end - 1)
+            timers.register_event_time_timer(end)
         self._payloads.add(payload)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
@@ -182,7 +182,7 @@ class RollupFunction(KeyedProcessFunction):
         key = ctx.get_current_key()
         owner, _, start = key.rpartition("/")
         window = int(start)
-        if timestamp != window + self._width - 1:
+        if timestamp != window + self._width:
             self._closed.clear()
             return
         payloads = list(self._payloads.get())

@@ -1,6 +1,7 @@
 """Window alignment: the one place that says which window a timestamp belongs to.
 
-Windows are [start, start + width), start a multiple of width since 1970 UTC; width in ms.
+Windows are (start, start + width], start a multiple of width since 1970 UTC; width in ms. Left-open, as PromQL's range
+selectors since Prometheus 3: rate(x[5m]) at 12:05 reads exactly the rows of five minutes, or one of tier 5m.
 """
 
 from collections.abc import Iterator
@@ -15,8 +16,13 @@ Stamps = TypeVar("Stamps", int, npt.NDArray[np.int64])
 
 
 def start_of(stamps: Stamps, width: int) -> Stamps:
-    """Return the start of each timestamp's window."""
-    return stamps - stamps % width
+    """Return the start of the window that each timestamp lies in."""
+    return within(stamps - 1, width)
+
+
+def within(starts: Stamps, width: int) -> Stamps:
+    """Return the start of the window of `width` that holds the finer window which begins at each of `starts`."""
+    return starts - starts % width
 
 
 def split(frame: Frame, width: int) -> Iterator[tuple[int, Frame]]:

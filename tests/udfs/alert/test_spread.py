@@ -9,6 +9,7 @@ from promql.memory import MemorySource
 from promql.parse import parse
 from schemas.batch import Series
 from udfs.alert.expression import check_expression
+from udfs.alert.rule import RuleFault
 from udfs.alert.spread import BUCKETS, Spread, spread_of
 
 CASES = [
@@ -29,6 +30,12 @@ CASES = [
     ("count(up)", "by ()"),
     ("up > scalar(other)", "by ()"),
     ("up + vector(1)", "by ()"),
+    ("up or hour()", "by ()"),
+    ("up or other", "without ()"),
+    ("up unless on (host) other", "by (host)"),
+    ("up * on (host) group_left () other", "by (host)"),
+    ('count_values by (host) ("value", up)', "by (host)"),
+    ("max_over_time(up[2m:1m])", "by ()"),
 ]
 
 
@@ -67,6 +74,12 @@ def test_buckets_together_give_the_whole(text: str) -> None:
     parts = [answer(some) for some in buckets.values()]
     assert set().union(*parts) == answer(list(range(len(population))))
     assert sum(map(len, parts)) == len(set().union(*parts))
+
+
+@pytest.mark.parametrize("text", ["up @ 5", "up > up @ start()", "max_over_time(up[5m:1m] @ end())"])
+def test_a_fixed_time_is_refused(text: str) -> None:
+    with pytest.raises(RuleFault, match="TG-rule-unsupported"):
+        check_expression(text)
 
 
 def test_labels_without_a_value_are_no_labels() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.batch import Frame
 from schemas.distributions import Distributions
 from schemas.rollups import Rollups
-from schemas.tiers import MINUTE, TIERS, Tier
+from schemas.tiers import MINUTE, TIERS, Tier, upto
 from sinks.distributions import of_table, table_of
 from tests.udfs.rollup.test_distribution import One, made, weighted
 from tests.udfs.rollup.test_rows import Sample, as_dicts, frame_of
@@ -26,6 +26,11 @@ DAY = TIERS[-1].width_ms
 SPAN = 3 * TIERS[2].width_ms
 
 Row = dict[str, object]
+
+
+def minute(stamp: int) -> int:
+    """Return the start of the minute that a sample at `stamp` counts for."""
+    return (stamp - 1) // 60_000 * 60_000
 
 
 def rolled(samples: list[Sample]) -> dict[str, list[Rollups]]:
@@ -59,12 +64,12 @@ class Stored:
 
     def samples(self, dirty: Dirty, width: int) -> Frame:
         end = int(dirty.windows.max()) + width
-        mine = [one for one in self.raw if dirty.windows.min() <= one[1] < end]
+        mine = [one for one in self.raw if dirty.windows.min() < one[1] <= end]
         return frame_of(mine)
 
     def distributions(self, dirty: Dirty, width: int) -> Distributions | None:
         end = int(dirty.windows.max()) + width
-        mine = [one for one in self.many if dirty.windows.min() <= one[1] < end]
+        mine = [one for one in self.many if dirty.windows.min() < one[1] <= end]
         # Each as the store job wrote it, superseded ones too.
         found = [made([weighted([one])]) for one in mine]
         return of_table(pa.concat_tables(map(table_of, found)).unify_dictionaries(), "acme") if found else None
@@ -90,7 +95,7 @@ class Stored:
 
 SAMPLES = st.lists(
     st.tuples(
-        st.integers(0, 3), st.integers(0, SPAN // 20_000 - 1).map(lambda n: n * 20_000), st.integers(-9, 9).map(float)
+        st.integers(0, 3), st.integers(1, SPAN // 20_000).map(lambda n: n * 20_000), st.integers(-9, 9).map(float)
     ),
     min_size=1,
     max_size=60,
@@ -114,7 +119,7 @@ def test_every_tier_ends_as_if_all_had_come_in_time(samples: list[Sample], data:
         stored.raw += [one for one in in_time if last < one[1] <= now]
         stored.closed_until = now
         # ... and what is late for a closed minute comes in any pieces, some of it twice.
-        ripe = [one for one in late if one[1] - one[1] % 60_000 + 60_000 <= now]
+        ripe = [one for one in late if minute(one[1]) + 60_000 <= now]
         come = ripe if now == 2 * DAY else [one for one in ripe if data.draw(st.booleans())]
         stored.raw += [one for one in come if one not in stored.raw]
         healed = heal([frame_of(come)] if come else [], waiting, stored)
@@ -129,25 +134,25 @@ def test_every_tier_ends_as_if_all_had_come_in_time(samples: list[Sample], data:
 
 def test_nothing_is_written_before_raw_has_the_late_samples() -> None:
     stored = Stored(closed_until=2 * DAY)
-    stored.raw = [(1, 0, 1.0)]
-    late = frame_of([(1, 0, 1.0), (1, 1000, 2.0), (2, 0, 3.0)])
+    stored.raw = [(1, 1, 1.0)]
+    late = frame_of([(1, 1, 1.0), (1, 1000, 2.0), (2, 1, 3.0)])
     assert heal([late], {}, stored).unstored == 2
     assert not any(stored.rows_of.values())
-    stored.raw += [(1, 1000, 2.0), (2, 0, 3.0)]
+    stored.raw += [(1, 1000, 2.0), (2, 1, 3.0)]
     assert heal([late], {}, stored).unstored == 0
     assert stored.rows_of["1d"][1, 0]["count"] == 2
 
 
 def test_patience_ends() -> None:
-    stored = Stored(raw=[(1, 0, 1.0)], closed_until=2 * DAY)
-    healed = heal([frame_of([(1, 0, 1.0), (1, 1000, 2.0)])], {}, stored, patient=False)
+    stored = Stored(raw=[(1, 1, 1.0)], closed_until=2 * DAY)
+    healed = heal([frame_of([(1, 1, 1.0), (1, 1000, 2.0)])], {}, stored, patient=False)
     assert healed.unstored == 0
     assert stored.rows_of["1m"][1, 0]["count"] == 1
 
 
 def test_a_window_that_is_not_closed_waits_through_state() -> None:
-    stored = Stored(raw=[(1, 0, 1.0)], closed_until=10 * 60_000)
-    healed = heal([frame_of([(1, 0, 1.0)])], {}, stored)
+    stored = Stored(raw=[(1, 1, 1.0)], closed_until=10 * 60_000)
+    healed = heal([frame_of([(1, 1, 1.0)])], {}, stored)
     assert list(healed.waiting) == ["1h"]
     assert list(stored.rows_of["5m"]) == [(1, 0)]
     frames = {name: [Frame.decode(one.encode()) for one in frames] for name, frames in healed.waiting.items()}
@@ -156,9 +161,16 @@ def test_a_window_that_is_not_closed_waits_through_state() -> None:
     assert list(stored.rows_of["1d"]) == [(1, 0)]
 
 
+def test_tiers_that_are_not_kept_are_not_waited_for() -> None:
+    stored = Stored(raw=[(1, 1, 1.0)], closed_until=10 * 60_000)
+    healed = heal([frame_of([(1, 1, 1.0)])], {}, stored, tiers=upto("5m"))
+    assert healed.waiting == {}
+    assert [name for name, rows in stored.rows_of.items() if rows] == ["1m", "5m"]
+
+
 @given(SAMPLES, st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 200)), min_size=1))
 def test_holds_is_membership(samples: list[Sample], asked: list[tuple[int, int]]) -> None:
-    pairs = {(series, stamp - stamp % 60_000) for series, stamp, _ in samples}
+    pairs = {(series, minute(stamp)) for series, stamp, _ in samples}
     held = dirty([frame_of(samples)], 60_000).holds(
         np.array([series for series, _ in asked], np.uint64), np.array([minute * 60_000 for _, minute in asked])
     )

@@ -12,10 +12,12 @@ from udfs.rollup.window import split, start_of
 MINUTE_MS = MINUTE.width_ms
 
 STARTS = [
-    (0, 0),
+    (0, -60_000),
+    (1, 0),
     (59_999, 0),
-    (60_000, 60_000),
-    (-1, -60_000),
+    (60_000, 0),
+    (60_001, 60_000),
+    (-60_000, -120_000),
     (1_700_000_012_345, 1_699_999_980_000),
 ]
 
@@ -35,8 +37,8 @@ def test_a_split_loses_nothing_and_puts_all_where_it_belongs(stamps: list[int], 
         "t", 0, ["m"], np.zeros(2, np.uint32), np.arange(2).astype(np.uint64), np.array(stamps), values, index
     )
     parts = list(split(frame, MINUTE_MS))
-    assert [window for window, _ in parts] == sorted({stamp // MINUTE_MS * MINUTE_MS for stamp in stamps})
+    assert [window for window, _ in parts] == sorted({(stamp - 1) // MINUTE_MS * MINUTE_MS for stamp in stamps})
     for window, part in parts:
-        assert (part.timestamps // MINUTE_MS * MINUTE_MS == window).all()
+        assert ((part.timestamps - 1) // MINUTE_MS * MINUTE_MS == window).all()
     gathered = np.sort(np.concatenate([part.values.reshape(-1) for _, part in parts]))
     assert gathered.tolist() == np.sort(values.reshape(-1)).tolist()

@@ -1,0 +1,170 @@
+"""From an HTTP request to its answer: a place, a thread, a deadline, and the account of it all."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from promql.errors import PromqlError
+from query import encode, params
+from query.answers import Reply, Request
+from query.errors import QueryError, bad_data, of_promql, timeout
+from query.metrics import ERRORS, REQUESTS, RUNNING, SECONDS, SLOW, WAITED
+from query.places import Places
+from query.spent import Spent, begin
+from query.store import Store
+from query.tenants import Tenants
+
+log = logging.getLogger(__name__)
+slow_log = logging.getLogger("query.slow")
+
+Answer = Callable[[Request], Reply]
+Clock = Callable[[], int]
+
+_FORM = "application/x-www-form-urlencoded"
+MAX_FORM_BYTES = 1 << 20
+# Of a parameter, in the slow-query log.
+SHOWN = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What every request shares. clock: ms since 1970 UTC; ticks: monotonic seconds."""
+
+    store: Store
+    tenants: Tenants
+    clock: Clock
+    ticks: Callable[[], float]
+    timeout_s: float
+    slow_s: float
+    places: Places
+    threads: int
+    _pool: list[ThreadPoolExecutor] = field(default_factory=list)
+
+    async def answer(self, http: HttpRequest, handler: str, work: Answer) -> Response:
+        """Answer a request by one endpoint."""
+        spent = Spent(self.timeout_s, self.ticks)
+        request, status, error_id = None, 200, ""
+        try:
+            request = await self._request(http)
+            reply = await self._run(work, request, spent, http)
+            body = encode.success(reply.data, reply.infos, reply.warnings)
+        except (PromqlError, QueryError) as error:
+            refusal = of_promql(error) if isinstance(error, PromqlError) else error
+            status, body, error_id = refusal.status, encode.failure(refusal), refusal.id
+        except Exception:
+            log.exception("TG-query-internal: %s", handler)
+            broken = QueryError(500, "internal", "TG-query-internal", "the query failed; the service's log says why")
+            status, body, error_id = broken.status, encode.failure(broken), broken.id
+        if error_id:
+            ERRORS.labels(error_id).inc()
+        REQUESTS.labels(handler, str(status)).inc()
+        SECONDS.labels(handler).observe(spent.elapsed_s)
+        if spent.elapsed_s >= self.slow_s:
+            _tell_slow(handler, request, spent, status, error_id)
+        return Response(body, status, media_type="application/json")
+
+    async def _request(self, http: HttpRequest) -> Request:
+        pairs = _pairs(http.url.query)
+        if http.method == "POST" and http.headers.get("content-type", "").partition(";")[0].strip() == _FORM:
+            pairs = _pairs((await _body(http)).decode("utf-8", "replace")) + pairs
+        # The first of equal parameters counts, and the body's come before the address's, as in Go.
+        named = dict(reversed(pairs))
+        matches = [value for name, value in pairs if name == "match[]"]
+        return Request(self.tenants.of(http.headers), named, matches, self.clock())
+
+    async def _run(self, work: Answer, request: Request, spent: Spent, http: HttpRequest) -> Reply:
+        spent.limit_s = params.timeout_s(request.params, self.timeout_s)
+        await self.places.enter(request.tenant, spent.left_s())
+        spent.queued_s = spent.elapsed_s
+        WAITED.observe(spent.queued_s)
+
+        def counted() -> Reply:
+            begin(spent)
+            with RUNNING.track_inprogress():
+                return work(request)
+
+        loop = asyncio.get_running_loop()
+        try:
+            running = loop.run_in_executor(self._executor(), copy_context().run, counted)
+        except BaseException:
+            self.places.leave(request.tenant)
+            raise
+        # The place is free when the thread has ended, not when somebody has lost patience.
+        running.add_done_callback(partial(self._ended, request.tenant))
+        gone = asyncio.ensure_future(_gone(http))
+        left_s = spent.limit_s - spent.elapsed_s
+        try:
+            both: set[asyncio.Future[Any]] = {running, gone}
+            done, _ = await asyncio.wait(both, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if running in done:
+                return running.result()
+        finally:
+            # The thread ends at its next statement, a running statement by its max_execution_time.
+            spent.cancelled = True
+            gone.cancel()
+        if gone in done:
+            raise QueryError(499, "canceled", "TG-query-canceled", "the client went away")
+        raise timeout(spent.limit_s)
+
+    def _ended(self, tenant: str, running: "asyncio.Future[Reply]") -> None:
+        self.places.leave(tenant)
+        if not running.cancelled():
+            # Seen, whether or not anybody still waits for it.
+            running.exception()
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if not self._pool:
+            self._pool.append(ThreadPoolExecutor(self.threads, "query"))
+        return self._pool[0]
+
+
+def _tell_slow(handler: str, request: Request | None, spent: Spent, status: int, error_id: str) -> None:
+    SLOW.inc()
+    shown = {} if request is None else {name: value[:SHOWN] for name, value in sorted(request.params.items())}
+    told = {
+        "tenant": "" if request is None else request.tenant,
+        "handler": handler,
+        "params": shown,
+        "seconds": round(spent.elapsed_s, 3),
+        "queued_s": round(spent.queued_s, 3),
+        "clickhouse_s": round(spent.store_s, 3),
+        "statements": spent.statements,
+        "series": spent.series,
+        "samples": spent.samples,
+        "cached_blocks": spent.cached_blocks,
+        "status": status,
+        "error": error_id,
+    }
+    slow_log.warning("%s", orjson.dumps(told).decode())
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=10_000)
+    except ValueError as error:
+        raise bad_data("TG-query-form", f"the parameters cannot be read: {error}") from None
+
+
+async def _gone(http: HttpRequest) -> None:
+    """Return when the client has closed its connection."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(http: HttpRequest) -> bytes:
+    parts = bytearray()
+    async for chunk in http.stream():
+        parts += chunk
+        if len(parts) > MAX_FORM_BYTES:
+            raise bad_data("TG-query-text", f"the form is larger than {MAX_FORM_BYTES} bytes")
+    return bytes(parts)

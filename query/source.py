@@ -1,0 +1,204 @@
+"""Samples of one tenant out of ClickHouse, as columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from promql.columns import NAME, Columns, Labels, Selector
+from query import sql
+from query.errors import refused
+from query.known import unknown
+from query.metrics import ESTIMATES, SAMPLES_READ
+from query.spent import current
+from query.view import EVERYTHING, View
+
+# Below so many samples, were each series to have one a second, nothing is asked before reading.
+SMALL = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one query may cost; see the settings of the same names."""
+
+    series: int
+    samples: int
+    cells: int
+    timeout_s: float
+    rows: int = 500_000_000
+
+
+class Statements(Protocol):
+    """What the source needs of its store."""
+
+    @property
+    def limits(self) -> Limits:
+        """Return what one query may cost."""
+        ...
+
+    def rows(self, statement: sql.Statement) -> pa.Table:
+        """Return the answer of a statement; raises QueryError."""
+        ...
+
+    def check_series(self, count: int) -> None:
+        """Refuse a selector of too many series."""
+        ...
+
+
+class ClickhouseSource:
+    """Raw samples of one tenant."""
+
+    def __init__(self, store: Statements, tenant: str, steps: int, view: View = EVERYTHING) -> None:
+        self._store = store
+        self._tenant = tenant
+        self._steps = steps
+        self._view = view
+
+    def select(self, selector: Selector) -> Columns:
+        """Return the samples of the matching series; raises QueryError beyond a limit."""
+        limits = self._store.limits
+        selector = self._view.clip(selector)
+        found = self._store.rows(sql.series(self._tenant, selector, limits.series))
+        self._store.check_series(found.num_rows)
+        cells = found.num_rows * self._steps
+        if cells > limits.cells:
+            limit = f"{limits.cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
+            raise refused("TG-query-cells", f"{found.num_rows} series x {self._steps} steps are more than {limit}")
+        ids = found["series_id"].to_numpy() if found.num_rows else np.empty(0, np.uint64)
+        metrics = found["metric"].to_pylist() if found.num_rows else []
+        names = sorted(set(metrics))
+        self._check_cost(selector, names, ids)
+        # Without label matchers the metric alone selects, and needs no list of ids.
+        every = bool(selector.metric) and not selector.matchers
+        rows = self._samples(selector, names, None if every else ids, final=False)
+        if conflicting(*rows):
+            # Two values for one identity: only FINAL knows which one a merge will keep.
+            rows = self._samples(selector, names, None if every else ids, final=True)
+        # After the samples, since arrivals are written before them: no late sample is taken for one in time.
+        rows = self._known(selector, names, None if every else ids, rows)
+        labels = labels_of(metrics, found["json"].to_pylist() if found.num_rows else [])
+        spent = current()
+        if spent is not None:
+            spent.read(len(ids), len(rows[0]))
+            _check_samples(spent.samples, limits.samples)
+        return grouped(ids, labels, *rows)
+
+    def _check_cost(self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64]) -> None:
+        """Refuse what would read too many rows, by ClickHouse's own estimate, before any is read.
+
+        A sparse selector reads more rows than it returns: whole granules. Asked only where the range is long: 5 ms.
+        """
+        limits = self._store.limits
+        seconds = (selector.end_ms - selector.start_ms) / 1000
+        if not metrics or len(ids) * seconds < min(SMALL, limits.rows):
+            return
+        ESTIMATES.inc()
+        every = selector.metric and not selector.matchers
+        wanted = None if every else ids.tolist()
+        asked = sql.samples(self._tenant, selector, metrics, wanted, limits.samples, False)
+        told = self._store.rows(sql.estimate(asked))
+        rows = sum(told["rows"].to_pylist()) if told.num_columns else 0
+        if rows > limits.rows:
+            limit = f"{limits.rows} (TIDEGAUGE_QUERY_MAX_ROWS); ask for less time or fewer series"
+            raise refused("TG-query-cost", f"the selector would read about {rows} rows, more than the limit of {limit}")
+
+    def _samples(
+        self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64] | None, final: bool
+    ) -> "Rows":
+        if not metrics:
+            return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
+        limit = self._store.limits.samples
+        wanted = None if ids is None else ids.tolist()
+        statement = sql.samples(self._tenant, selector, metrics, wanted, limit, final)
+        table = self._store.rows(statement)
+        _check_samples(table.num_rows, limit)
+        SAMPLES_READ.inc(table.num_rows)
+        if not table.num_rows:
+            return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
+        return table["series_id"].to_numpy(), table["ms"].to_numpy(), table["value"].to_numpy()
+
+    def _known(
+        self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64] | None, rows: "Rows"
+    ) -> "Rows":
+        """Return the samples that were known at the time which the view asks for."""
+        as_of = self._view.as_of_ms
+        if as_of is None or not len(rows[0]):
+            return rows
+        limit = self._store.limits.samples
+        wanted = None if ids is None else ids.tolist()
+        later = self._store.rows(sql.arrived_later(self._tenant, selector, metrics, wanted, as_of, limit))
+        _check_samples(later.num_rows, limit)
+        if not later.num_rows:
+            return rows
+        keep = ~unknown(rows[0], rows[1], later["series_id"].to_numpy(), later["ms"].to_numpy())
+        return rows[0][keep], rows[1][keep], rows[2][keep]
+
+
+def _check_samples(count: int, limit: int) -> None:
+    if count > limit:
+        limited = f"{limit} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
+        raise refused("TG-query-samples", f"the query reads more samples than the limit of {limited}")
+
+
+Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+
+
+def labels_of(metrics: Sequence[str], json: Sequence[str]) -> list[Labels]:
+    """Return label maps with their names; empty labels are no labels."""
+    sets = []
+    for metric, text in zip(metrics, json, strict=True):
+        labels = {name: value for name, value in orjson.loads(text).items() if value}
+        labels[NAME] = metric
+        sets.append(labels)
+    return sets
+
+
+def _repeats(ids: npt.NDArray[np.uint64], ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Tell which rows have the identity of the row before."""
+    same = np.zeros(len(ids), np.bool_)
+    same[1:] = (ids[1:] == ids[:-1]) & (ms[1:] == ms[:-1])
+    return same
+
+
+def conflicting(ids: npt.NDArray[np.uint64], ms: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> bool:
+    """Tell whether a sample comes twice with different values, bit by bit."""
+    bits = values.view(np.uint64)
+    return bool((_repeats(ids, ms)[1:] & (bits[1:] != bits[:-1])).any())
+
+
+def grouped(
+    known: npt.NDArray[np.uint64],
+    labels: list[Labels],
+    ids: npt.NDArray[np.uint64],
+    ms: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+) -> Columns:
+    """Return rows sorted by series and time as columns, each sample once; rows of unknown series are left out."""
+    keep = ~_repeats(ids, ms)
+    if not keep.all():
+        ids, ms, values = ids[keep], ms[keep], values[keep]
+    chosen, offsets, there = placed(known, ids)
+    if not there.all():
+        ms, values = ms[there], values[there]
+    return Columns([labels[row] for row in chosen], offsets, ms, values)
+
+
+def placed(
+    known: npt.NDArray[np.uint64], ids: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return (place of each series found among the known, its rows' offsets, which rows are of a known series).
+
+    ids: of rows that stand by series.
+    """
+    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.int64)
+    sizes = np.diff(np.append(starts, len(ids)))
+    order = np.argsort(known, kind="stable")
+    place = np.searchsorted(known[order], ids[starts])
+    there = place < len(known)
+    there[there] = known[order][place[there]] == ids[starts][there]
+    offsets = np.concatenate([[0], np.cumsum(sizes[there])]).astype(np.int64)
+    return order[place[there]], offsets, np.repeat(there, sizes)

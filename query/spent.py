@@ -1,0 +1,92 @@
+"""What one request may still use and what it has used: its deadline, and the counts that `stats` and the slow log show.
+
+It goes with the request from the event loop into its thread and down to each statement for ClickHouse, so it lies in a
+context variable: no layer between has anything to do with it.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from query.errors import timeout
+
+_CURRENT: ContextVar["Spent | None"] = ContextVar("spent", default=None)
+
+
+@dataclass(slots=True)
+class Spent:
+    """limit_s: the request's time in all. clock: monotonic seconds. cancelled: nobody waits for the answer any more."""
+
+    limit_s: float
+    clock: Callable[[], float]
+    began_s: float = field(init=False)
+    queued_s: float = 0.0
+    store_s: float = 0.0
+    statements: int = 0
+    series: int = 0
+    samples: int = 0
+    most_samples: int = 0
+    cached_blocks: int = 0
+    cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self.began_s = self.clock()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the request came."""
+        return self.clock() - self.began_s
+
+    def left_s(self) -> float:
+        """Return the seconds that are left, more than 0; raises QueryError if there are none."""
+        left = self.limit_s - self.elapsed_s
+        if self.cancelled or left <= 0:
+            raise timeout(self.limit_s)
+        return left
+
+    def read(self, series: int, samples: int) -> None:
+        """Count what a selector has read."""
+        self.series += series
+        self.samples += samples
+        self.most_samples = max(self.most_samples, samples)
+
+    def stats(self) -> dict[str, dict[str, float]]:
+        """Return Prometheus's query statistics (util/stats), as far as they exist here.
+
+        peakSamples: of the largest selector. innerEvalTime: what is neither waiting nor reading.
+        """
+        whole = self.elapsed_s
+        return {
+            "timings": {
+                "evalTotalTime": whole - self.queued_s,
+                "queryPreparationTime": self.store_s,
+                "innerEvalTime": max(0.0, whole - self.queued_s - self.store_s),
+                "execQueueTime": self.queued_s,
+                "execTotalTime": whole,
+            },
+            "samples": {"totalQueryableSamples": self.samples, "peakSamples": self.most_samples},
+        }
+
+
+def begin(spent: Spent | None) -> None:
+    """Make it that of the running request; None: there is no request any more."""
+    _CURRENT.set(spent)
+
+
+def current() -> Spent | None:
+    """Return that of the running request, None outside of one."""
+    return _CURRENT.get()
+
+
+def check() -> None:
+    """Raise QueryError if the running request has no time left."""
+    spent = current()
+    if spent is not None:
+        spent.left_s()
+
+
+def count_cached(blocks: int) -> None:
+    """Count blocks that came from the cache."""
+    spent = current()
+    if spent is not None:
+        spent.cached_blocks += blocks

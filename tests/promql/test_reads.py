@@ -1,0 +1,135 @@
+"""What a plan reads, and what its value at a step depends on."""
+
+import pytest
+
+from promql.columns import Columns, Selector
+from promql.errors import PromqlError
+from promql.evaluate import Vector, evaluate, selectors
+from promql.memory import MemorySource
+from promql.parse import parse
+from promql.steps import invariant, pinned, stepwise
+from tests.notation import parse_series
+
+S = 1000
+
+
+# (query, hulls in seconds of a range query from 1000 s to 2000 s)
+@pytest.mark.parametrize(
+    ("text", "hulls"),
+    [
+        ("m", [(700, 2000)]),
+        ("m offset -1m", [(760, 2060)]),
+        ("m @ 500", [(200, 500)]),
+        ("m @ 500 offset 1m", [(140, 440)]),
+        ("rate(m[10m] @ start())", [(400, 1000)]),
+        ("m @ end()", [(1700, 2000)]),
+        ("m + m @ 500", [(700, 2000), (200, 500)]),
+        ("max_over_time(m[10m:1m])", [(100, 2000)]),
+        ("max_over_time(m[10m:1m] offset 5m)", [(-200, 1700)]),
+        ("max_over_time(rate(m[1m] offset 1m)[10m:1m] @ 500)", [(-220, 440)]),
+        ("max_over_time((m @ end())[10m:1m])", [(1700, 2000)]),
+        ("max_over_time((m @ end())[10m:1m] @ start())", [(1700, 2000)]),
+        ("max_over_time(max_over_time(m[5m:])[10m:])", [(-200, 2000)]),
+        ("absent(m) or label_replace(m, 'x', '', '', '')", [(700, 2000)]),
+        ("time()", []),
+    ],
+)
+def test_hulls(text: str, hulls: list[tuple[int, int]]) -> None:
+    want = [Selector("m", (), start * S, end * S) for start, end in hulls]
+    assert selectors(parse(text), 1000 * S, 2000 * S) == want
+
+
+class Listening(MemorySource):
+    """Remembers what was asked."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__([parse_series(line, 30 * S)])
+        self.asked: list[Selector] = []
+
+    def select(self, selector: Selector) -> Columns:
+        self.asked.append(selector)
+        return super().select(selector)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "m + m offset 1m + rate(m[5m])",
+        "m @ 777 + m @ start() + m @ end()",
+        "max_over_time(m[10m:1m])",
+        "max_over_time(m[10m:7s] offset 13s) + m",
+        "sum_over_time(max_over_time(m[2m:20s] @ end())[5m:50s] @ 1234)",
+        "max_over_time(m[1m:10m])",
+    ],
+)
+@pytest.mark.parametrize(("start", "end", "step"), [(1000, 1000, 0), (1000, 2000, 60), (1001, 1999, 77)])
+def test_nothing_is_read_beyond_the_hulls_or_twice(text: str, start: int, end: int, step: int) -> None:
+    source, expr = Listening("m 0+1x100"), parse(text)
+    evaluate(expr, source, start * S, end * S, step * S)
+    hulls = selectors(expr, start * S, end * S)
+    for one in source.asked:
+        assert any(hull.start_ms <= one.start_ms and one.end_ms <= hull.end_ms for hull in hulls), one
+    assert len(set(source.asked)) == len(source.asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("sum(rate(m[5m])) or vector(0)", True),
+        ("m @ 5 + m", True),
+        ("max_over_time(m[5m:1m])", True),
+        ("topk(3, a) and b", True),
+        ("-m", True),
+        ("m @ start()", False),
+        ("rate(m[5m] @ end())", False),
+        ("max_over_time(m[5m:1m] @ end())", False),
+        ("max_over_time((m @ start())[5m:1m])", False),
+        ("label_replace(m, 'a', 'b', 'c', 'd')", False),
+        ("sum(label_join(m, 'a', 'b', 'c'))", False),
+        ("-(a or b)", False),
+        ("max_over_time((a or b)[5m:1m])", False),
+        ('rate({job="x"}[5m])', False),
+        ('-count_values("__name__", m)', False),
+        ('-count_values("v", m)', True),
+    ],
+)
+def test_whether_a_step_stands_for_itself(text: str, want: bool) -> None:
+    assert stepwise(parse(text)) is want
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed", "same"),
+    [
+        ("m", False, False),
+        ("m @ 5", True, True),
+        ("sum(rate(m[5m] @ end())) > 3", True, True),
+        ("m @ 5 + m", True, False),
+        ("max_over_time((m @ 5)[5m:1m])", True, False),
+        ("max_over_time(m[5m:1m] @ 5)", True, True),
+        ("timestamp(m @ 5)", True, False),
+        ("predict_linear(m[5m] @ 5, 60)", True, False),
+        ("hour()", False, False),
+        ("vector(1)", False, True),
+        ('up{mail="a@b"}', False, False),
+    ],
+)
+def test_what_at_fixes(text: str, fixed: bool, same: bool) -> None:
+    assert (pinned(parse(text)), invariant(parse(text))) == (fixed, same)
+
+
+@pytest.mark.parametrize(
+    "text", ["m", "sum(max_over_time(m[1h:1s]))", "m + on() vector(time())", "sum_over_time(vector(1)[10y:1ms])"]
+)
+def test_an_evaluation_has_a_limit(text: str) -> None:
+    with pytest.raises(PromqlError, match="TG-promql-execution") as caught:
+        evaluate(parse(text), Listening("m 0+1x100"), 0, 1000 * S, S, max_cells=1000)
+    assert "would load too many samples into memory" in str(caught.value)
+    assert isinstance(evaluate(parse("m"), Listening("m 0+1x100"), 0, 1000 * S, S, max_cells=1001), Vector)
+
+
+def test_the_step_of_a_subquery_without_one_is_an_argument() -> None:
+    found = evaluate(
+        parse("count_over_time(m[5m:])"), Listening("m 0+1x100"), 600 * S, 600 * S, 0, subquery_step_ms=100 * S
+    )
+    assert isinstance(found, Vector)
+    assert found.values.tolist() == [[3.0]]

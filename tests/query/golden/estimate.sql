@@ -1,0 +1,11 @@
+EXPLAIN ESTIMATE SELECT series_id, toUnixTimestamp64Milli(ts) AS ms, value
+FROM samples
+WHERE tenant = {tenant:String}
+  AND metric IN {metrics:Array(String)}
+  AND series_id IN {ids:Array(UInt64)}
+  AND ts > fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+  AND ts <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+ORDER BY metric, series_id, ts
+LIMIT {limit:UInt64}
+
+-- {"end": 2000, "ids": [7], "limit": 101, "metrics": ["up"], "start": 1000, "tenant": "acme"}

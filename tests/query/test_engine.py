@@ -1,0 +1,176 @@
+"""What the query service does to the real engine: as a user who may only read, and never beyond its time."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from promql.columns import Selector
+from query import sql_catalog
+from query.errors import QueryError
+from query.memory import MemoryStore
+from query.source import Limits
+from query.spent import Spent, begin
+from query.store import Alert, ClickhouseStore
+from sinks.clickhouse import Clickhouse, ClickhouseError
+from sinks.ddl import apply
+from tests import embedded
+from tests.notation import parse_series
+from tests.query.test_store import HOSTILE, START, H, M, write
+
+DATABASE = "query_engine"
+LINES = ('http{job="api", path="/"} 0+1x10', 'http{job="db"} 1x10', 'temp{room="ü"} 5', 'temp{room="b"} 5')
+LIMITS = Limits(1000, 100_000, 1_000_000, 20)
+
+
+@pytest.fixture(scope="module")
+def admin() -> Iterator[Clickhouse]:
+    apply(embedded.endpoint(), "default", "", DATABASE)
+    client = Clickhouse(embedded.endpoint(), database=DATABASE)
+    write(client, "t", [parse_series(line, M, START) for line in LINES])
+    write(client, "u", [parse_series("secret 1", M, START)])
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def reader(admin: Clickhouse) -> Iterator[Clickhouse]:
+    client = Clickhouse(
+        embedded.endpoint(), *embedded.VIEWER, DATABASE, attempts=1, always=frozenset({"max_execution_time"})
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def no_request_is_left() -> Iterator[None]:
+    yield
+    begin(None)
+
+
+@pytest.fixture
+def store(reader: Clickhouse) -> ClickhouseStore:
+    return ClickhouseStore(reader, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sum(x) FROM (SELECT sipHash64(number) AS x FROM numbers(100000000000) ORDER BY x LIMIT 9)",
+        "count() FROM numbers(1000000000000) WHERE sipHash64(number) % 7 = 3",
+    ],
+)
+def test_clickhouse_ends_a_statement_when_the_time_is_over(store: ClickhouseStore, text: str) -> None:
+    began = time.monotonic()
+    begin(Spent(1.0, time.monotonic))
+    with pytest.raises(QueryError) as caught:
+        store.rows((f"SELECT {text}", {}))
+    assert (caught.value.id, caught.value.status) == ("TG-query-timeout", 503)
+    assert time.monotonic() - began < 15
+    # Refused at once: there is no time left.
+    with pytest.raises(QueryError, match="query timed out"):
+        store.rows(("SELECT 1", {}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO samples SELECT * FROM samples",
+        "DROP TABLE samples",
+        "ALTER TABLE samples DELETE WHERE 1",
+        "CREATE TABLE x (a Int8) ENGINE = Memory",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT file('/etc/passwd')",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "SELECT * FROM remote('127.0.0.1', system.one)",
+        "SELECT * FROM s3('http://127.0.0.1:1/a', 'CSV')",
+        "SELECT * FROM executable('id', 'TSV', 'x String')",
+        "SELECT 1 INTO OUTFILE '/tmp/tidegauge-out'",
+    ],
+)
+def test_the_reader_only_reads_and_only_tables(reader: Clickhouse, text: str) -> None:
+    with pytest.raises(ClickhouseError):
+        reader.command(text)
+
+
+def test_a_selector_that_reads_too_much_is_refused_before_it_reads(reader: Clickhouse) -> None:
+    asked = Selector("http", (), START - 1, START + H)
+    low = ClickhouseStore(reader, Limits(1000, 100_000, 1_000_000, 20, rows=5))
+    with pytest.raises(QueryError) as caught:
+        low.source("t", 1).select(asked)
+    assert (caught.value.id, caught.value.status) == ("TG-query-cost", 422)
+    assert "TIDEGAUGE_QUERY_MAX_ROWS" in caught.value.message
+    # Two series of three seconds cannot be too much: nothing is asked.
+    few = Selector("http", (), START - 1, START + 1)
+    assert len(low.source("t", 1).select(few).values) == 2
+    enough = ClickhouseStore(reader, Limits(1000, 100_000, 1_000_000, 20, rows=100))
+    assert len(enough.source("t", 1).select(asked).values) == 22
+
+
+def test_the_samples_of_all_selectors_count(reader: Clickhouse) -> None:
+    limited = ClickhouseStore(reader, Limits(1000, 30, 1_000_000, 20)).source("t", 1)
+    asked = Selector("http", (), START - 1, START + H)
+    assert len(limited.select(asked).values) == 22
+    begin(Spent(20, time.monotonic))
+    limited.select(asked)
+    with pytest.raises(QueryError) as caught:
+        limited.select(asked)
+    assert (caught.value.id, caught.value.status) == ("TG-query-samples", 422)
+
+
+def test_cardinality_is_that_of_the_memory_store(store: ClickhouseStore) -> None:
+    memory = MemoryStore()
+    for line in LINES:
+        labels, stamps, values = parse_series(line, M, START)
+        memory.write("t", labels, list(zip(stamps.tolist(), values, strict=True)), START)
+    got, want = store.cardinality("t", 3), memory.cardinality("t", 3)
+    assert (got.series, got.pairs, got.tops) == (want.series, want.pairs, want.tops)
+    assert got.tops["seriesCountByMetricName"] == [("http", 2), ("temp", 2)]
+    assert got.first_ms == START
+    assert store.metadata("t", "", 10) == [("http", "unknown", ""), ("temp", "unknown", "")]
+    assert store.metadata("t", "", 1) == [("http", "unknown", "")]
+    assert store.metadata("t", "temp", 1) == [("temp", "unknown", "")]
+    nothing = store.cardinality("nobody", 3)
+    assert (nothing.series, nothing.pairs, set(nothing.tops)) == (0, 0, set(sql_catalog.TOPS))
+
+
+def test_the_newest_transition_of_an_alert_counts(admin: Clickhouse, store: ClickhouseStore) -> None:
+    def happened(rule: str, state: str, at_s: int, seq: int, instance: str) -> None:
+        admin.command(
+            "INSERT INTO alert_events (tenant, rule_id, alert, state, labels, annotations, value, active_at, "
+            "evaluated_at, key, seq) SELECT 't', {rule:String}, 'Down', {state:String}, "
+            "map('alertname', 'Down', 'i', {i:String}), map('summary', 'it\\'s down'), 7.5, "
+            "toDateTime64(1714608000, 3), toDateTime64({at:Int64}, 3), {key:String}, {seq:UInt64}",
+            {"rule": rule, "state": state, "i": instance, "at": at_s, "seq": seq, "key": f"{rule}{instance}{seq}"},
+        )
+
+    happened("g/Down", "pending", 1714608000, 1, "1")
+    happened("g/Down", "firing", 1714608060, 2, "1")
+    happened("g/Down", "firing", 1714608060, 1, "2")
+    happened("g/Down", "resolved", 1714608120, 2, "2")
+    assert store.alerts("t", 10) == [
+        Alert(
+            "g/Down",
+            "Down",
+            "firing",
+            {"alertname": "Down", "i": "1"},
+            {"summary": "it's down"},
+            7.5,
+            START,
+            START + M,
+        )
+    ]
+    assert store.alerts("u", 10) == []
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "\0", "a\0b", "\\0", "\ud83d", "x" * 5000, "{{}}", "%s", "a' OR '1'='1"])
+def test_no_string_leaves_its_parameter(store: ClickhouseStore, text: str) -> None:
+    begin(Spent(20, time.monotonic))
+    plain = text.encode("utf-8", "replace").decode()
+    assert store.metadata("t", plain or "x", 10) in ([], store.metadata("t", "", 10))
+    assert store.metadata(plain, "", 10) == []
+    assert store.label_values("t", plain, None, 0, 2 * START, 10) == set()
+    assert store.cardinality(plain, 2).series == 0
+    assert store.alerts(plain, 10) == []
+    assert len(store.source("t", 1).select(Selector("http", (("job", "=", plain),), START, START + H)).labels) == 0
+    assert store.source(plain, 1).select(Selector("secret", (), START - 1, START + H)).labels == []

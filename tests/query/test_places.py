@@ -1,0 +1,188 @@
+"""Places per tenant, deadlines and the slow-query log, over HTTP."""
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from query.app import build
+from query.cache import NoCache
+from query.errors import QueryError
+from query.memory import MemoryStore
+from query.metrics import REGISTRY
+from query.places import Places
+from query.settings import QuerySettings
+from query.spent import Spent, check, current
+from query.tenants import OpenTenants
+from query.view import EVERYTHING, View
+from tests.query.client import Client
+
+NOW = 1_714_608_000_000
+
+
+class Held(MemoryStore):
+    """A store whose queries wait until they are let go, and then look at their deadline as a statement does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.ended: list[str] = []
+
+    def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> Any:
+        self.entered.release()
+        self.go.wait(20)
+        try:
+            check()
+            self.ended.append("answered")
+        except QueryError as error:
+            self.ended.append(error.id)
+            raise
+        return super().source(tenant, steps, view)
+
+
+def app(store: MemoryStore, **settings: Any) -> Any:
+    return build(QuerySettings(**settings), store, NoCache(), OpenTenants("default"), lambda: NOW)
+
+
+async def ask(client: httpx.AsyncClient, tenant: str, **params: str) -> tuple[int, str]:
+    answer = await client.get("/api/v1/query", params={"query": "m", **params}, headers={"X-Scope-OrgID": tenant})
+    return answer.status_code, answer.json().get("error", "").rpartition("[")[2].rstrip("]")
+
+
+def test_one_tenant_takes_its_own_places_only() -> None:
+    store = Held()
+
+    async def run() -> tuple[list[tuple[int, str]], tuple[int, str], tuple[int, str]]:
+        transport = httpx.ASGITransport(app(store, query_concurrency=2, query_waiting=1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://query") as client:
+            first = [asyncio.create_task(ask(client, "a")) for _ in range(3)]
+            for _ in range(2):
+                await asyncio.to_thread(store.entered.acquire)
+            refused = await ask(client, "a")
+            other = asyncio.create_task(ask(client, "b"))
+            await asyncio.to_thread(store.entered.acquire)
+            store.go.set()
+            return [await one for one in first], refused, await other
+
+    answered, refused, other = asyncio.run(run())
+    assert answered == [(200, "")] * 3
+    assert refused == (503, "TG-query-busy")
+    assert other == (200, "")
+
+
+def test_who_waits_too_long_for_a_place_is_told() -> None:
+    async def run() -> None:
+        places = Places(1, 5)
+        await places.enter("a", 1)
+        with pytest.raises(QueryError, match="query timed out in query queue") as caught:
+            await places.enter("a", 0.01)
+        assert (caught.value.status, caught.value.id) == (503, "TG-query-queue")
+        places.leave("a")
+        await places.enter("a", 0.01)
+        places.leave("a")
+        assert len(places) == 0
+
+    asyncio.run(run())
+
+
+def test_a_place_is_free_when_its_work_has_ended_and_not_before() -> None:
+    store = Held()
+
+    async def run() -> list[tuple[int, str]]:
+        transport = httpx.ASGITransport(app(store, query_concurrency=1, query_waiting=1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://query") as client:
+            found = [await ask(client, "a", timeout="0.2")]
+            # The first one's thread still runs.
+            found.append(await ask(client, "a", timeout="0.2"))
+            store.go.set()
+            found.append(await ask(client, "a", timeout="10s"))
+            return found
+
+    assert asyncio.run(run()) == [(503, "TG-query-timeout"), (503, "TG-query-queue"), (200, "")]
+    assert store.ended == ["TG-query-timeout", "answered"]
+
+
+@pytest.mark.parametrize(("asked", "status"), [("0.05", 503), ("50ms", 503), ("-1", 400), ("soon", 400), ("0", 400)])
+def test_the_parameter_timeout(asked: str, status: int) -> None:
+    store = Held()
+    threading.Timer(0.4, store.go.set).start()
+    with Client(app(store)) as api:
+        assert api.get("/api/v1/query", params={"query": "m", "timeout": asked}).status_code == status
+
+
+def test_nobody_gets_more_time_than_the_setting() -> None:
+    store = Held()
+    threading.Timer(0.4, store.go.set).start()
+    with Client(app(store, query_timeout_s=0.1)) as api:
+        body = api.get("/api/v1/query", params={"query": "m", "timeout": "1h"}).json()
+    assert "0.1 s" in body["error"]
+
+
+def test_a_slow_query_is_logged_with_its_cost(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    store.write("t", {"__name__": "m"}, [(NOW - 1000, 1.0)], NOW)
+    before = REGISTRY.get_sample_value("tidegauge_query_slow_total") or 0.0
+    with caplog.at_level(logging.WARNING, "query.slow"), Client(app(store, query_slow_s=0)) as api:
+        api.get("/api/v1/query", params={"query": "m", "x": "y" * 9000}, headers={"X-Scope-OrgID": "t"})
+        api.get("/api/v1/query", params={"query": "m ("})
+    told, failed = (orjson.loads(record.message) for record in caplog.records)
+    assert (told["tenant"], told["handler"], told["status"]) == ("t", "/api/v1/query", 200)
+    assert told["params"]["query"] == "m" and len(told["params"]["x"]) == 2000
+    assert (failed["status"], failed["error"]) == (400, "TG-promql-parse")
+    assert REGISTRY.get_sample_value("tidegauge_query_slow_total") == before + 2
+
+
+def test_a_fast_query_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "query.slow"), Client(app(MemoryStore())) as api:
+        api.get("/api/v1/query", params={"query": "m"})
+    assert not caplog.records
+
+
+def test_a_request_counts_down() -> None:
+    now = [100.0]
+    spent = Spent(10, lambda: now[0])
+    now[0] += 4
+    assert spent.left_s() == 6
+    now[0] += 6
+    with pytest.raises(QueryError, match="10 s"):
+        spent.left_s()
+    assert current() is None
+
+
+def test_a_client_that_goes_away_ends_its_query() -> None:
+    store = Held()
+    sent: list[Any] = []
+
+    async def run() -> None:
+        waiting = asyncio.Event()
+        first = True
+
+        async def receive() -> dict[str, Any]:
+            nonlocal first
+            if first:
+                first = False
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await waiting.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/api/v1/query", "headers": [],
+                 "query_string": b"query=m", "root_path": "", "scheme": "http", "server": ("q", 80)}  # fmt: skip
+        asked = asyncio.ensure_future(app(store)(scope, receive, send))
+        await asyncio.to_thread(store.entered.acquire)
+        waiting.set()
+        await asked
+        store.go.set()
+        while not store.ended:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert sent[0]["status"] == 499 and b"TG-query-canceled" in sent[1]["body"]
+    assert store.ended == ["TG-query-timeout"]
