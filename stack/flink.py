@@ -152,7 +152,8 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
     return Process(
         name=name,
         command=(script("taskmanager.sh"), "start-foreground", "-D", f"taskmanager.resource-id={name}"),
-        env={**env, **flink_env(home)},
+        # Of glibc's arenas, one a thread otherwise, each keeps what it once had; Flink's image has jemalloc instead.
+        env={**env, **flink_env(home), "MALLOC_ARENA_MAX": "2"},
         cwd=home.folder("flink"),
         ready=ready,
         needs=("zookeeper",),
