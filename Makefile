@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run stop status test check bench soak lock need-python need-java need-maven
+.PHONY: help setup run stop status test tests-of-the-stack tests-without check bench soak lock need-python need-java need-maven
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,9 +51,15 @@ check: setup ## formatting, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# Two processes: most tests that need the stack wait for it.
 test: check ## check, and every test, on one real stack of its own
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line tests-of-the-stack tests-without
+
+# Beside each other: those of the stack mostly wait for it.
+tests-of-the-stack:
+	$(BIN)/pytest -m "stack or docker"
+
+tests-without:
+	$(BIN)/pytest -m "not stack and not docker"
 
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline

@@ -15,10 +15,12 @@ from bench import cpu
 from bench.cluster import Cluster, ClusterError
 from bench.compare import Generated
 from bench.hosts import Workload
+from bench.lag import await_read
 from bench.produce import produce
 from bench.reference import cpu_seconds
 from bench.report import Progress, report
 from bench.results import Results
+from schemas import topics
 from schemas.tiers import TIERS
 
 JOBS = ("gate", "store", "rollup")
@@ -75,11 +77,12 @@ def fill(cluster: Cluster, load: Workload, options: argparse.Namespace, progress
     return {"produce_s": round(seconds, 2), "produced_mb": round(sent / 1e6, 1)}
 
 
-def submit(cluster: Cluster, progress: Progress, wait: bool) -> dict[str, float]:
+def submit(cluster: Cluster, progress: Progress, wait: bool, stored: bool = True) -> dict[str, float]:
     """Submit the jobs; returns seconds, and the CPU seconds of the client that only submits."""
     started = time.monotonic()
-    progress.say(f"submitting {', '.join(JOBS)}")
-    client = cluster.submit(JOBS)
+    jobs = JOBS if stored else ("gate", "rollup")
+    progress.say(f"submitting {', '.join(jobs)}")
+    client = cluster.submit(jobs)
     while wait:
         running, tasks, trouble = cluster.tasks()
         if trouble or time.monotonic() - started > _STALL_S:
@@ -117,6 +120,17 @@ def await_rows(
         time.sleep(0.5)
 
 
+def await_through(
+    cluster: Cluster, results: Results, load: Workload, options: argparse.Namespace, progress: Progress
+) -> float:
+    """Wait until every sample is stored, or read by the rollup job if none is to be; as await_rows."""
+    if not options.only_rollup:
+        return await_rows(cluster, results, load, {"samples": load.samples}, progress)
+    for group, topic in (("tidegauge-gate", topics.RAW), ("tidegauge-rollup", topics.VALID)):
+        await_read(cluster.endpoints["kafka"], group, topic, progress)
+    return time.monotonic()
+
+
 def warm_up(
     cluster: Cluster, results: Results, load: Workload, options: argparse.Namespace, progress: Progress
 ) -> None:
@@ -128,7 +142,7 @@ def warm_up(
         shape = load.sources, load.series, load.interval_ms
         warm = Workload.of_samples(int(options.warmup * 1e6), *shape, load.end_ms - load.span_ms, load.values, "warm")
         produce(cluster.endpoints["kafka"], warm.batches(options.rows), lambda done: progress(f"warming up {done}"))
-        await_rows(cluster, results, warm, {"samples": warm.samples}, progress)
+        await_through(cluster, results, warm, options, progress)
 
 
 def measure(
@@ -138,14 +152,14 @@ def measure(
     results = Results(cluster.endpoints["clickhouse"], "tidegauge", "default", "")
     figures: dict[str, Any] = {}
     if not options.prefill:
-        figures |= submit(cluster, progress, wait=True)
+        figures |= submit(cluster, progress, wait=True, stored=not options.only_rollup)
         warm_up(cluster, results, load, options, progress)
     reference = cpu_seconds()
     before, started = cluster.cpu(), time.monotonic()
     figures |= fill(cluster, load, options, progress)
     if options.prefill:
-        figures |= submit(cluster, progress, wait=False)
-    first = await_rows(cluster, results, load, {"samples": load.samples}, progress)
+        figures |= submit(cluster, progress, wait=False, stored=not options.only_rollup)
+    first = await_through(cluster, results, load, options, progress)
     # Not earlier: through a partition that is read ahead they would close the windows of those still behind.
     produce(cluster.endpoints["kafka"], load.closing(closing), lambda done: None)
     await_rows(cluster, results, load, {"rollup_1m": load.samples * load.interval_ms // MINUTE_MS}, progress)
@@ -167,12 +181,13 @@ def measure(
     }
 
 
-def inspect(cluster: Cluster, load: Workload, progress: Progress) -> dict[str, Any]:
+def inspect(cluster: Cluster, load: Workload, progress: Progress, stored: bool = True) -> dict[str, Any]:
     """Compare every row with the oracle and return what is wrong, and the bytes on disk."""
     results = Results(cluster.endpoints["clickhouse"], "tidegauge", "default", "")
     before = cluster.cpu()
     disk = {}
-    for table in ("samples", "rollup_1m"):
+    tables = ("samples", "rollup_1m") if stored else ("rollup_1m",)
+    for table in tables:
         progress.say(f"optimizing {table}")
         results.optimize(table)
         rows, size, columns = results.disk(table)
@@ -183,7 +198,7 @@ def inspect(cluster: Cluster, load: Workload, progress: Progress) -> dict[str, A
             "bytes_per_row_by_column": {name: round(used / max(rows, 1), 3) for name, used in columns.items()},
         }
     merging = cpu.difference(before, cluster.cpu())["clickhouse"]
-    wrong = results.check(Generated.of(load), load.tenant, load.end_ms, progress)
+    wrong = results.check(Generated.of(load), load.tenant, load.end_ms, progress, stored)
     return {"optimize_cpu_s": merging, "disk": disk, "wrong": wrong}
 
 
@@ -207,6 +222,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--coarsest", choices=[tier.name for tier in TIERS], default="1d", help="the last tier that is kept"
     )
+    parser.add_argument("--only-rollup", action="store_true", help="gate and rollup alone: no sample is stored")
     parser.add_argument("--warmup", type=float, default=2, metavar="N", help="millions of samples before (default 2)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--without", action="append", default=[], metavar="PART", help="as in `tidegauge up`: query")
@@ -234,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "series": load.sources * load.series,
             }
             figures |= measure(cluster, load, closing, options, progress)
-            figures |= inspect(cluster, load, progress)
+            figures |= inspect(cluster, load, progress, not options.only_rollup)
     except ClusterError as error:
         progress.say(str(error))
         return 2

@@ -68,16 +68,6 @@ def tidegauge(*arguments: str, timeout: float = 300.0) -> str:
     return done.stdout
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module in one process of `pytest -n`, and all users of the shared stack: those first, they wait most."""
-    shared = [item for item in items if "stack" in getattr(item, "fixturenames", ())]
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("shared stack" if item in shared else module))
-    items.sort(key=lambda item: item not in shared)
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Every part and every job, started once a run; TIDEGAUGE_TEST_HOME names a running stack to use instead."""
