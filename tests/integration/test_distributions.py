@@ -40,7 +40,7 @@ def send(pipeline: Pipeline, tenant: str, stamp: int, values: Floats, sent: dict
     builder.add_distribution(stamp, VALUES, values)
     ready = digest.of_values(np.array([0, len(values)]), values)
     builder.add_distribution(stamp, READY, ready.means, ready.weights.astype(int).tolist())
-    record = builder.build(stamp).encode()
+    record = builder.build(time.time_ns() // 1_000_000).encode()
     for _ in range(again):
         pipeline.send_record(record, f"{tenant}-source")
     for handler in ("/", "/api"):
