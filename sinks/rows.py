@@ -249,8 +249,8 @@ def rejections(records: Sequence[bytes]) -> pa.Table:
 
 
 def alert_events(records: Sequence[bytes]) -> pa.Table:
-    """Return rows of table alert_events for AlertEvent records."""
-    decoded = [codec("alert_event").decode(record) for record in records]
+    """Return rows of table alert_events for AlertEvent records: one for a transition, none for what is said again."""
+    decoded = [one for one in map(codec("alert_event").decode, records) if not one["resend"]]
     names = ("tenant", "rule_id", "revision", "alert", "state", "key")
     return pa.table(
         {
@@ -260,7 +260,7 @@ def alert_events(records: Sequence[bytes]) -> pa.Table:
             "value": pa.array([one["value"] for one in decoded], pa.float64()),
             **{
                 name: pa.array([one[name] for one in decoded], pa.int64()).cast(_STAMP)
-                for name in ("active_at", "evaluated_at", "emitted_at")
+                for name in ("active_at", "evaluated_at", "emitted_at", "starts_at", "ends_at")
             },
             "seq": pa.array([one["seq"] for one in decoded], pa.uint64()),
         }

@@ -45,6 +45,9 @@ def events(
             "emitted_at": emitted_at,
             "key": one.key,
             "seq": one.seq,
+            "starts_at": one.starts_at,
+            "ends_at": one.ends_at,
+            "resend": one.resend,
         }
         key = orjson.dumps([tenant, rule_id, labels], option=orjson.OPT_SORT_KEYS)
         made.append(Event(key, codec("alert_event").encode(record), one.evaluated_at))

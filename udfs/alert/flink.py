@@ -111,7 +111,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
     """(address, piece) and rows of control.rules to OUT rows for alert.events.
 
     Keyed state: pieces since the last tick, the window, the Memory. The timer chain of a key runs on the grid of the
-    rule's interval while the window holds a sample or an instance is live; then the state is cleared.
+    rule's interval while the window holds a sample or an instance is remembered; then the state is cleared.
     """
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -181,7 +181,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             self._pieces.clear()
         if after != memory:
             self._memory.update(after.encode())
-        return made, len(window) > 0 or after.live
+        return made, len(window) > 0 or len(after.instances) > 0
 
     def _close(self, address: Address, tick: int, now_ms: int) -> list[Event]:
         """End what lives under a rule that is deleted or now reads other series, and forget the key."""

@@ -8,7 +8,7 @@ from promql.errors import PromqlError
 from promql.evaluate import evaluate
 from promql.result import Scalar, Vector
 from udfs.alert.expression import Expression
-from udfs.alert.lifecycle import Instance, Labels, Transition, end, forget, step
+from udfs.alert.lifecycle import Instance, Labels, Transition, end, forget, resend, step
 from udfs.alert.memory import Memory
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.source import WindowSource
@@ -56,6 +56,8 @@ def judge(
         found = active.get(labels)
         since = _since(instance, found, memory, rule) if edited and found else None
         instance, entered = step(instance, found.value if found else None, now, rule, since)
+        if not entered:
+            instance, entered = resend(instance, now, rule)
         instances.append(instance)
         made += entered
     floor = max(memory.floor, now - retention_ms(rule, expression))

@@ -36,6 +36,8 @@ class Memory:
                 "ended_at": one.ended_at,
                 "demotions": one.demotions,
                 "seq": one.seq,
+                "sent_at": one.sent_at,
+                "resends": one.resends,
             }
             for one in self.instances
         ]

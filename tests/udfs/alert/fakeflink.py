@@ -120,7 +120,7 @@ class FakeFlink:
         self.metrics = Metrics()
         self.key, self.now, self.watermark = "", 0, NEVER
         self._rules = Broadcast(), Broadcast()
-        self.events: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
         self.restart()
 
     def restart(self) -> None:
@@ -154,7 +154,12 @@ class FakeFlink:
             self.disturb(self)
             timestamp, self.key = heapq.heappop(self.timers)
             for row in self._judge.on_timer(timestamp, self._contexts[1]):
-                self.events.append(codec("alert_event").decode(row[1]))
+                self.sent.append(codec("alert_event").decode(row[1]))
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Transitions, without what is sent again."""
+        return [one for one in self.sent if not one["resend"]]
 
     @property
     def stored(self) -> dict[str, dict[str, Any]]:
