@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
-from udfs.alert.duration import parse_duration
+from udfs.duration import parse_duration
 from udfs.alert.rule import RuleFault
 
 MAX_BYTES = 4 << 20

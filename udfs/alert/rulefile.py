@@ -10,7 +10,7 @@ from functools import partial
 import yaml
 
 from udfs.alert.document import Document
-from udfs.alert.duration import parse_duration
+from udfs.duration import parse_duration
 from udfs.alert.expression import check_expression, parse_expression
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule, RuleFault
 from udfs.alert.template import check_template

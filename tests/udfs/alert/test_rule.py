@@ -54,7 +54,7 @@ def test_the_revision_follows_what_can_change_a_decision(change: dict[str, objec
         (orjson.dumps({**RECORD, "labels": {"a": 1}}), "TG-rule-type"),
         (orjson.dumps({**RECORD, "expr": "x" * MAX_JSON_BYTES}), "TG-rule-size"),
         (orjson.dumps({**RECORD, "expr": "up =="}), "TG-rule-expr"),
-        (orjson.dumps({**RECORD, "annotations": {"a": "{{ query }}"}}), "TG-rule-template"),
+        (orjson.dumps({**RECORD, "annotations": {"a": "{{ qery }}"}}), "TG-rule-template"),
         (orjson.dumps({**RECORD, "tenant": "evil"}), "TG-rule-key"),
     ],
 )
@@ -91,9 +91,7 @@ def test_templates(text: str, expected: str) -> None:
     assert expand(text, {"host": "a"}, 0.5) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["{{ humanize $value }}", "{{ $value | printf }}", "{{ end }}", "{{ $labels }}", "{{ $value"]
-)
+@pytest.mark.parametrize("text", ["{{ humanise $value }}", "{{ $valu }}", "{{ end }}", "{{ if $value }}", "{{ $value"])
 def test_templates_that_are_refused(text: str) -> None:
     with pytest.raises(RuleFault, match="TG-rule-template"):
         check_template(text)

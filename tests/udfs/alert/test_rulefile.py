@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.alert.duration import parse_duration, show_duration
+from udfs.duration import parse_duration, show_duration
 from udfs.alert.rule import DEFAULT_INTERVAL_S
 from udfs.alert.rulefile import parse_file, parse_rules
 
