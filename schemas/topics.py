@@ -13,6 +13,9 @@ POLICIES = "control.policies"
 RULES = "control.rules"
 ALERTS = "alert.events"
 
+# How sources in metrics.raw begin that are the alert job itself: it records series there.
+RULE_SOURCE = "rule:"
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -36,7 +36,7 @@ PINNED = {
     "rejected": "9cebe214c8ea3d91",
     "alert_event": "4e0344f4ac7c2d57",
     "alert_event_1": "67b57d0a14b20d4b",
-    "alert_state": "436afa8f3bf4e86c",
+    "alert_state": "4bfa3b9e972a0a8a",
     "alert_state_1": "03505f33592225bc",
 }
 

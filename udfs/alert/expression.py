@@ -58,11 +58,9 @@ def check_expression(text: str) -> Expression:
     if pinned(plan):
         raise RuleFault("TG-rule-unsupported", "@ reads samples of a fixed time, which a stream does not keep")
     reads = selectors(plan)
-    if not reads:
-        raise RuleFault("TG-rule-unsupported", "the expression reads no series; on a stream nothing would evaluate it")
     if any(one.end_ms > 0 for one in reads):
         raise RuleFault("TG-rule-unsupported", "a negative offset reads samples that have not been taken yet")
-    span = max(-one.start_ms for one in reads)
+    span = max((-one.start_ms for one in reads), default=0)
     if span > MAX_SPAN_MS:
         raise RuleFault("TG-rule-span", f"it looks {span / 3_600_000:g} h back; at most {MAX_SPAN_MS / 3_600_000:g} h")
     matched = sorted({(one.metric, one.matchers) for one in reads})

@@ -15,6 +15,7 @@ from schemas.batch import Batch, Int64s, UInt32s
 from schemas.codec import CodecError
 from schemas.nan import Floats, Mask, canonical, is_missing
 from schemas.reason import Reason
+from schemas.topics import RULE_SOURCE
 from udfs.gate.admission import Admission, Admissions, Part
 from udfs.gate.distribution import distributions, plain
 from udfs.gate.entry import enter, refusal_of
@@ -108,7 +109,18 @@ class Gate:
                 yield Refused(batch.tenant, batch.source, refusal)
             sub.received_at = received_at
             if len(sub.timestamps):
-                yield Passed(f"{batch.tenant}/{part.shard}", sub, min(int(sub.timestamps.max()), received_at))
+                yield Passed(f"{batch.tenant}/{part.shard}", sub, _event_time(sub, received_at))
+
+
+def _event_time(batch: Batch, received_at: int) -> int:
+    """Return the time that the record stands for in watermarks: its newest sample's, but never ahead of the broker.
+
+    What rules record is made when the watermark has passed its time. If a partition held nothing else, that time would
+    hold back the very watermark that the next tick waits for; so it stands for its arrival.
+    """
+    if batch.source.startswith(RULE_SOURCE):
+        return received_at
+    return min(int(batch.timestamps.max()), received_at)
 
 
 def _part(

@@ -152,6 +152,8 @@ def test_state_of_the_code_before_is_read() -> None:
     (state,) = job.stored.values()
     earlier = Codec(load_schema("alert_state_1"))
     record = codec("alert_state").decode(state["memory"])
+    for name in ("troubles", "paused_until", "trouble"):
+        del record[name]
     for one in record["instances"]:
         del one["sent_at"], one["resends"]
     state["memory"] = earlier.encode(record)
