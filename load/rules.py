@@ -1,4 +1,4 @@
-"""`tidegauge rules check FILE… | apply FILE [--tenant T] | list`: rule files to control.rules, and what is in force.
+"""`tidegauge rules check | apply | list | test`: rule files to control.rules, what is in force, and unit tests.
 
 control.rules is compacted: the newest record of a key is the rule, a null value deletes it.
 """
@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from load.rulestest import run_files
 from schemas.topics import RULES
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.rulefile import parse_rules
@@ -151,9 +152,15 @@ def main(argv: list[str] | None = None) -> int:
     applying.add_argument("file", type=Path, metavar="FILE")
     applying.add_argument("--tenant", default="default", help="owner of the rules (default: default)")
     commands.add_parser("list", help="print the rules in force")
+    testing = commands.add_parser("test", help="run promtool's unit-test files")
+    testing.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    testing.add_argument("--run", action="append", default=[], metavar="REGEX", help="only tests of matching names")
+    testing.add_argument("--diff", action="store_true", help="show the lines that differ")
     args = parser.parse_args(argv)
     if args.command == "check":
         return check(args.files, "default")
+    if args.command == "test":
+        return run_files(args.files, args.run, args.diff)
     bootstrap = RulesSettings().kafka
     try:
         return apply(args.file, args.tenant, bootstrap) if args.command == "apply" else show(bootstrap)

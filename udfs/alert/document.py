@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
-from udfs.duration import parse_duration
 from udfs.alert.rule import RuleFault
+from udfs.duration import parse_duration
 
 MAX_BYTES = 4 << 20
 
