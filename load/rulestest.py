@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from udfs.alert.rule import DEFAULT_INTERVAL_S
 from udfs.alert.rulefile import Group, parse_file
 from udfs.alert.testfile import parse_tests
 from udfs.alert.testrun import Mismatch, run_test
@@ -60,14 +61,19 @@ def _rules(path: Path, patterns: Iterable[str], interval_s: float) -> tuple[list
         if not found:
             print(f"  WARNING: no file match pattern {path.parent / pattern}", file=sys.stderr)
         for name in found:
-            try:
-                read = parse_file(Path(name).read_text(encoding="utf-8"), "test", name, interval_s=interval_s)
-            except (OSError, UnicodeDecodeError) as error:
-                faults.append(f"    {name}: TG-rule-file: {error}")
-                continue
-            groups += read.groups
-            faults += [f"    {name}: {fault}" for fault in read.faults]
+            held, wrong = read_groups(Path(name), "test", interval_s)
+            groups += held
+            faults += [f"    {fault}" for fault in wrong]
     return groups, faults
+
+
+def read_groups(path: Path, tenant: str, interval_s: float = DEFAULT_INTERVAL_S) -> tuple[tuple[Group, ...], list[str]]:
+    """Return the groups of a rule file and what is wrong with it, whatever a stream could take of it."""
+    try:
+        read = parse_file(path.read_text(encoding="utf-8"), tenant, path.name, interval_s=interval_s)
+    except (OSError, UnicodeDecodeError) as error:
+        return (), [f"{path}: TG-rule-file: {error}"]
+    return read.groups, [f"{path}: {fault}" for fault in read.faults]
 
 
 def _text(bad: Mismatch, diff: bool) -> str:

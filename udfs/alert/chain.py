@@ -8,7 +8,7 @@ they read any other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xxhash
@@ -24,7 +24,7 @@ from promql.series import Signature, signature
 from schemas.nan import STALE_BITS, Floats, Mask
 from udfs.alert.expression import MAX_SPAN_MS, Expression
 from udfs.alert.rule import Rule, RuleFault
-from udfs.alert.spread import Spread, answers_silence, spread_of
+from udfs.alert.spread import WHOLE, Spread, answers_silence, spread_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,14 @@ class Linked(Expression):
 
 def link(rule: Rule, expression: Expression, before: Sequence[Link]) -> Linked:
     """Return the expression with what it reads of the rules before it in its group; raises RuleFault TG-rule-span."""
+    linked = _link(rule, expression, before)
+    if not rule.limit:
+        return linked
+    # A limit counts all that the rule gives, so all of it is judged under one key.
+    return replace(linked, spread=WHOLE, shape=xxhash.xxh3_64_hexdigest(f"limit {linked.shape}".encode())[:12])
+
+
+def _link(rule: Rule, expression: Expression, before: Sequence[Link]) -> Linked:
     by_name: dict[str, tuple[Link, ...]] = {}
     for one in before:
         if any(selector.metric == one.rule.record for selector in expression.selectors):

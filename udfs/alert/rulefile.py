@@ -114,9 +114,6 @@ class _Reader:
             reason = f"interval of {interval} s is not in 1 s … 1 d"
             document.note("TG-rule-duration", reason, fields["interval"])
         limit, offset = max(0, document.integer(fields, "limit")), document.duration(fields, "query_offset") or 0
-        for key, value in (("limit", limit), ("query_offset", offset)):
-            if self.stream and value:
-                document.note("TG-rule-unsupported", f"group key {key!r} is not supported", fields[key])
         shared = _Shared(interval, limit, offset, self._labels(fields))
         for one in document.sequence(fields, "rules"):
             document.rule = ""
