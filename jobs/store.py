@@ -1,11 +1,11 @@
-"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected → ClickHouse as they are."""
+"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected, control.rules as they are."""
 
 from pyflink.common import Configuration, Types
 
 from jobs.settings import JobSettings
 from jobs.streams import OUT, PAYLOAD, Streams
 from schemas import topics
-from udfs.store.flink import RecordFunction, StoreFunction
+from udfs.store.flink import RecordFunction, RuleFunction, StoreFunction
 from udfs.write.flink import BlockWriter, lane
 
 
@@ -15,6 +15,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     valid = streams.source(topics.VALID)
     events = streams.source(topics.ALERTS)
     rejected = streams.source(topics.REJECTED)
+    control = streams.control(topics.RULES)
 
     columns = (
         valid.process(StoreFunction(settings.block_slots, settings.store_late_after_s * 1000), PAYLOAD)
@@ -23,8 +24,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     )
     records = events.map(RecordFunction("alert_events"), PAYLOAD).name("events").uid(streams.uid("events"))
     refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
+    rules = control.process(RuleFunction(), PAYLOAD).name("rules").uid(streams.uid("rules"))
 
-    blocks = columns.union(records, refusals).key_by(lane, Types.STRING())
+    blocks = columns.union(records, refusals, rules).key_by(lane, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

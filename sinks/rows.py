@@ -267,6 +267,20 @@ def alert_events(records: Sequence[bytes]) -> pa.Table:
     )
 
 
+def alert_rule(key: bytes, value: bytes | None, version: int) -> pa.Table:
+    """Return the row of table alert_rules for a record of control.rules; None deletes. version: its time, ms."""
+    tenant, _, rule_id = key.decode("utf-8", "replace").partition("/")
+    return pa.table(
+        {
+            "tenant": [tenant],
+            "rule_id": [rule_id],
+            "version": pa.array([version], pa.uint64()),
+            "gone": pa.array([int(value is None)], pa.uint8()),
+            "body": [(value or b"").decode("utf-8", "replace")],
+        }
+    )
+
+
 def block(table: str, payloads: Sequence[bytes]) -> pa.Table:
     """Return the block that payloads on their way to `table` make: records of its topic, frames, or packed tables."""
     if table == "samples":
