@@ -32,10 +32,7 @@ _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "nil": None}
 def parse(text: str, functions: Set[str], variables: tuple[str, ...] = ()) -> Tree:
     """Return the tree of a template; variables: what is set before it begins. Raises ParseError."""
     parser = _Parser(text, functions, variables)
-    try:
-        body, ended = parser.nodes(("eof",))
-    except RecursionError as error:
-        raise ParseError(f"it nests more than {MAX_DEPTH} deep", 1) from error
+    body, ended = parser.nodes(("eof",))
     assert ended == "eof"
     return Tree(text, body, parser.defined)
 

@@ -142,6 +142,13 @@ def test_one_by_one_gives_the_same_as_many(expr: str) -> None:
     assert found[0] == found[1] and len(found[0]) >= 2
 
 
+def test_a_backtest_looks_into_no_future() -> None:
+    one = Rule("t", "g/A", "g", "A", "up offset -2m == 0", 60)
+    series = [parse_series('up{job="a"} 1x80 0x5 1x60', 60_000, T0 - HOUR)]
+    (found,) = backtest([Group("g", 60, (one,))], MemorySource(series), T0, T0 + HOUR, Setting()).episodes
+    assert (found.active_at - T0, found.ended_at - T0) == (21 * 60_000, 27 * 60_000)
+
+
 def test_a_rule_with_a_limit_is_judged_under_one_key_on_the_stream() -> None:
     one = Rule("t", "g/A", "g", "A", "up == 0")
     expression = check_expression(one.expr)

@@ -55,8 +55,14 @@ def test_a_template_says_what_it_says_in_prometheus(text: str, value: float, exp
         ('{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}', "exceeded maximum template depth"),
         ('{{ range 9999 }}{{ printf "%999d" 1 }}{{ end }}', "the output is longer than"),
         ('{{ $x := "a" }}{{ range 99 }}{{ $x = print $x $x }}{{ end }}', "the value of print is longer than"),
-        ('{{ $x := printf "%99999s" "" }}{{ printf "%s%s%s%s" $x $x $x $x }}', "longer than"),
-        ('{{ reReplaceAll "" (printf "%99999s" "") "aaaaaaaaaaaaaaaaaaaa" }}', "longer than"),
+        (
+            '{{ $x := printf "%99999s" "" }}{{ printf "%s%s%s%s" $x $x $x $x }}',
+            "error calling printf: the text is longer than",
+        ),
+        (
+            '{{ reReplaceAll "" (printf "%99999s" "") "aaaaaaaaaaaaaaaaaaaa" }}',
+            "error calling reReplaceAll: the text is longer than",
+        ),
         ("{{ query `up` }}", "error calling query: there is nothing to ask here"),
     ],
 )
