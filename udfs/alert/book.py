@@ -33,7 +33,8 @@ class Book:
                 "TG-rule-key", f"the record's key is {key!r}, its rule says {rule.key!r}", rule=rule.rule_id
             )
         expression = check_expression(rule.expr)
-        for _, text in rule.labels + rule.annotations:
+        # Labels of a recording rule are no templates.
+        for _, text in rule.labels + rule.annotations if rule.alert else ():
             check_template(text)
         self._refuse_loop(rule, expression)
         linked = self._relinked(_group(rule), (rule, expression))

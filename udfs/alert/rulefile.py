@@ -10,10 +10,10 @@ from functools import partial
 import yaml
 
 from udfs.alert.document import Document
-from udfs.duration import parse_duration
 from udfs.alert.expression import check_expression, parse_expression
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule, RuleFault
-from udfs.alert.template import check_template
+from udfs.alert.template import asks, check_template
+from udfs.duration import parse_duration
 
 __all__ = ["Group", "RuleFile", "parse_duration", "parse_file", "parse_rules"]
 
@@ -154,6 +154,9 @@ class _Reader:
             query_offset_s=shared.query_offset_s,
         )
         self._duplicates(rule, shared, node)
+        if self.stream and alert and (asks(rule.labels) or asks(rule.annotations)):
+            reason = "a template's query has no answer on the stream; it gives <error expanding template: …>"
+            self.warnings.append(document.fault("TG-rule-unsupported", reason, node))
         if len(document.faults) == before:
             number = shared.counts[rule.name] = shared.counts.get(rule.name, 0) + 1
             rule_id = f"{rule.group}/{rule.name}" + (f"#{number}" if number > 1 else "")

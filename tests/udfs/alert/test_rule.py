@@ -121,3 +121,10 @@ def test_templates_that_are_refused(text: str) -> None:
 )
 def test_numbers_as_go_prints_them(value: float, text: str) -> None:
     assert go_float(value) == text
+
+
+def test_labels_of_a_recording_rule_are_no_templates() -> None:
+    book = Book()
+    rule = Rule("acme", "g/r", "g", "", "sum(up)", record="r", labels=(("a", "{{ x"),))
+    book.put(rule.key, rule.encode())
+    assert len(book) == 1

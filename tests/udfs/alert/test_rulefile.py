@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.duration import parse_duration, show_duration
 from udfs.alert.rule import DEFAULT_INTERVAL_S
 from udfs.alert.rulefile import parse_file, parse_rules
+from udfs.duration import parse_duration, show_duration
 
 DATA = Path(__file__).parents[2] / "data" / "rules"
 EXPECTED = re.compile(r"# line (\d+), group (\S+), rule (\S+): (TG-[a-z-]+): (.*)")
@@ -132,6 +132,13 @@ def test_rules_that_may_give_the_same_alerts_are_warned_of() -> None:
     read = parse_file(same, "acme")
     assert not read.faults and len(read.rules) == 3
     assert [(fault.id, fault.rule) for fault in read.warnings] == [("TG-rule-ambiguous", "A")]
+
+
+def test_what_the_stream_cannot_ask_is_warned_of() -> None:
+    text = "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {a: '{{ query `up` | first | value }}'}}]}]"
+    read = parse_file(text, "acme", stream=True)
+    assert read.rules and [fault.id for fault in read.warnings] == ["TG-rule-unsupported"]
+    assert not parse_file(text, "acme").warnings
 
 
 @pytest.mark.parametrize("text", ["a: " + "[" * 5000, "groups: [&a [*a]]", "groups: [{name: g, rules: [*b]}]", "\x00"])
