@@ -96,12 +96,9 @@ class Run:
 
     def query(self, text: str, at: int) -> list[Sample]:
         """Return what a query in a template answers; raises RuleFault or PromqlError."""
-        result = self._instant(parse_expression(text), at)
+        result = self.evaluate_plan(parse_expression(text), self.source.until(at), at, at)
         places = np.flatnonzero(result.present[:, -1]).tolist()
         return [Sample(result.labels[row], float(result.values[row, -1])) for row in places]
-
-    def _instant(self, plan: Expr, at: int) -> Vector:
-        return self.evaluate_plan(plan, self.source.until(at), at, at)
 
     def evaluate_plan(self, plan: Expr, source: Source, start: int, end: int, step_ms: int = 0) -> Vector:
         """Return a plan's value as a vector; raises PromqlError."""

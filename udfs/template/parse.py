@@ -205,9 +205,8 @@ class _Parser:
             pipe.commands.append(self.command())
         if not pipe.commands:
             raise self.error(f"missing value for {where}")
-        for command in pipe.commands[1:]:
+        for place, command in enumerate(pipe.commands[1:], 2):
             if isinstance(command.args[0], Literal | Dot):
-                place = pipe.commands.index(command) + 1
                 raise self.error(f"non executable command in pipeline stage {place}")
         self._depth -= 1
         return pipe
@@ -263,10 +262,8 @@ class _Parser:
         at, names = self.peek().at, []
         while self.peek().kind == "field":
             names.append(self.next().text[1:])
-        if isinstance(node, Field):
-            return Field((*node.names, *names), at)
-        if isinstance(node, Variable):
-            return Variable((*node.names, *names), at)
+        if isinstance(node, Field | Variable):
+            return type(node)((*node.names, *names), at)
         if isinstance(node, Literal | Dot):
             raise self.error(f"unexpected . after term {quoted(str(node))}")
         return Chain(node, tuple(names), at)
