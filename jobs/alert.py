@@ -1,11 +1,17 @@
-"""metrics.valid → [match] → pieces by rule and bucket → [judge] → alert.events; control.rules is broadcast to both."""
+"""metrics.valid → [match] → pieces by rule and bucket → [judge] → alert.events, and recorded series to metrics.raw.
+
+control.rules is broadcast to both. A clock beats into metrics.raw, so that event time moves on in silence too.
+"""
+
+from functools import partial
 
 from pyflink.common import Configuration, Types
 
 from jobs.settings import JobSettings
-from jobs.streams import KEYED, OUT, Streams
+from jobs.streams import ADDRESSED, KEYED, Streams
 from schemas import topics
-from udfs.alert.flink import RULES, JudgeFunction, MatchFunction, address_of, piece
+from sinks.control import stored
+from udfs.alert.flink import RULES, BeatFunction, JudgeFunction, MatchFunction, address_of, piece
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -13,15 +19,28 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     streams = Streams("alert", settings, cluster)
     valid = streams.source(topics.VALID, settings.alert_lateness_s)
     rules = streams.control(topics.RULES).broadcast(RULES)
+    first = partial(stored, settings.kafka, topics.RULES)
 
-    matched = valid.connect(rules).process(MatchFunction(), KEYED).name("match").uid(streams.uid("match"))
+    matched = valid.connect(rules).process(MatchFunction(first), KEYED).name("match").uid(streams.uid("match"))
     # Parted, because two Python operators must not share a thread (udfs/mode.py). Without the map, which becomes one
     # operator with key_by's own, PyFlink moves that one in front of the rescale.
     pieces = matched.rescale().map(piece, KEYED).name("pieces").uid(streams.uid("pieces"))
     by_address = pieces.key_by(address_of, Types.STRING())
-    events = by_address.connect(rules).process(JudgeFunction(), OUT).name("judge").uid(streams.uid("judge"))
+    judged = (
+        by_address.connect(rules)
+        .process(JudgeFunction(first, settings.alert_budget()), ADDRESSED)
+        .name("judge")
+        .uid(streams.uid("judge"))
+    )
+    beats = (
+        streams.clock()
+        .map(BeatFunction(settings.alert_heartbeat_tenant), ADDRESSED)
+        .name("beat")
+        .uid(streams.uid("beat"))
+        .set_parallelism(1)
+    )
 
-    streams.sink(events, topics.ALERTS)
+    streams.route(judged.union(beats), topics.ALERTS, topics.RAW)
     return streams
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sinks.target import Target
+from udfs.alert.budget import Budget
 from udfs.gate.limits import Limits
 
 
@@ -75,6 +76,19 @@ class JobSettings(BaseSettings):
         "1d", description="The coarsest tier that is kept; those behind it cost their share (docs/sizing.md)."
     )
     alert_lateness_s: int = Field(5, ge=0, description="How long a tick waits for samples, seconds of event time.")
+    alert_heartbeat_tenant: str = Field(
+        "default", min_length=1, description="Tenant that gets the series tidegauge_alert_heartbeat."
+    )
+    alert_max_series: int = Field(
+        1_000_000, ge=1, description="Most series in the window, or in the answer, of one key of a rule."
+    )
+    alert_max_bytes: int = Field(256 << 20, ge=1024, description="Largest window of one key of a rule, bytes.")
+    alert_max_seconds: float = Field(
+        10.0, gt=0, description="Longest evaluation of one key; the rule is paused after three longer ones in a row."
+    )
+    alert_pause_s: int = Field(
+        600, ge=1, description="How long a rule is paused that is over one of these, seconds of event time."
+    )
     idle_timeout_s: int = Field(
         5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds."
     )
@@ -95,6 +109,10 @@ class JobSettings(BaseSettings):
         description="How long a dirty window waits until raw has its late samples; then it is computed without.",
     )
     fresh_tail_s: int = Field(300, ge=10, description="Writes into time older than this raise data versions, seconds.")
+
+    def alert_budget(self) -> Budget:
+        """Return what a rule may cost."""
+        return Budget(self.alert_max_series, self.alert_max_bytes, self.alert_max_seconds, self.alert_pause_s * 1000)
 
     def gate_limits(self) -> Limits:
         """Return the gate's part."""

@@ -1,11 +1,11 @@
-"""metrics.valid → [store] → ClickHouse samples, series; alert.events, metrics.rejected, .ledger, .cardinality."""
+"""metrics.valid → [store] → ClickHouse samples, series; the topics of events, refusals, accounts and rules as they are."""
 
 from pyflink.common import Configuration, Types
 
 from jobs.settings import JobSettings
 from jobs.streams import OUT, PAYLOAD, Streams
 from schemas import topics
-from udfs.store.flink import RecordFunction, StoreFunction
+from udfs.store.flink import RecordFunction, RuleFunction, StoreFunction
 from udfs.write.flink import BlockWriter, lane
 
 
@@ -17,6 +17,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     rejected = streams.source(topics.REJECTED)
     ledger = streams.source(topics.LEDGER)
     grown = streams.source(topics.CARDINALITY)
+    control = streams.control(topics.RULES)
 
     columns = (
         valid.process(StoreFunction(settings.block_slots, settings.store_late_after_s * 1000), PAYLOAD)
@@ -27,8 +28,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     refusals = rejected.map(RecordFunction("rejections"), PAYLOAD).name("refusals").uid(streams.uid("refusals"))
     accounts = ledger.map(RecordFunction("ledger"), PAYLOAD).name("accounts").uid(streams.uid("accounts"))
     growth = grown.map(RecordFunction("cardinality"), PAYLOAD).name("growth").uid(streams.uid("growth"))
+    rules = control.process(RuleFunction(), PAYLOAD).name("rules").uid(streams.uid("rules"))
 
-    blocks = columns.union(records, refusals, accounts, growth).key_by(lane, Types.STRING())
+    blocks = columns.union(records, refusals, accounts, growth, rules).key_by(lane, Types.STRING())
     refused = blocks.process(BlockWriter(settings.target()), OUT).name("write").uid(streams.uid("write"))
 
     streams.sink(refused, topics.REJECTED)

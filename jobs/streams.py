@@ -127,6 +127,15 @@ class Streams:
         )
         return self._tables.to_data_stream(self._tables.from_path(table))
 
+    def clock(self) -> DataStream:
+        """Return a row a second, by the machine's clock, in one subtask."""
+        table = self._name("clock", "second")
+        self._tables.execute_sql(
+            f"CREATE TEMPORARY TABLE `{table}` (n BIGINT) "
+            "WITH ('connector' = 'datagen', 'rows-per-second' = '1', 'scan.parallelism' = '1')"
+        )
+        return self._tables.to_data_stream(self._tables.from_path(table))
+
     def sink(self, stream: DataStream, topic: str) -> None:
         """Write a stream of OUT rows to the topic, at least once; ts becomes the record's timestamp."""
         self._insert(topic, f"SELECT k, v, TO_TIMESTAMP_LTZ(ts, 3) FROM {self._tables.from_data_stream(stream)}")

@@ -1,4 +1,4 @@
-"""`tidegauge rules check FILE… | apply FILE [--tenant T] | list`: rule files to control.rules, and what is in force.
+"""`tidegauge rules check | apply | list | test`: rule files to control.rules, what is in force, and unit tests.
 
 control.rules is compacted: the newest record of a key is the rule, a null value deletes it.
 """
@@ -14,9 +14,11 @@ from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from load.rulestest import run_files
 from schemas.topics import RULES
 from udfs.alert.rule import Rule, RuleFault
-from udfs.alert.rulefile import parse_rules
+from udfs.alert.rulefile import parse_file
+from udfs.duration import show_duration
 
 TIMEOUT_S = 10.0
 
@@ -104,10 +106,12 @@ def _read(path: Path, tenant: str) -> list[Rule] | None:
     except (OSError, UnicodeDecodeError) as error:
         print(f"{path}: TG-rule-file: {error}", file=sys.stderr)
         return None
-    rules, faults = parse_rules(text, tenant, path.name)
-    for fault in faults:
+    read = parse_file(text, tenant, path.name, stream=True)
+    for fault in read.faults:
         print(f"{path}: {fault}", file=sys.stderr)
-    return None if faults else rules
+    for warning in read.warnings:
+        print(f"{path}: warning: {warning}", file=sys.stderr)
+    return None if read.faults else read.rules
 
 
 def apply(path: Path, tenant: str, bootstrap: str) -> int:
@@ -126,21 +130,50 @@ def apply(path: Path, tenant: str, bootstrap: str) -> int:
     return 0
 
 
-def show(bootstrap: str) -> int:
-    """Print the rules in force, one a line."""
-    for key, value in sorted(stored_rules(bootstrap).items()):
-        try:
-            rule = Rule.decode(value)
-            line = f"{rule.revision}  every {rule.interval_s:g}s  for {rule.for_s:g}s  {rule.expr}"
-        except RuleFault as fault:
-            line = f"not in force: {fault}"
-        print(f"{key}  {line}")
+def show(bootstrap: str, tenant: str | None) -> int:
+    """Print the rules in force, of one tenant or of all."""
+    print("\n".join(table(stored_rules(bootstrap), tenant)))
     return 0
+
+
+_COLUMNS = ("TENANT", "GROUP", "RULE", "KIND", "REVISION", "EVERY", "FOR", "FILE", "EXPR")
+
+
+def table(stored: Mapping[str, bytes], tenant: str | None = None) -> list[str]:
+    """Return the rules in force as lines of a table, in the order in which their groups evaluate them.
+
+    What cannot be read is not in force; its line says why.
+    """
+    rows: list[tuple[str, ...]] = []
+    broken: list[str] = []
+    found: list[Rule] = []
+    for key, value in sorted(stored.items()):
+        try:
+            found.append(Rule.decode(value))
+        except RuleFault as fault:
+            broken.append(f"{key}  not in force: {fault}")
+    for rule in sorted(found, key=lambda one: (one.tenant, one.group, one.position, one.rule_id)):
+        if tenant in (None, rule.tenant):
+            times = (show_duration(rule.interval_ms), show_duration(rule.for_ms))
+            name = rule.rule_id.removeprefix(f"{rule.group}/")
+            kind = "alert" if rule.alert else "record"
+            expr = " ".join(rule.expr.split())
+            rows.append((rule.tenant, rule.group, name, kind, rule.revision, *times, rule.file, expr))
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)][:-1]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
+        for row in (_COLUMNS, *rows)
+    ]
+    return [*lines, *(line for line in broken if tenant is None or line.startswith(f"{tenant}/"))]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    parser = argparse.ArgumentParser(prog="tidegauge rules", description="Prometheus alerting rules on the stream.")
+    parser = argparse.ArgumentParser(
+        prog="tidegauge rules",
+        description="Prometheus rules on the stream.",
+        epilog="`tidegauge rules backtest --help` tells of one more, for rules over history.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="say what is wrong with rule files")
     checking.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -150,13 +183,20 @@ def main(argv: list[str] | None = None) -> int:
     )
     applying.add_argument("file", type=Path, metavar="FILE")
     applying.add_argument("--tenant", default="default", help="owner of the rules (default: default)")
-    commands.add_parser("list", help="print the rules in force")
+    listing = commands.add_parser("list", help="print the rules in force")
+    listing.add_argument("--tenant", help="of this tenant only")
+    testing = commands.add_parser("test", help="run promtool's unit-test files")
+    testing.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    testing.add_argument("--run", action="append", default=[], metavar="REGEX", help="only tests of matching names")
+    testing.add_argument("--diff", action="store_true", help="show the lines that differ")
     args = parser.parse_args(argv)
     if args.command == "check":
         return check(args.files, "default")
+    if args.command == "test":
+        return run_files(args.files, args.run, args.diff)
     bootstrap = RulesSettings().kafka
     try:
-        return apply(args.file, args.tenant, bootstrap) if args.command == "apply" else show(bootstrap)
+        return apply(args.file, args.tenant, bootstrap) if args.command == "apply" else show(bootstrap, args.tenant)
     except KafkaError as error:
         print(f"TG-kafka: {bootstrap} (TIDEGAUGE_KAFKA): {error}", file=sys.stderr)
         return 1

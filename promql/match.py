@@ -22,8 +22,18 @@ def anchored(pattern: str) -> str:
 @lru_cache(maxsize=1024)
 def compile_regex(pattern: str) -> Any:
     """Return the compiled, anchored pattern; raises PromqlError PARSE."""
+    return _compiled(anchored(pattern), pattern)
+
+
+@lru_cache(maxsize=256)
+def search_regex(pattern: str) -> Any:
+    """Return a compiled pattern that may match anywhere, as templates' match and reReplaceAll do; raises PARSE."""
+    return _compiled(pattern, pattern)
+
+
+def _compiled(whole: str, pattern: str) -> Any:
     try:
-        return re2.compile(anchored(pattern), options=_OPTIONS)
+        return re2.compile(whole, options=_OPTIONS)
     except re2.error as error:
         reason = error.args[0].decode("utf-8", "replace") if error.args else "invalid"
         raise PromqlError(PARSE, f"invalid regular expression {pattern!r}: {reason}") from error

@@ -23,7 +23,7 @@ class MemoryStore:
     """Samples by tenant, series and time. fresh_tail_ms: writes younger than it raise no version.
 
     late_after_ms: samples that arrive later keep their arrival. complete: what the stream would say, active: what the
-    alert job would, by tenant.
+    alert job would, by tenant. applied: its rules, (id, JSON).
     """
 
     def __init__(self, fresh_tail_ms: int = 300_000, late_after_ms: int = 30_000) -> None:
@@ -34,6 +34,7 @@ class MemoryStore:
         self._arrived: dict[tuple[str, Signature, int], int] = {}
         self.complete: dict[str, Completeness] = {}
         self.active: dict[str, list[Alert]] = {}
+        self.applied: dict[str, list[tuple[str, str]]] = {}
         self.reads = 0
 
     def write(self, tenant: str, labels: Labels, samples: Sequence[tuple[int, float]], now_ms: int) -> None:
@@ -137,6 +138,10 @@ class MemoryStore:
     def alerts(self, tenant: str, limit: int) -> list[Alert]:
         """Return what was put into `active`."""
         return self.active.get(tenant, [])[: limit + 1]
+
+    def rules(self, tenant: str, limit: int) -> list[tuple[str, str]]:
+        """Return what was put into `applied`."""
+        return self.applied.get(tenant, [])[: limit + 1]
 
     def ready(self) -> None:
         """Memory always answers."""

@@ -133,6 +133,17 @@ LIMIT {limit:UInt64}"""
     return text, {"tenant": tenant, "limit": limit + 1}
 
 
+def rules(tenant: str, limit: int) -> Statement:
+    """Return id and JSON of the newest state of every rule that is not deleted."""
+    text = """
+SELECT rule_id, body
+FROM alert_rules FINAL
+WHERE tenant = {tenant:String} AND NOT gone
+ORDER BY rule_id
+LIMIT {limit:UInt64}"""
+    return text, {"tenant": tenant, "limit": limit + 1}
+
+
 def _alive(tenant: str, select: Select | None, start_ms: int, end_ms: int) -> tuple[list[str], Params]:
     metric, matchers = ("", ()) if select is None else (select.metric, select.matchers)
     conditions, params = where(tenant, metric, matchers)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from query import numbers, params
+from query import params, rules
 from query.answers import TRUNCATED, Reply, Request
 from query.errors import bad_data
 from query.guard import Guard
@@ -15,19 +15,16 @@ from query.store import Alert, Store
 VERSION = "0.1.0"
 # Prometheus's defaults and limits of status/tsdb.
 TSDB_ENTRIES, TSDB_MOST = 10, 10_000
-RULES_INFO = (
-    "only rules with a pending or firing alert are listed, without their expressions; "
-    "`tidegauge rules list` shows all [TG-query-rules]"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """most_alerts: in one answer."""
+    """most_alerts, most_rules: in one answer."""
 
     store: Store
     guard: Guard
     most_alerts: int = 10_000
+    most_rules: int = 10_000
 
     def buildinfo(self, request: Request) -> Reply:
         """Answer /api/v1/status/buildinfo, which Grafana reads to learn what it talks to."""
@@ -61,44 +58,17 @@ class Status:
     def alerts(self, request: Request) -> Reply:
         """Answer /api/v1/alerts: what is pending or firing, from table alert_events."""
         found, warnings = self._alerts(request)
-        return Reply(orjson.dumps({"alerts": [_alert(one) for one in found]}), (), warnings)
+        return Reply(orjson.dumps({"alerts": [rules.alert(one) for one in found]}), (), warnings)
 
     def rules(self, request: Request) -> Reply:
-        """Answer /api/v1/rules, from the alerts that are active: what else is in force only the stream knows."""
+        """Answer /api/v1/rules: all rules that were applied, with what the alert job has told of them."""
         found, warnings = self._alerts(request)
-        if request.params.get("type", "alert") not in ("alert", ""):
-            found = []
-        groups: dict[str, dict[str, list[Alert]]] = {}
-        for one in found:
-            group, _, rule = one.rule_id.partition("/")
-            groups.setdefault(group, {}).setdefault(rule, []).append(one)
-        told = [
-            {"name": group, "file": "", "rules": [_rule(alerts) for _, alerts in sorted(rules.items())]}
-            for group, rules in sorted(groups.items())
-        ]
-        return Reply(orjson.dumps({"groups": told}), (RULES_INFO,), warnings)
+        stored = self.store.rules(request.tenant, self.most_rules)
+        if len(stored) > self.most_rules:
+            stored, warnings = stored[: self.most_rules], (TRUNCATED,)
+        costs = rules.spent(self.store.source(request.tenant, 1), request.now_ms)
+        return Reply(orjson.dumps({"groups": rules.groups(stored, found, costs, request.params)}), (), warnings)
 
     def _alerts(self, request: Request) -> tuple[list[Alert], tuple[str, ...]]:
         found = self.store.alerts(request.tenant, self.most_alerts)
         return found[: self.most_alerts], (TRUNCATED,) if len(found) > self.most_alerts else ()
-
-
-def _alert(one: Alert) -> dict[str, object]:
-    return {
-        "labels": one.labels,
-        "annotations": one.annotations,
-        "state": one.state,
-        "activeAt": params.rfc3339(one.active_ms),
-        "value": numbers.text(one.value),
-    }
-
-
-def _rule(alerts: list[Alert]) -> dict[str, object]:
-    states = {one.state for one in alerts}
-    return {
-        "type": "alerting",
-        "name": alerts[0].name,
-        "state": "firing" if "firing" in states else "pending",
-        "alerts": [_alert(one) for one in alerts],
-        "lastEvaluation": params.rfc3339(max(one.evaluated_ms for one in alerts)),
-    }

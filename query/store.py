@@ -103,6 +103,10 @@ class Store(Protocol):
         """Return what is pending or firing."""
         ...
 
+    def rules(self, tenant: str, limit: int) -> list[tuple[str, str]]:
+        """Return (rule id, JSON) of the rules that were applied and not deleted."""
+        ...
+
     def ready(self) -> None:
         """Raise QueryError if the store does not answer."""
         ...
@@ -232,6 +236,11 @@ class ClickhouseStore:
             )
             for row in self.rows(sql_catalog.alerts(tenant, limit)).to_pylist()
         ]
+
+    def rules(self, tenant: str, limit: int) -> list[tuple[str, str]]:
+        """Return (rule id, JSON) of the rules that were applied and not deleted."""
+        table = self.rows(sql_catalog.rules(tenant, limit))
+        return list(zip(table["rule_id"].to_pylist(), table["body"].to_pylist(), strict=True))
 
     def ready(self) -> None:
         """Raise QueryError if ClickHouse does not answer or has no tables."""

@@ -17,6 +17,9 @@ VERDICTS = "control.verdicts"
 RULES = "control.rules"
 ALERTS = "alert.events"
 
+# How sources in metrics.raw begin that are the alert job itself: it records series there.
+RULE_SOURCE = "rule:"
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -29,7 +29,7 @@ TABLES = frozenset(
     (
         *("samples", "series", "rollup_1m", "rollup_5m", "rollup_1h", "rollup_1d"),
         *("completeness", "late_samples", "distributions"),
-        *("data_versions", "alert_events", "rejections", "ledger", "cardinality"),
+        *("data_versions", "alert_events", "alert_rules", "rejections", "ledger", "cardinality"),
     )
 )
 

@@ -250,8 +250,8 @@ def rejections(records: Sequence[bytes]) -> pa.Table:
 
 
 def alert_events(records: Sequence[bytes]) -> pa.Table:
-    """Return rows of table alert_events for AlertEvent records."""
-    decoded = [codec("alert_event").decode(record) for record in records]
+    """Return rows of table alert_events for AlertEvent records: one for a transition, none for what is said again."""
+    decoded = [one for one in map(codec("alert_event").decode, records) if not one["resend"]]
     names = ("tenant", "rule_id", "revision", "alert", "state", "key")
     return pa.table(
         {
@@ -261,9 +261,23 @@ def alert_events(records: Sequence[bytes]) -> pa.Table:
             "value": pa.array([one["value"] for one in decoded], pa.float64()),
             **{
                 name: pa.array([one[name] for one in decoded], pa.int64()).cast(_STAMP)
-                for name in ("active_at", "evaluated_at", "emitted_at")
+                for name in ("active_at", "evaluated_at", "emitted_at", "starts_at", "ends_at")
             },
             "seq": pa.array([one["seq"] for one in decoded], pa.uint64()),
+        }
+    )
+
+
+def alert_rule(key: bytes, value: bytes | None, version: int) -> pa.Table:
+    """Return the row of table alert_rules for a record of control.rules; None deletes. version: its time, ms."""
+    tenant, _, rule_id = key.decode("utf-8", "replace").partition("/")
+    return pa.table(
+        {
+            "tenant": [tenant],
+            "rule_id": [rule_id],
+            "version": pa.array([version], pa.uint64()),
+            "gone": pa.array([int(value is None)], pa.uint8()),
+            "body": [(value or b"").decode("utf-8", "replace")],
         }
     )
 

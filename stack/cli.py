@@ -13,7 +13,7 @@ ELSEWHERE = {
     "agent": ("agent.__main__", "send this machine's metrics, and those of Prometheus endpoints"),
     "load": ("load.load", "write a file of series straight to ClickHouse"),
     "produce": ("load.produce", "send a file of series to metrics.raw"),
-    "rules": ("load.rules", "apply, list and remove alert rules"),
+    "rules": ("stack.rules", "check, apply, list, test and backtest rules"),
     "policy": ("stack.policy", "check, apply, list and remove what tenants may send"),
     "cardinality": ("stack.cardinality", "show which metrics make new series, by which label and source"),
     "retention": ("stack.retention", "check, apply and list how long ClickHouse keeps what"),

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "jobs": {"udfs", "sinks", "schemas"},
     "query": {"schemas", "promql", "sinks", "udfs.rollup.digest"},
     "agent": {"schemas", "sinks"},
-    "load": {"schemas", "sinks", "udfs.alert"},
+    "load": {"schemas", "sinks", "udfs.alert", "udfs.duration"},
     "stack": set(OURS),
     "bench": set(OURS),
 }

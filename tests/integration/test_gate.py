@@ -67,7 +67,7 @@ def test_a_limit_holds_and_the_ledger_says_what_became_of_the_rest(
     known = batch(tenant, [f"u{number}" for number in range(8)])
     pipeline.send_record(known)
     # Which series are first is up to the order of arrival at the owner: sources have none among them.
-    eventually(lambda: account(pipeline, tenant).get("forwarded"), 8)
+    eventually(lambda: int(account(pipeline, tenant)["forwarded"]), 8)
     for first in range(8, 40, 8):
         pipeline.send_record(batch(tenant, [f"u{number}" for number in range(first, first + 8)]), f"source-{first}")
     for _ in range(5):

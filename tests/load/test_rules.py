@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from load.rules import changes, main
+from load.rules import changes, main, table
 from udfs.alert.rule import Rule
 
 DATA = Path(__file__).parents[1] / "data" / "rules"
@@ -54,3 +54,24 @@ def test_check_says_what_is_wrong_and_where(capsys: pytest.CaptureFixture[str]) 
 def test_a_file_with_a_fault_is_not_applied(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["apply", str(DATA / "duration.bad.yaml")]) == 1
     assert "nothing was applied" in capsys.readouterr().err
+
+
+def test_the_list_is_a_table_in_the_order_of_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+    record = Rule("acme", "g/a:b", "g", "", "sum(\n  up)", 30, record="a:b", file="f.yaml", position=0)
+    alert = Rule("acme", "g/A#2", "g", "A", "up == 0", for_s=90, file="f.yaml", position=1)
+    stored = {one.key: one.encode() for one in (alert, record, rule("A", tenant="zeta"))} | {"acme/g/X": b"garbage"}
+    assert [line.split()[:7] for line in table(stored)][1:4] == [
+        ["acme", "g", "a:b", "record", record.revision, "30s", "0s"],
+        ["acme", "g", "A#2", "alert", alert.revision, "15s", "1m30s"],
+        ["zeta", "g", "A", "alert", rule("A").revision, "15s", "0s"],
+    ]
+    assert table(stored)[1].endswith("f.yaml  sum( up)")
+    assert table(stored)[4].startswith("acme/g/X  not in force: rule: TG-rule-json")
+    assert len(table(stored, "zeta")) == 2 and len(table({})) == 1
+
+
+def test_warnings_do_not_fail_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("groups: [{name: g, rules: [{alert: A, expr: up == 0}, {alert: A, expr: up == 1}]}]")
+    assert main(["check", str(path)]) == 0
+    assert "warning: line 1, group 'g', rule 'A': TG-rule-ambiguous" in capsys.readouterr().err

@@ -26,6 +26,7 @@ STATEMENTS: dict[str, sql.Statement] = {
     "metadata_of_one": sql_catalog.metadata("acme", "up", 50),
     "head": sql_catalog.head("acme"),
     "alerts": sql_catalog.alerts("acme", 50),
+    "rules": sql_catalog.rules("acme", 50),
     "estimate": sql.estimate(sql.samples("acme", Selector("up", (), 1000, 2000), ["up"], [7], 100, False)),
     **{f"top_{name}": sql_catalog.top("acme", name, 10) for name in sql_catalog.TOPS},
 }

@@ -12,6 +12,7 @@ from query.memory import MemoryStore
 from query.source import Limits
 from query.spent import Spent, begin
 from query.store import Alert, ClickhouseStore
+from sinks import rows
 from sinks.clickhouse import Clickhouse, ClickhouseError
 from sinks.ddl import apply
 from tests import embedded
@@ -161,6 +162,19 @@ def test_the_newest_transition_of_an_alert_counts(admin: Clickhouse, store: Clic
         )
     ]
     assert store.alerts("u", 10) == []
+
+
+def test_the_newest_record_of_a_rule_counts(admin: Clickhouse, store: ClickhouseStore) -> None:
+    for key, value, version in (
+        (b"t/g/Down", b"{}", 1),
+        (b"t/g/Down", b'{"expr": "up"}', 2),
+        (b"t/g/Gone", b"{}", 1),
+        (b"t/g/Gone", None, 2),
+        (b"u/g/Other", b"{}", 1),
+    ):
+        admin.insert("alert_rules", rows.alert_rule(key, value, version))
+    assert store.rules("t", 10) == [("g/Down", '{"expr": "up"}')]
+    assert store.rules("t", 0) == [("g/Down", '{"expr": "up"}')], "one more than the limit tells of excess"
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\0", "a\0b", "\\0", "\ud83d", "x" * 5000, "{{}}", "%s", "a' OR '1'='1"])

@@ -34,7 +34,10 @@ PINNED = {
     "frame": "6ef3671eac14bad3",
     "frame_1": "3f31f23835584fd1",
     "rejected": "9cebe214c8ea3d91",
-    "alert_event": "67b57d0a14b20d4b",
+    "alert_event": "4e0344f4ac7c2d57",
+    "alert_event_1": "67b57d0a14b20d4b",
+    "alert_state": "4bfa3b9e972a0a8a",
+    "alert_state_1": "03505f33592225bc",
 }
 
 
@@ -131,19 +134,22 @@ def newer(schema: dict[str, object]) -> object:
 
 
 EARLIER = [
-    # present, earlier, what the earlier does not know of
-    ("metric_batch", "metric_batch_1", {"received_at": 7, "weights": b"1234"}),
-    ("metric_batch", "metric_batch_2", {"weights": b"1234"}),
-    ("frame", "frame_1", {"weights": b"1234"}),
+    # present, earlier, what the earlier does not know of, what that is then
+    ("metric_batch", "metric_batch_1", {"received_at": 7, "weights": b"1234"}, None),
+    ("metric_batch", "metric_batch_2", {"weights": b"1234"}, None),
+    ("frame", "frame_1", {"weights": b"1234"}, None),
+    ("alert_event", "alert_event_1", {"starts_at": 5, "ends_at": 6, "resend": 7}, 0),
 ]
 
 
-@pytest.mark.parametrize(("name", "version", "unknown"), EARLIER, ids=[row[1] for row in EARLIER])
-def test_an_earlier_version_is_read_as_the_present_one(name: str, version: str, unknown: dict[str, object]) -> None:
+@pytest.mark.parametrize(("name", "version", "unknown", "default"), EARLIER, ids=[row[1] for row in EARLIER])
+def test_an_earlier_version_is_read_as_the_present_one(
+    name: str, version: str, unknown: dict[str, object], default: int | None
+) -> None:
     earlier = load_schema(version)
     record = sample(earlier)
     written = Codec(earlier).encode(record)
-    assert codec(name).decode(written) == {**record, **dict.fromkeys(unknown)}
+    assert codec(name).decode(written) == {**record, **dict.fromkeys(unknown, default)}
     # A job of the earlier version refuses what it cannot know, instead of reading it wrong.
     with pytest.raises(CodecError, match="not pinned"):
         Codec(earlier).decode(codec(name).encode({**record, **unknown}))

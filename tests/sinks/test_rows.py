@@ -103,7 +103,12 @@ def test_alert_events_keep_labels_and_times() -> None:
         "emitted_at": 3,
         "key": "k",
         "seq": 4,
+        "starts_at": 5,
+        "ends_at": 6,
+        "resend": 0,
     }
-    row = rows.block("alert_events", [codec("alert_event").encode(event)]).to_pylist()[0]
+    again = {**event, "resend": 1, "evaluated_at": 60_002}
+    (row,) = rows.block("alert_events", [codec("alert_event").encode(one) for one in (event, again)]).to_pylist()
+    assert rows.block("alert_events", [codec("alert_event").encode(again)]).num_rows == 0
     assert row["labels"] == [("a", "2"), ("z", "1")]
     assert (row["state"], row["seq"], row["evaluated_at"].microsecond) == ("firing", 4, 2000)

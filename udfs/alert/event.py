@@ -20,12 +20,17 @@ class Event(NamedTuple):
 
 
 def events(
-    transitions: Iterable[Transition], rule: Rule | None, address: tuple[str, str], revision: str, emitted_at: int
+    transitions: Iterable[Transition],
+    rule: Rule | None,
+    address: tuple[str, str],
+    revision: str,
+    emitted_at: int,
+    notes: tuple[tuple[str, str], ...] = (),
 ) -> list[Event]:
     """Return the events of transitions in their order.
 
     rule is None when it has been deleted: the event then carries the last revision and no annotations. address is
-    (tenant, rule_id), emitted_at the job's wall clock in ms.
+    (tenant, rule_id), emitted_at the job's wall clock in ms. notes: further annotations, as they are.
     """
     tenant, rule_id = address
     made = []
@@ -38,14 +43,21 @@ def events(
             "alert": labels.get("alertname", ""),
             "state": one.state,
             "labels": labels,
-            "annotations": {name: expand(text, labels, one.value) for name, text in rule.annotations} if rule else {},
+            "annotations": {**_expanded(rule, labels, one.value), **dict(notes)},
             "value": one.value,
             "active_at": one.active_at,
             "evaluated_at": one.evaluated_at,
             "emitted_at": emitted_at,
             "key": one.key,
             "seq": one.seq,
+            "starts_at": one.starts_at,
+            "ends_at": one.ends_at,
+            "resend": one.resend,
         }
         key = orjson.dumps([tenant, rule_id, labels], option=orjson.OPT_SORT_KEYS)
         made.append(Event(key, codec("alert_event").encode(record), one.evaluated_at))
     return made
+
+
+def _expanded(rule: Rule | None, labels: dict[str, str], value: float) -> dict[str, str]:
+    return {name: expand(text, labels, value) for name, text in rule.annotations} if rule else {}

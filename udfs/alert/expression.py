@@ -35,9 +35,8 @@ class Expression:
     shape: str
 
 
-@lru_cache(maxsize=8192)
-def check_expression(text: str) -> Expression:
-    """Return a rule's expression; raises RuleFault TG-rule-expr, -unsupported (valid, but refused), -span, -size."""
+def parse_expression(text: str) -> Expr:
+    """Return the plan of a rule's expression, for whatever evaluates it; raises RuleFault TG-rule-expr, -size."""
     if len(text) > MAX_EXPR_CHARS:
         raise RuleFault("TG-rule-size", f"the expression has {len(text)} characters; at most {MAX_EXPR_CHARS}")
     try:
@@ -45,17 +44,23 @@ def check_expression(text: str) -> Expression:
     except PromqlError as error:
         raise RuleFault("TG-rule-expr", str(error)) from error
     if kind(plan) not in ("vector", "scalar"):
-        raise RuleFault(
-            "TG-rule-expr", f"the expression is a {kind(plan)}; an alert needs an instant vector or a scalar"
-        )
+        raise RuleFault("TG-rule-expr", f"the expression is a {kind(plan)}; a rule needs an instant vector or a scalar")
+    return plan
+
+
+@lru_cache(maxsize=8192)
+def check_expression(text: str) -> Expression:
+    """Return a rule's expression for the stream.
+
+    Raises RuleFault of parse_expression, TG-rule-unsupported (valid, but refused) and -span.
+    """
+    plan = parse_expression(text)
     if pinned(plan):
         raise RuleFault("TG-rule-unsupported", "@ reads samples of a fixed time, which a stream does not keep")
     reads = selectors(plan)
-    if not reads:
-        raise RuleFault("TG-rule-unsupported", "the expression reads no series; on a stream nothing would evaluate it")
     if any(one.end_ms > 0 for one in reads):
         raise RuleFault("TG-rule-unsupported", "a negative offset reads samples that have not been taken yet")
-    span = max(-one.start_ms for one in reads)
+    span = max((-one.start_ms for one in reads), default=0)
     if span > MAX_SPAN_MS:
         raise RuleFault("TG-rule-span", f"it looks {span / 3_600_000:g} h back; at most {MAX_SPAN_MS / 3_600_000:g} h")
     matched = sorted({(one.metric, one.matchers) for one in reads})

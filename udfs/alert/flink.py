@@ -1,26 +1,29 @@
-"""The alert job's two steps as Flink functions: match (batches to pieces by key) and judge (pieces to events).
+"""The alert job's steps as Flink functions: match (batches to pieces by key), judge (pieces to events), and a clock.
 
-Both get the rules by broadcast. A rule in broadcast state is the text as it came; the parsed ones live beside it and
-are made again from it after a restore.
+Match and judge get the rules by broadcast. A rule in broadcast state is the text as it came; the parsed ones live
+beside it and are made again from it after a restore.
 """
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyflink.common import Row, Types
-from pyflink.datastream import BroadcastProcessFunction, KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream import BroadcastProcessFunction, KeyedBroadcastProcessFunction, MapFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 
+from schemas import topics
 from schemas.batch import Batch
 from schemas.codec import CodecError
-from udfs.alert.book import Book
-from udfs.alert.event import Event, events
-from udfs.alert.expression import Expression
-from udfs.alert.judge import close, judge, next_tick, retention_ms
+from udfs.alert.budget import Budget
+from udfs.alert.evaluator import Evaluator, Outcome
+from udfs.alert.judge import next_tick
+from udfs.alert.keeper import Keeper, Stored
 from udfs.alert.match import Address, Match
 from udfs.alert.memory import Memory
-from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule, RuleFault
+from udfs.alert.recording import heartbeat
+from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule
 from udfs.alert.window import Window
 from udfs.mode import announce
 
@@ -41,57 +44,58 @@ def address_of(addressed: tuple[str, bytes]) -> str:
     return addressed[0]
 
 
-class _Rules:
-    """The Book of one operator, kept equal to its broadcast state."""
+def none_stored() -> Mapping[str, bytes]:
+    """Return no rules: what control.rules holds is only known from the stream."""
+    return {}
 
-    def __init__(self, word: str, runtime_context: RuntimeContext) -> None:
-        announce(word, runtime_context)
-        self.book = Book()
-        self._loaded = False
-        self._refused = runtime_context.get_metrics_group().counter("rules_refused")
 
-    def load(self, ctx: Any) -> Book:
-        """Return the book; the first call after a start reads the broadcast state."""
-        if not self._loaded:
-            self._loaded = True
-            for key, text in ctx.get_broadcast_state(RULES).items():
-                self._put(key, text.encode())
-        return self.book
+def _keeper(word: str, stored: Stored, runtime_context: RuntimeContext) -> Keeper:
+    announce(word, runtime_context)
+    refused = runtime_context.get_metrics_group().counter("rules_refused")
+    return Keeper(stored, refused.inc)
 
-    def take(self, record: Row, ctx: Any) -> None:
-        """Take one record of control.rules: Row(key, value)."""
-        self.load(ctx)
-        key = bytes(record[0] or b"").decode("utf-8", "replace")
-        value = None if record[1] is None else bytes(record[1])
-        if self._put(key, value):
-            state = ctx.get_broadcast_state(RULES)
-            if value is None:
-                state.remove(key)
-            else:
-                state.put(key, value.decode())
 
-    def _put(self, key: str, value: bytes | None) -> bool:
-        try:
-            self.book.put(key, value)
-        except RuleFault as fault:
-            self._refused.inc()
-            _log.warning("rule %r refused, what was in force stays: %s", key, fault)
-            return False
-        return True
+def _take(keeper: Keeper, record: Row, ctx: Any) -> None:
+    """Take one record of control.rules: Row(key, value)."""
+    key = bytes(record[0] or b"").decode("utf-8", "replace")
+    keeper.take(key, None if record[1] is None else bytes(record[1]), ctx.get_broadcast_state(RULES))
+
+
+class BeatFunction(MapFunction):
+    """Any row → ADDRESSED row for metrics.raw: the clock's beat.
+
+    It goes by Kafka, and so comes back with a time that a replay repeats: event time moves on though all else is
+    silent, and rules on absence are judged.
+    """
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Say what runs."""
+        announce("alert.beat", runtime_context)
+
+    def map(self, value: Row) -> Row:
+        """Return the beat of this moment."""
+        batch = heartbeat(self._tenant, time.time_ns() // 1_000_000)
+        return Row(topics.RAW, batch.source.encode(), batch.encode(), batch.sent_at)
 
 
 class MatchFunction(BroadcastProcessFunction):
     """IN rows of metrics.valid and rows of control.rules to (address, piece)."""
 
+    def __init__(self, stored: Stored = none_stored) -> None:
+        self._stored = stored
+
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start without rules; those of the broadcast state come with the first record."""
-        self._rules = _Rules("alert.match", runtime_context)
+        self._rules = _keeper("alert.match", self._stored, runtime_context)
         self._match = Match(self._rules.book)
         self._unreadable = runtime_context.get_metrics_group().counter("batches_unreadable")
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
         """Yield the pieces of one batch."""
-        self._rules.load(ctx)
+        self._rules.load(ctx.get_broadcast_state(RULES))
         try:
             batch = Batch.decode(bytes(value[0]))
         except CodecError as error:
@@ -99,39 +103,50 @@ class MatchFunction(BroadcastProcessFunction):
             _log.warning("a record of metrics.valid is unreadable: %s", error)
             return
         for address, part in self._match.split(batch):
-            yield address, part.encode()
+            yield address, part.encode() if part is not None else b""
 
     def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Any]:
         """Take a rule."""
-        self._rules.take(value, ctx)
+        _take(self._rules, value, ctx)
         return iter(())
 
 
 class JudgeFunction(KeyedBroadcastProcessFunction):
-    """(address, piece) and rows of control.rules to OUT rows for alert.events.
+    """(address, piece) and rows of control.rules to ADDRESSED rows for alert.events and metrics.raw.
 
-    Keyed state: pieces since the last tick, the window, the Memory. The timer chain of a key runs on the grid of the
-    rule's interval while the window holds a sample or an instance is live; then the state is cleared.
+    An empty piece only sees to it that ticks come. Keyed state: pieces since the last tick, the window, the Memory. The
+    timer chain of a key runs on the grid of the rule's interval while the window holds a sample, an instance is
+    remembered, or the rule has answers without samples; then the state is cleared.
     """
+
+    def __init__(self, stored: Stored = none_stored, budget: Budget | None = None) -> None:
+        self._stored = stored
+        self._budget = budget or Budget()
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Bind the state."""
-        self._rules = _Rules("alert.judge", runtime_context)
+        self._rules = _keeper("alert.judge", self._stored, runtime_context)
+        self._evaluator = Evaluator(self._budget, time.perf_counter)
         self._pieces = runtime_context.get_list_state(ListStateDescriptor("pieces", _BYTES))
         self._window = runtime_context.get_state(ValueStateDescriptor("window", _BYTES))
         self._memory = runtime_context.get_state(ValueStateDescriptor("memory", _BYTES))
         metrics = runtime_context.get_metrics_group()
         self._evaluations = metrics.counter("evaluations")
         self._failures = metrics.counter("evaluation_failures")
+        self._paused = metrics.counter("evaluations_paused")
+        self._missed = metrics.counter("ticks_missed")
+        self._lag_ms = 0
+        metrics.gauge("tick_lag_ms", lambda: self._lag_ms)
         self._failed: dict[str, str] = {}
 
     def process_element(
         self, value: tuple[str, bytes], ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
     ) -> Iterator[Row]:
         """Keep the piece and see that a tick comes."""
-        entry = self._rules.load(ctx).get(Address.parse(value[0]).rule)
+        entry = self._rules.load(ctx.get_broadcast_state(RULES)).get(Address.parse(value[0]).rule)
         interval = entry[0].interval_ms if entry else DEFAULT_INTERVAL_S * 1000
-        self._pieces.add(value[1])
+        if value[1]:
+            self._pieces.add(value[1])
         timers = ctx.timer_service()  # the context's own current_watermark() does not work in thread mode
         # From the record's own time, so that a replay starts on the same tick; behind the watermark ticks are over.
         timers.register_event_time_timer(next_tick(max(ctx.timestamp() - 1, timers.current_watermark()), interval))
@@ -139,65 +154,55 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> Iterator[Row]:
         """Take a rule; every key meets it at its next tick."""
-        self._rules.take(value, ctx)
+        _take(self._rules, value, ctx)
         return iter(())
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Judge the key at one tick."""
         address = Address.parse(ctx.get_current_key())
-        entry = self._rules.load(ctx).get(address.rule)
-        now_ms = ctx.timer_service().current_processing_time()
+        entry = self._rules.load(ctx.get_broadcast_state(RULES)).get(address.rule)
+        timers = ctx.timer_service()
+        now_ms = timers.current_processing_time()
+        memory = Memory.decode(self._memory.value())
         if entry is None or entry[1].shape != address.shape:
-            made = self._close(address, timestamp, now_ms)
+            made = self._evaluator.close(address, memory, timestamp, now_ms)
         elif timestamp % entry[0].interval_ms:  # a timer of the grid before an edit
-            ctx.timer_service().register_event_time_timer(next_tick(timestamp, entry[0].interval_ms))
-            made = []
+            timers.register_event_time_timer(next_tick(timestamp, entry[0].interval_ms))
+            return
         else:
-            made, alive = self._judge(address, *entry, timestamp, now_ms)
-            if alive:
-                ctx.timer_service().register_event_time_timer(timestamp + entry[0].interval_ms)
-            else:
-                self._clear()
-        for event in made:
-            yield Row(event.key, event.value, event.evaluated_at)
+            stored = self._window.value()
+            held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
+            pieces = [Batch.decode(part) for part in self._pieces.get()]
+            made = self._evaluator.tick(address, entry, memory, held, pieces, timestamp, now_ms)
+            self._count(entry[0], made, now_ms - timestamp)
+        self._keep(memory, made)
+        if made.alive and entry is not None:
+            timers.register_event_time_timer(timestamp + entry[0].interval_ms)
+        for event in made.events:
+            yield Row(topics.ALERTS, event.key, event.value, event.evaluated_at)
+        for batch in made.batches:
+            yield Row(topics.RAW, batch.source.encode(), batch.encode(), batch.sent_at)
 
-    def _judge(
-        self, address: Address, rule: Rule, expression: Expression, tick: int, now_ms: int
-    ) -> tuple[list[Event], bool]:
-        stored = self._window.value()
-        before = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
-        pieces = [Batch.decode(part) for part in self._pieces.get()]
-        window = (before.append(pieces) if pieces else before).trim(tick - retention_ms(rule, expression))
-        memory = after = self._remembered()
+    def _keep(self, before: Memory, made: Outcome) -> None:
+        self._pieces.clear()
+        if not made.alive:
+            self._window.clear()
+            self._memory.clear()
+            return
+        if made.window is not None:
+            self._window.update(made.window.encode())
+        if made.memory != before:
+            self._memory.update(made.memory.encode())
+
+    def _count(self, rule: Rule, made: Outcome, lag_ms: int) -> None:
         self._evaluations.inc()
-        made: list[Event] = []
-        try:
-            after, entered = judge(rule, expression, memory, window, tick)
-            made = events(entered, rule, (address.tenant, address.rule_id), rule.revision, now_ms)
-        except RuleFault as fault:
-            self._fail(rule, fault)
-        if window is not before:
-            self._window.update(window.encode())
-            self._pieces.clear()
-        if after != memory:
-            self._memory.update(after.encode())
-        return made, len(window) > 0 or after.live
-
-    def _close(self, address: Address, tick: int, now_ms: int) -> list[Event]:
-        """End what lives under a rule that is deleted or now reads other series, and forget the key."""
-        memory, entered = close(self._remembered(), address.rule, tick)
-        self._clear()
-        return events(entered, None, (address.tenant, address.rule_id), memory.revision, now_ms)
-
-    def _remembered(self) -> Memory:
-        return Memory.decode(self._memory.value())
-
-    def _clear(self) -> None:
-        for state in (self._pieces, self._window, self._memory):
-            state.clear()
-
-    def _fail(self, rule: Rule, fault: RuleFault) -> None:
-        self._failures.inc()
-        if self._failed.get(rule.key) != rule.revision:  # once a revision: it would come again at every tick
-            self._failed[rule.key] = rule.revision
-            _log.warning("tenant %r: %s", rule.tenant, fault)
+        self._lag_ms = lag_ms
+        if lag_ms > 2 * rule.interval_ms:  # Prometheus would have skipped it; here it is judged all the same
+            self._missed.inc()
+        if made.paused:
+            self._paused.inc()
+        if made.failed:
+            self._failures.inc()
+            if self._failed.get(rule.key) != rule.revision:  # once a revision: it would come again at every tick
+                self._failed[rule.key] = rule.revision
+                _log.warning("tenant %r: %s", rule.tenant, made.failed)

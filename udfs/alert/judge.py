@@ -1,14 +1,19 @@
-"""One evaluation: the window of one key at one moment of event time, and what became of the rule's instances."""
+"""One evaluation: the window of one key at one moment of event time, and what became of the rule's instances.
 
+And the series that the rule records: those of its `record`, or ALERTS and ALERTS_FOR_STATE (rules/alerting.go).
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from promql.columns import NAME
 from promql.errors import PromqlError
-from promql.evaluate import evaluate
-from promql.result import Scalar, Vector
+from promql.series import Signature, signature
+from udfs.alert.chain import answer, recorded
 from udfs.alert.expression import Expression
-from udfs.alert.lifecycle import Instance, Labels, Transition, end, forget, step
+from udfs.alert.lifecycle import Instance, Labels, Transition, end, forget, resend, step
 from udfs.alert.memory import Memory
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.source import WindowSource
@@ -18,6 +23,9 @@ from udfs.alert.window import Window
 # How much of `for` the window holds beyond what one evaluation reads, so that an edited rule can be judged on the past.
 # A longer `for` is judged on this much; an alert that was active through all of it keeps its start.
 REJUDGED_MS = 3_600_000
+
+ALERTS = "ALERTS"
+FOR_STATE = "ALERTS_FOR_STATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +41,35 @@ class Active:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an evaluation made. series: values by labels, __name__ among them; ended: series that are no longer made."""
+
+    memory: Memory
+    transitions: tuple[Transition, ...] = ()
+    series: tuple[tuple[Signature, float], ...] = ()
+    ended: tuple[Signature, ...] = ()
+
+
 def retention_ms(rule: Rule, expression: Expression) -> int:
     """Return how far behind an evaluation samples are kept."""
-    return expression.span_ms + min(rule.for_ms, REJUDGED_MS) + rule.interval_ms
+    return expression.span_ms + rule.query_offset_ms + min(rule.for_ms, REJUDGED_MS) + rule.interval_ms
 
 
-def judge(
-    rule: Rule, expression: Expression, memory: Memory, window: Window, now: int
-) -> tuple[Memory, tuple[Transition, ...]]:
-    """Return the memory after the tick at `now` (event time, ms) and the transitions it made.
+def judge(rule: Rule, expression: Expression, memory: Memory, window: Window, now: int) -> Judged:
+    """Return what the tick at `now` (event time, ms) made.
 
     Samples after `now` may be in the window; they are not looked at. Raises RuleFault TG-rule-evaluation if the
-    expression has no answer for these samples: as in Prometheus the instances then stay as they were.
+    expression has no answer for these samples, or more than the group's limit: as in Prometheus the instances then stay
+    as they were.
     """
+    floor = max(memory.floor, now - retention_ms(rule, expression))
+    if rule.record:
+        return _record(rule, expression, memory, window, now, floor)
     edited = memory.revision not in ("", rule.revision)
     active = _active(rule, expression, window, now, _ticks(rule, expression, memory, now) if edited else 0)
-    known = memory.by_labels()
+    _within_limit(rule, len(active))
+    known = {one.labels: one for one in memory.instances if not _is_series(one)}
     instances: list[Instance] = []
     made: tuple[Transition, ...] = ()
     for labels in sorted(known.keys() | active.keys()):
@@ -56,21 +77,70 @@ def judge(
         found = active.get(labels)
         since = _since(instance, found, memory, rule) if edited and found else None
         instance, entered = step(instance, found.value if found else None, now, rule, since)
+        if not entered:
+            instance, entered = resend(instance, now, rule)
         instances.append(instance)
         made += entered
-    floor = max(memory.floor, now - retention_ms(rule, expression))
-    return Memory(rule.revision, rule.expr, floor, tuple(forget(instances, now))), made
+    kept = tuple(forget(instances, now))
+    return _judged(memory, replace(memory, revision=rule.revision, expr=rule.expr, floor=floor, instances=kept), made)
 
 
-def close(memory: Memory, rule: str, now: int) -> tuple[Memory, tuple[Transition, ...]]:
-    """End every live instance, because the rule (tenant/rule_id) is gone."""
+def close(memory: Memory, rule: str, now: int) -> Judged:
+    """End every live instance and series, because the rule (tenant/rule_id) is gone."""
     instances: list[Instance] = []
     made: tuple[Transition, ...] = ()
     for instance in memory.instances:
+        if _is_series(instance):
+            continue
         ended, entered = end(instance, now, rule)
         instances.append(ended)
         made += entered
-    return replace(memory, instances=tuple(instances)), made
+    return _judged(memory, replace(memory, instances=tuple(instances)), made)
+
+
+def _judged(before: Memory, after: Memory, made: tuple[Transition, ...]) -> Judged:
+    series = _series(after.instances)
+    ended = sorted(_series(before.instances).keys() - series.keys())
+    return Judged(after, made, tuple(sorted(series.items())), tuple(ended))
+
+
+def _series(instances: Iterable[Instance]) -> dict[Signature, float]:
+    """Return what a rule with these instances records; an instance of a recording rule is the series itself."""
+    found: dict[Signature, float] = {}
+    for one in instances:
+        if _is_series(one):
+            found[one.labels] = one.value
+        elif one.live:
+            labels = dict(one.labels)
+            found[signature({**labels, NAME: ALERTS, "alertstate": one.state})] = 1.0
+            found[signature({**labels, NAME: FOR_STATE})] = float(one.active_at // 1000)
+    return found
+
+
+def _is_series(instance: Instance) -> bool:
+    """Tell whether it is a recorded series: an alert has no __name__."""
+    return any(name == NAME for name, _ in instance.labels)
+
+
+def _record(rule: Rule, expression: Expression, memory: Memory, window: Window, now: int, floor: int) -> Judged:
+    try:
+        found = recorded(rule, answer(expression, WindowSource(window), now - rule.query_offset_ms, 1, 0))
+    except PromqlError as error:
+        raise RuleFault("TG-rule-evaluation", str(error), rule=rule.rule_id) from error
+    made = {labels: float(values[-1]) for labels, (values, present) in found.items() if present[-1]}
+    _within_limit(rule, len(made))
+    instances = tuple(Instance(labels, value, active_at=now) for labels, value in sorted(made.items()))
+    # Alerts are there if the rule was an alert before the edit.
+    ended = close(memory, rule.key, now).transitions
+    return _judged(
+        memory, replace(memory, revision=rule.revision, expr=rule.expr, floor=floor, instances=instances), ended
+    )
+
+
+def _within_limit(rule: Rule, made: int) -> None:
+    if 0 < rule.limit < made:
+        reason = f"{made} {'alerts' if rule.alert else 'series'}; the group's limit is {rule.limit}"
+        raise RuleFault("TG-rule-evaluation", reason, rule=rule.rule_id)
 
 
 def next_tick(after: int, interval_ms: int) -> int:
@@ -81,7 +151,7 @@ def next_tick(after: int, interval_ms: int) -> int:
 def _ticks(rule: Rule, expression: Expression, memory: Memory, now: int) -> int:
     """Return how many ticks before `now` can be judged on what the window still holds."""
     wanted = -(-min(rule.for_ms, REJUDGED_MS) // rule.interval_ms)
-    held = (now - expression.span_ms - memory.floor) // rule.interval_ms
+    held = (now - expression.span_ms - rule.query_offset_ms - memory.floor) // rule.interval_ms
     return max(0, min(wanted, held))
 
 
@@ -97,13 +167,9 @@ def _active(rule: Rule, expression: Expression, window: Window, now: int, back: 
     step_ms = rule.interval_ms
     start = now - back * step_ms
     try:
-        result = evaluate(expression.plan, WindowSource(window), start, now, step_ms)
+        result = answer(expression, WindowSource(window), start - rule.query_offset_ms, back + 1, step_ms)
     except PromqlError as error:
         raise RuleFault("TG-rule-evaluation", str(error), rule=rule.rule_id) from error
-    if isinstance(result, Scalar):
-        result = Vector([{}], result.values[np.newaxis, :], np.ones((1, back + 1), dtype=bool))
-    if not isinstance(result, Vector):
-        raise RuleFault("TG-rule-evaluation", "the result is no instant vector", rule=rule.rule_id)
     found: dict[Labels, Active] = {}
     for row in np.flatnonzero(result.present[:, -1]).tolist():
         value = float(result.values[row, -1])
@@ -120,4 +186,4 @@ def _labels(rule: Rule, labels: dict[str, str], value: float) -> Labels:
     """Return the alert's labels: the result's without __name__, the rule's over them, alertname."""
     own = {name: expand(text, labels, value) for name, text in rule.labels}
     merged = {**labels, **own, "alertname": rule.alert}
-    return tuple(sorted((name, text) for name, text in merged.items() if text and name != "__name__"))
+    return tuple(sorted((name, text) for name, text in merged.items() if text and name != NAME))

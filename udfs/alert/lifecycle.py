@@ -6,6 +6,9 @@ stand in for flags, so the same instance and the same `now` always give the same
 Events. A condition that begins gives `pending`, or `firing` at once if `for` is 0. A pending alert whose condition ends
 gives `inactive`: who shows pending alerts must learn that one is gone. A firing one gives `resolved`. An edited rule
 under which a firing alert should still be waiting gives `resolved` and then `pending`: no page is left open.
+
+What fires is sent again every RESEND_MS, what has resolved for KEPT_MS longer, as the alert-generator specification of
+prometheus/compliance asks: a receiver that has forgotten, or was away, learns the state. All of it is event time.
 """
 
 from collections.abc import Iterable
@@ -21,13 +24,16 @@ Labels = tuple[tuple[str, str], ...]
 
 # As Prometheus's resolvedRetention. A forgotten instance counts its transitions from 1 again.
 KEPT_MS = 15 * 60_000
+# As Prometheus's --rules.alert.resend-delay.
+RESEND_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One label set of one rule. All times are event time in ms, 0 for never.
 
-    demotions counts how often an edit of the rule sent the current episode back to pending.
+    demotions counts how often an edit of the rule sent the current episode back to pending. sent_at and resends speak
+    of the latest transition: when it was last sent, and how often again.
     """
 
     labels: Labels
@@ -38,6 +44,8 @@ class Instance:
     ended_at: int = 0
     demotions: int = 0
     seq: int = 0
+    sent_at: int = 0
+    resends: int = 0
 
     @property
     def live(self) -> bool:
@@ -54,7 +62,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One state entered, with all that an event says about it. key is equal for repeats of the same transition."""
+    """One state entered, or said again (resend > 0), with all that an event says about it.
+
+    key is equal for repeats and resends of the same transition. starts_at: when it began to fire; ends_at: when it
+    ended, or until when a receiver may take it to fire if it hears no more; 0 for never.
+    """
 
     state: State
     labels: Labels
@@ -63,6 +75,9 @@ class Transition:
     evaluated_at: int
     key: str
     seq: int
+    starts_at: int = 0
+    ends_at: int = 0
+    resend: int = 0
 
 
 def transition_key(rule: str, labels: Labels, active_at: int, demotions: int, state: State) -> str:
@@ -111,6 +126,17 @@ def end(instance: Instance, now: int, rule: str) -> tuple[Instance, tuple[Transi
     return _enter(ended, state, now, rule)
 
 
+def resend(instance: Instance, now: int, rule: Rule) -> tuple[Instance, tuple[Transition, ...]]:
+    """Return the instance and what it says again at `now`: its state, if it fires or has resolved lately."""
+    state = instance.state
+    if state not in ("firing", "resolved") or now - instance.sent_at < RESEND_MS:
+        return instance, ()
+    if state == "resolved" and now - instance.ended_at > KEPT_MS:
+        return instance, ()
+    instance = replace(instance, sent_at=now, resends=instance.resends + 1)
+    return instance, (_said(instance, state, now, rule),)
+
+
 def forget(instances: Iterable[Instance], now: int) -> list[Instance]:
     """Return the instances that are live or ended lately."""
     return [one for one in instances if one.live or now - one.ended_at < KEPT_MS]
@@ -132,8 +158,27 @@ def _demote(instance: Instance, began: int, now: int, rule: Rule) -> tuple[Insta
 
 
 def _enter(instance: Instance, state: State, now: int, rule: Rule | str) -> tuple[Instance, tuple[Transition, ...]]:
+    instance = replace(instance, seq=instance.seq + 1, sent_at=now, resends=0)
+    return instance, (_said(instance, state, now, rule),)
+
+
+def _said(instance: Instance, state: State, now: int, rule: Rule | str) -> Transition:
     name = rule if isinstance(rule, str) else rule.key
-    instance = replace(instance, seq=instance.seq + 1)
     key = transition_key(name, instance.labels, instance.active_at, instance.demotions, state)
-    entered = Transition(state, instance.labels, instance.value, instance.active_at, now, key, instance.seq)
-    return instance, (entered,)
+    ends_at = instance.ended_at
+    if state == "firing" and isinstance(rule, Rule):
+        # Prometheus's: a receiver may miss three resends in a row before it takes the alert to be over.
+        ends_at = now + 4 * max(RESEND_MS, rule.interval_ms)
+    fired_at = 0 if state == "pending" else instance.fired_at
+    return Transition(
+        state,
+        instance.labels,
+        instance.value,
+        instance.active_at,
+        now,
+        key,
+        instance.seq,
+        fired_at,
+        ends_at,
+        instance.resends,
+    )

@@ -13,8 +13,11 @@ from promql.match import matches
 from schemas.batch import Batch, Series, UInt64s, decode_series_set, encode_series_set
 from schemas.ids import set_hash
 from schemas.nan import is_missing
+from schemas.topics import RULE_SOURCE
 from udfs.alert.book import Book
+from udfs.alert.chain import silent
 from udfs.alert.expression import Expression
+from udfs.alert.recording import HEARTBEAT_SOURCE, source_of
 from udfs.alert.rule import Rule
 
 # Series sets whose routes are remembered. A source has one a shard, and a new one when its series change.
@@ -61,23 +64,45 @@ class Match:
         self._book = book
         self._generation = -1
         self._routes: dict[tuple[str, bytes], list[Route]] = {}
+        self._of_nothing: list[str] | None = None
 
-    def split(self, batch: Batch) -> Iterator[tuple[str, Batch]]:
+    def split(self, batch: Batch) -> Iterator[tuple[str, Batch | None]]:
         """Yield (address, piece) for each rule and bucket with a sample in the batch; ValueError without series_ids.
 
-        Rules see plain samples only: an entry of a distribution is not a sample of its series.
+        The clock's beat gives None to rules that have answers without samples: nothing else would have them judged.
+        Rules see plain samples only: an entry of a distribution is not a sample of its series. And no rule sees what it
+        records itself, whatever its matchers: it would feed on its own answers.
         """
         if batch.weights is not None:
             return
+        if batch.source == HEARTBEAT_SOURCE:
+            yield from ((address, None) for address in self._silent())
+        recorded = batch.source.startswith(RULE_SOURCE)
         for route in self._routes_of(batch):
+            if recorded and batch.source == source_of(Address.parse(route.address).rule_id):
+                continue
             piece = _piece(batch, route)
             if piece is not None:
                 yield route.address, piece
 
-    def _routes_of(self, batch: Batch) -> list[Route]:
+    def _silent(self) -> list[str]:
+        self._renew()
+        if self._of_nothing is None:
+            self._of_nothing = [
+                str(Address(rule.tenant, rule.rule_id, expression.shape, 0))
+                for rule, expression in self._book.all()
+                if silent(expression)
+            ]
+        return self._of_nothing
+
+    def _renew(self) -> None:
         if self._generation != self._book.generation or len(self._routes) >= CACHED_SETS:
             self._routes.clear()
+            self._of_nothing = None
             self._generation = self._book.generation
+
+    def _routes_of(self, batch: Batch) -> list[Route]:
+        self._renew()
         key = batch.tenant, set_hash(batch.series_set)
         routes = self._routes.get(key)
         if routes is None:

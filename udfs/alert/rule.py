@@ -1,4 +1,4 @@
-"""An alert rule as the job knows it, and its JSON form on control.rules.
+"""A rule, alerting or recording, as the job knows it, and its JSON form on control.rules.
 
 Key `tenant/rule_id`, value JSON; a null value deletes the rule. The words are Prometheus's (rulefmt.Rule).
 """
@@ -21,7 +21,11 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "file": (str,),
     "group": (str,),
     "interval_s": (int, float),
+    "position": (int,),
+    "limit": (int,),
+    "query_offset_s": (int, float),
     "alert": (str,),
+    "record": (str,),
     "expr": (str,),
     "for_s": (int, float),
     "keep_firing_for_s": (int, float),
@@ -29,7 +33,19 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "annotations": (dict,),
     "revision": (str,),
 }
-_OPTIONAL = {"file": "", "keep_firing_for_s": 0, "labels": {}, "annotations": {}, "revision": ""}
+_OPTIONAL = {
+    "file": "",
+    "position": 0,
+    "limit": 0,
+    "query_offset_s": 0,
+    "alert": "",
+    "record": "",
+    "for_s": 0,
+    "keep_firing_for_s": 0,
+    "labels": {},
+    "annotations": {},
+    "revision": "",
+}
 
 
 class RuleFault(ValueError):
@@ -45,10 +61,12 @@ class RuleFault(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One alerting rule. Durations are seconds; labels and annotations are sorted (name, value) pairs.
+    """One rule: alert or record is its name, the other is "". Durations are seconds; labels, annotations: sorted pairs.
 
-    rule_id is group/alert; the second rule of a group with the same alert name is group/alert#2, and so on.
+    rule_id is group/name; the second rule of a group with the same name is group/name#2, and so on.
     file names where the rule came from, so that applying the file again can delete what it no longer holds.
+    position: place in its group, from 0; rules of a group are evaluated in this order. limit: most alerts or series of
+    one evaluation, 0 for no limit. query_offset_s: the expression is evaluated so long before the tick.
     """
 
     tenant: str
@@ -62,6 +80,15 @@ class Rule:
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
     file: str = ""
+    record: str = ""
+    position: int = 0
+    limit: int = 0
+    query_offset_s: float = 0
+
+    @property
+    def name(self) -> str:
+        """The alert's name, or that of the recorded series."""
+        return self.alert or self.record
 
     @property
     def key(self) -> str:
@@ -83,22 +110,27 @@ class Rule:
         """Milliseconds that a firing alert goes on firing after the condition has cleared."""
         return round(self.keep_firing_for_s * 1000)
 
+    @property
+    def query_offset_ms(self) -> int:
+        """Milliseconds by which the expression is evaluated before the tick."""
+        return round(self.query_offset_s * 1000)
+
     @cached_property
     def revision(self) -> str:
         """Hash of everything that can change a decision or what people read of it; 16 hex digits."""
-        text = orjson.dumps(
-            {
-                "alert": self.alert,
-                "annotations": self.annotations,
-                "expr": self.expr,
-                "for_s": float(self.for_s),
-                "interval_s": float(self.interval_s),
-                "keep_firing_for_s": float(self.keep_firing_for_s),
-                "labels": self.labels,
-            },
-            option=orjson.OPT_SORT_KEYS,
-        )
-        return xxhash.xxh3_64_hexdigest(text)
+        said: dict[str, object] = {
+            "alert": self.alert,
+            "annotations": self.annotations,
+            "expr": self.expr,
+            "for_s": float(self.for_s),
+            "interval_s": float(self.interval_s),
+            "keep_firing_for_s": float(self.keep_firing_for_s),
+            "labels": self.labels,
+        }
+        # Only where set: rules without them keep the revision that they had before there were these fields.
+        more = {"record": self.record, "limit": self.limit, "query_offset_s": float(self.query_offset_s)}
+        said.update({name: value for name, value in more.items() if value})
+        return xxhash.xxh3_64_hexdigest(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
 
     def encode(self) -> bytes:
         """Return the JSON value for control.rules."""
@@ -109,7 +141,11 @@ class Rule:
                 "file": self.file,
                 "group": self.group,
                 "interval_s": self.interval_s,
+                "position": self.position,
+                "limit": self.limit,
+                "query_offset_s": self.query_offset_s,
                 "alert": self.alert,
+                "record": self.record,
                 "expr": self.expr,
                 "for_s": self.for_s,
                 "keep_firing_for_s": self.keep_firing_for_s,
@@ -149,7 +185,9 @@ def _checked(record: object) -> dict[str, Any]:
             raise RuleFault("TG-rule-type", f"field {field!r} is a {type(value).__name__}", rule=name)
     if not 1 <= fields["interval_s"] <= 86_400:
         raise RuleFault("TG-rule-duration", f"interval of {fields['interval_s']} s is not in 1 s … 1 d", rule=name)
-    if fields["for_s"] < 0 or fields["keep_firing_for_s"] < 0:
+    if bool(fields["alert"]) == bool(fields["record"]):
+        raise RuleFault("TG-rule-missing", "exactly one of 'alert' and 'record' must be set", rule=name)
+    if min(fields["for_s"], fields["keep_firing_for_s"], fields["query_offset_s"]) < 0:
         raise RuleFault("TG-rule-duration", "a duration is negative", rule=name)
     for field in ("labels", "annotations"):
         fields[field] = pairs(fields[field], field, name)

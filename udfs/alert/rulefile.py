@@ -1,202 +1,221 @@
-"""Prometheus rule files, read strictly: an unknown key fails, and every fault carries line, group and rule.
+"""Prometheus rule files, read as `promtool check rules` reads them: strictly, each fault with line, group and rule.
 
-Format: prometheus.io/docs/prometheus/latest/configuration/recording_rules (rulefmt.RuleGroups). `record` rules, `limit`
-and `query_offset` are refused by name: a rule that silently did nothing would be worse.
+Format: prometheus.io/docs/prometheus/latest/configuration/recording_rules (rulefmt.RuleGroups of Prometheus 3.5), names
+in UTF-8. What Prometheus takes but a stream cannot evaluate is a fault too, unless the file is only to be tested.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import yaml
 
-from udfs.alert.expression import check_expression
+from udfs.alert.document import Document
+from udfs.alert.expression import check_expression, parse_expression
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule, RuleFault
-from udfs.alert.template import check_template
+from udfs.alert.template import asks, check_template
+from udfs.duration import parse_duration
 
-MAX_FILE_BYTES = 4 << 20
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
-# prometheus/common model.ParseDuration: units in this order, each at most once.
-_DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?\Z")
-_UNIT_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
-_GROUP_KEYS = {"name", "interval", "rules", "labels", "limit", "query_offset", "partial_response_strategy"}
+__all__ = ["Group", "RuleFile", "parse_duration", "parse_file", "parse_rules"]
+
+MAX_RULES = 20_000
+_GROUP_KEYS = {"name", "interval", "rules", "labels", "limit", "query_offset"}
 _RULE_KEYS = {"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"}
+# Alerts only: of a series nothing is awaited and nothing is told.
+_ALERT_KEYS = ("for", "keep_firing_for", "annotations")
+_RESERVED = "__name__"
 
 
-def parse_duration(text: str) -> float:
-    """Return the seconds of a Prometheus duration such as 5m, 1h30m or 0; raises ValueError."""
-    if text == "0":
-        return 0
-    found = _DURATION.match(text)
-    if not text or found is None:
-        raise ValueError(f"{text!r} is no duration; expected such as 30s, 5m or 1h30m")
-    milliseconds = sum(int(number) * unit for number, unit in zip(found.groups(), _UNIT_MS, strict=True) if number)
-    return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules that are evaluated in their order, every interval_s seconds, at the same times."""
+
+    name: str
+    interval_s: float
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFile:
+    """What stands in a file. A rule with a fault is left out; with a warning it is not."""
+
+    groups: tuple[Group, ...]
+    faults: list[RuleFault]
+    warnings: list[RuleFault]
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The rules of all groups, in their order."""
+        return [rule for group in self.groups for rule in group.rules]
 
 
 def parse_rules(text: str, tenant: str, file: str = "") -> tuple[list[Rule], list[RuleFault]]:
-    """Return the rules of a file and everything that is wrong with it; a rule with a fault is not returned."""
-    reader = _Reader(tenant, file)
-    try:
-        if len(text.encode()) > MAX_FILE_BYTES:
-            raise RuleFault("TG-rule-size", f"the file is larger than {MAX_FILE_BYTES} bytes")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            reader.document(root)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        reader.faults.append(RuleFault("TG-rule-yaml", f"{error.problem or error.context}", line))
-    except yaml.YAMLError as error:
-        reader.faults.append(RuleFault("TG-rule-yaml", str(error)))
-    except RuleFault as fault:
-        reader.faults.append(fault)
-    return reader.rules, reader.faults
+    """Return the rules of a file for the stream, and everything that is wrong with it."""
+    read = parse_file(text, tenant, file, stream=True)
+    return read.rules, read.faults
+
+
+def parse_file(
+    text: str, tenant: str, file: str = "", *, interval_s: float = DEFAULT_INTERVAL_S, stream: bool = False
+) -> RuleFile:
+    """Return what stands in a rule file. interval_s: of groups that name none. stream: refuse what a stream cannot."""
+    reader = _Reader(text, tenant, file, interval_s, stream)
+    reader.document.attempt(reader.groups)
+    return RuleFile(tuple(reader.read), reader.document.faults, reader.warnings)
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What the rules of one group have in common; seen: how often each name has stood here, and which rules have."""
+
+    interval_s: float
+    limit: int
+    query_offset_s: float
+    labels: dict[str, str]
+    counts: dict[str, int] = field(default_factory=dict)
+    seen: set[object] = field(default_factory=set)
+    rules: list[Rule] = field(default_factory=list)
 
 
 class _Reader:
-    """Walks the YAML nodes, which know their lines, and collects rules and faults."""
+    """Walks the document and collects groups, faults and warnings."""
 
-    def __init__(self, tenant: str, file: str) -> None:
-        self.tenant, self.file = tenant, file
-        self.rules: list[Rule] = []
-        self.faults: list[RuleFault] = []
-        self._group = ""
-        self._rule = ""
+    def __init__(self, text: str, tenant: str, file: str, interval_s: float, stream: bool) -> None:
+        self.document = Document(text)
+        self.tenant, self.file, self.interval_s, self.stream = tenant, file, interval_s, stream
+        self.read: list[Group] = []
+        self.warnings: list[RuleFault] = []
+        self._names: set[str] = set()
+        self._results: dict[object, str] = {}
+        self._count = 0
 
-    def fault(self, fault_id: str, reason: str, node: yaml.Node) -> RuleFault:
-        return RuleFault(fault_id, reason, node.start_mark.line + 1, self._group, self._rule)
+    def groups(self) -> None:
+        """Read the whole file."""
+        document = self.document
+        if document.root is None:
+            return
+        fields = document.mapping(document.root, {"groups"}, "the file")
+        for node in document.sequence(fields, "groups"):
+            document.group = document.rule = ""
+            document.attempt(partial(self._group, node))
 
-    def attempt(self, read: Callable[[], None]) -> None:
-        """Run one group or rule; its fault is kept and the next one is read."""
-        try:
-            read()
-        except RuleFault as fault:
-            self.faults.append(fault)
+    def _group(self, node: yaml.Node) -> None:
+        document = self.document
+        if isinstance(node, yaml.MappingNode):
+            document.group = next((str(v.value) for k, v in node.value if k.value == "name" and _scalar(v)), "")
+        fields = document.mapping(node, _GROUP_KEYS, "a group")
+        name = document.text(fields, "name")
+        if not name:
+            document.note("TG-rule-missing", "'name' is missing or empty", fields.get("name", node))
+        elif name in self._names:
+            document.note("TG-rule-duplicate", "a group of this name stands in the file already", node)
+        self._names.add(name)
+        interval = document.duration(fields, "interval") or self.interval_s
+        if self.stream and not 1 <= interval <= 86_400:
+            reason = f"interval of {interval} s is not in 1 s … 1 d"
+            document.note("TG-rule-duration", reason, fields["interval"])
+        limit, offset = max(0, document.integer(fields, "limit")), document.duration(fields, "query_offset") or 0
+        shared = _Shared(interval, limit, offset, self._labels(fields))
+        for one in document.sequence(fields, "rules"):
+            document.rule = ""
+            document.attempt(partial(self._rule, one, shared))
+        self.read.append(Group(name, interval, tuple(shared.rules)))
 
-    def document(self, root: yaml.Node) -> None:
-        fields = self.mapping(root, {"groups"}, "the file")
-        groups = self.sequence(fields["groups"], "groups") if "groups" in fields else []
-        seen: set[str] = set()
-        for node in groups:
-            self._group = self._rule = ""
-            self.attempt(partial(self.group, node, seen))
-
-    def group(self, node: yaml.Node, seen: set[str]) -> None:
-        fields = self.mapping(node, _GROUP_KEYS, "a group")
-        name = self.required(fields, "name", node)
-        self._group = name
-        if name in seen:
-            raise self.fault("TG-rule-duplicate", "a group of this name stands in the file already", node)
-        seen.add(name)
-        for key in ("limit", "query_offset", "partial_response_strategy"):
-            if key in fields and self.text(fields[key], key) not in ("0", "0s"):
-                raise self.fault("TG-rule-unsupported", f"group key {key!r} is not supported", fields[key])
-        interval = self.duration(fields, "interval", DEFAULT_INTERVAL_S)
-        if not 1 <= interval <= 86_400:
-            raise self.fault("TG-rule-duration", f"interval of {interval} s is not in 1 s … 1 d", fields["interval"])
-        labels = self.strings(fields, "labels")
-        counts: dict[str, int] = {}
-        same: set[Any] = set()
-        for rule in self.sequence(fields["rules"], "rules") if "rules" in fields else []:
-            self._rule = ""
-            self.attempt(partial(self.rule, rule, interval, labels, counts, same))
-
-    def rule(
-        self, node: yaml.Node, interval: float, shared: dict[str, str], counts: dict[str, int], same: set[Any]
-    ) -> None:
-        self._rule = _alert_name(node)
-        fields = self.mapping(node, _RULE_KEYS, "a rule")
-        if "record" in fields:
-            self._rule = self.text(fields["record"], "record")
-            raise self.fault("TG-rule-unsupported", "recording rules (record) are not supported yet", fields["record"])
-        alert = self.required(fields, "alert", node)
-        expr = self.required(fields, "expr", node)
-        self.guarded(fields["expr"], partial(check_expression, expr))
-        labels = {**shared, **self.strings(fields, "labels")}
-        annotations = self.strings(fields, "annotations")
-        for key, texts in (("labels", labels), ("annotations", annotations)):
-            for name, value in texts.items():
-                self.label_name(name, key, fields.get(key, node))
-                self.guarded(fields.get(key, node), partial(check_template, value))
-        identity = (alert, expr, tuple(sorted(labels.items())))
-        if identity in same:
-            raise self.fault("TG-rule-duplicate", "the same alert, expr and labels stand in the group already", node)
-        same.add(identity)
-        number = counts[alert] = counts.get(alert, 0) + 1
-        self.rules.append(
-            Rule(
-                tenant=self.tenant,
-                rule_id=f"{self._group}/{alert}" + (f"#{number}" if number > 1 else ""),
-                group=self._group,
-                alert=alert,
-                expr=expr,
-                interval_s=interval,
-                for_s=self.duration(fields, "for", 0),
-                keep_firing_for_s=self.duration(fields, "keep_firing_for", 0),
-                labels=tuple(sorted(labels.items())),
-                annotations=tuple(sorted(annotations.items())),
-                file=self.file,
-            )
+    def _rule(self, node: yaml.Node, shared: _Shared) -> None:
+        document, before = self.document, len(self.document.faults)
+        self._count += 1
+        if self._count > MAX_RULES:
+            raise document.fault("TG-rule-size", f"the file has more than {MAX_RULES} rules", node)
+        document.rule = _name(node)
+        fields = document.mapping(node, _RULE_KEYS, "a rule")
+        alert, record = document.text(fields, "alert"), document.text(fields, "record")
+        if bool(alert) == bool(record):
+            what = "only one of 'record' and 'alert' must be set" if alert else "one of 'record' or 'alert' must be set"
+            document.note("TG-rule-missing", what, fields.get("record", node))
+        if record:
+            self._record(record, fields)
+        expr = self._expr(fields, node)
+        labels = {**shared.labels, **self._labels(fields, templates=bool(alert))}
+        annotations = self._annotations(fields)
+        rule = Rule(
+            tenant=self.tenant,
+            rule_id="",
+            group=document.group,
+            alert=alert,
+            expr=expr,
+            interval_s=shared.interval_s,
+            for_s=document.duration(fields, "for") or 0,
+            keep_firing_for_s=document.duration(fields, "keep_firing_for") or 0,
+            labels=tuple(sorted(labels.items())),
+            annotations=tuple(sorted(annotations.items())),
+            file=self.file,
+            record=record,
+            position=len(shared.rules),
+            limit=shared.limit,
+            query_offset_s=shared.query_offset_s,
         )
+        self._duplicates(rule, shared, node)
+        if self.stream and alert and (asks(rule.labels) or asks(rule.annotations)):
+            reason = "a template's query has no answer on the stream; it gives <error expanding template: …>"
+            self.warnings.append(document.fault("TG-rule-unsupported", reason, node))
+        if len(document.faults) == before:
+            number = shared.counts[rule.name] = shared.counts.get(rule.name, 0) + 1
+            rule_id = f"{rule.group}/{rule.name}" + (f"#{number}" if number > 1 else "")
+            shared.rules.append(replace(rule, rule_id=rule_id))
 
-    def guarded(self, node: yaml.Node, check: Callable[[], object]) -> None:
-        try:
-            check()
-        except RuleFault as fault:
-            raise self.fault(fault.id, fault.reason, node) from fault
+    def _record(self, record: str, fields: dict[str, yaml.Node]) -> None:
+        for key in _ALERT_KEYS:
+            if key in fields and (key == "annotations" or self.document.text(fields, key) not in ("", "0", "0s")):
+                self.document.note("TG-rule-field", f"invalid field {key!r} in a recording rule", fields[key])
+        if "{" in record or "}" in record:
+            reason = f"{record!r} cannot be a metric's name: it has braces, as an expression has"
+            self.document.note("TG-rule-name", reason, fields["record"])
 
-    def label_name(self, name: str, key: str, node: yaml.Node) -> None:
-        if not _LABEL.match(name) or (key == "labels" and name in ("__name__", "alertname")):
-            raise self.fault("TG-rule-label", f"{name!r} cannot be a name in {key}", node)
+    def _expr(self, fields: dict[str, yaml.Node], node: yaml.Node) -> str:
+        expr = self.document.text(fields, "expr").strip()
+        if not expr:
+            self.document.note("TG-rule-missing", "'expr' is missing or empty", fields.get("expr", node))
+        else:
+            check = check_expression if self.stream else parse_expression
+            self.document.guarded(fields["expr"], partial(check, expr))
+        return expr
 
-    def mapping(self, node: yaml.Node, known: set[str] | None, what: str) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self.fault("TG-rule-type", f"{what} must be a mapping", node)
-        fields: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = self.text(key, "a key")
-            if known is not None and name not in known:
-                raise self.fault("TG-rule-field", f"unknown key {name!r}; {what} has {', '.join(sorted(known))}", key)
-            if name in fields:
-                raise self.fault("TG-rule-duplicate", f"key {name!r} is given twice", key)
-            fields[name] = value
-        return fields
+    def _labels(self, fields: dict[str, yaml.Node], templates: bool = False) -> dict[str, str]:
+        found = self.document.strings(fields, "labels")
+        for name, (text, node) in found.items():
+            if name in ("", _RESERVED):
+                self.document.note("TG-rule-label", f"{name!r} cannot be a name in labels", node)
+            if templates:
+                self.document.guarded(node, partial(check_template, text), f"label {name!r}: ")
+        return {name: text for name, (text, _) in found.items()}
 
-    def sequence(self, node: yaml.Node, what: str) -> Iterator[yaml.Node]:
-        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
-            return iter(())
-        if not isinstance(node, yaml.SequenceNode):
-            raise self.fault("TG-rule-type", f"{what} must be a list", node)
-        return iter(node.value)
+    def _annotations(self, fields: dict[str, yaml.Node]) -> dict[str, str]:
+        found = self.document.strings(fields, "annotations")
+        for name, (text, node) in found.items():
+            if not name:
+                self.document.note("TG-rule-label", f"{name!r} cannot be a name in annotations", node)
+            self.document.guarded(node, partial(check_template, text), f"annotation {name!r}: ")
+        return {name: text for name, (text, _) in found.items()}
 
-    def text(self, node: yaml.Node, what: str) -> str:
-        # As in Prometheus, a number or a boolean where a string is due is taken by its spelling.
-        if not isinstance(node, yaml.ScalarNode):
-            raise self.fault("TG-rule-type", f"{what} must be a string", node)
-        return str(node.value)
-
-    def required(self, fields: dict[str, yaml.Node], key: str, node: yaml.Node) -> str:
-        text = self.text(fields[key], key).strip() if key in fields else ""
-        if not text:
-            raise self.fault("TG-rule-missing", f"{key!r} is missing or empty", fields.get(key, node))
-        return text
-
-    def strings(self, fields: dict[str, yaml.Node], key: str) -> dict[str, str]:
-        if key not in fields or fields[key].tag.endswith(":null"):
-            return {}
-        return {name: self.text(value, name) for name, value in self.mapping(fields[key], None, key).items()}
-
-    def duration(self, fields: dict[str, yaml.Node], key: str, default: float) -> float:
-        if key not in fields:
-            return default
-        try:
-            return parse_duration(self.text(fields[key], key))
-        except ValueError as error:
-            raise self.fault("TG-rule-duration", f"{key}: {error}", fields[key]) from error
+    def _duplicates(self, rule: Rule, shared: _Shared, node: yaml.Node) -> None:
+        """Refuse a rule that stands in the group twice; warn where two rules may give the same series or alerts."""
+        result = (rule.alert, rule.record, rule.labels)
+        if (result, rule.expr) in shared.seen:
+            what = "alert" if rule.alert else "record"
+            reason = f"the same {what}, expr and labels stand in the group already"
+            self.document.note("TG-rule-duplicate", reason, node)
+        elif result in self._results:
+            reason = f"a rule of the same name and labels stands in group {self._results[result]!r}: both may give"
+            reason += " the same alerts" if rule.alert else " the same series"
+            self.warnings.append(self.document.fault("TG-rule-ambiguous", reason, node))
+        shared.seen.add((result, rule.expr))
+        self._results.setdefault(result, rule.group)
 
 
-def _alert_name(node: yaml.Node) -> str:
+def _scalar(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode)
+
+
+def _name(node: yaml.Node) -> str:
     """Return the rule's name before anything of it is checked, so that every fault can say it."""
     entries = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((str(value.value) for key, value in entries if key.value == "alert"), "")
+    return next((str(value.value) for key, value in entries if key.value in ("alert", "record") and _scalar(value)), "")

@@ -4,11 +4,13 @@ A large rule is then judged by many subtasks, each holding whole groups. The ana
 from the selectors up; what it cannot prove is kept together under one key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import xxhash
 
-from promql.plan import Aggregate, Binary, Call, Expr, Negate, Number, Select, Text, Window
+from promql.plan import Aggregate, Binary, Call, Expr, Negate, Number, Select, Subquery, Text, Window
 from schemas.batch import Series
 
 # Most keys of one rule. A bucket holds many groups, judged in one vectorised evaluation. Changing it forgets state.
@@ -16,6 +18,7 @@ BUCKETS = 16
 
 # The result for one label set depends on series that this walk cannot name, or the labels are rewritten.
 _WHOLE = {"absent", "absent_over_time", "scalar", "vector", "label_replace", "label_join", "info"}
+_OF_NOTHING = {"absent", "absent_over_time", "scalar"}
 _WITHOUT_LE = {"histogram_quantile", "histogram_fraction"}
 
 
@@ -56,25 +59,50 @@ EACH = Spread(False, frozenset())
 WHOLE = Spread(True, frozenset())
 
 
-def spread_of(expr: Expr) -> Spread:
-    """Return how the series of an expression may be spread."""
+def spread_of(expr: Expr, recorded: Mapping[str, Spread] = MappingProxyType({})) -> Spread:  # noqa: PLR0911 - one arm per node
+    """Return how the series of an expression may be spread. recorded: how those are that another rule records."""
     match expr:
-        case Number() | Text() | Select() | Window():
+        case Number() | Text():
             return EACH
+        case Select():
+            return recorded.get(expr.metric, EACH)
+        case Window():
+            return recorded.get(expr.select.metric, EACH)
         case Negate():
-            return spread_of(expr.expr)
+            return spread_of(expr.expr, recorded)
         case Aggregate():
-            inner = spread_of(expr.expr) if expr.param is None else spread_of(expr.expr).meet(spread_of(expr.param))
+            inner = spread_of(expr.expr, recorded)
+            if expr.param is not None:
+                inner = inner.meet(spread_of(expr.param, recorded))
             return inner.meet(Spread(not expr.without, frozenset(expr.labels)))
         case Binary():
-            both = spread_of(expr.lhs).meet(spread_of(expr.rhs))
+            both = spread_of(expr.lhs, recorded).meet(spread_of(expr.rhs, recorded))
             on = expr.matching
             return both if on is None else both.meet(Spread(on.on, frozenset(on.labels)))
         # A vector of no series, as hour() is, would stand in every bucket.
         case Call() if expr.function not in _WHOLE and (expr.args or expr.kind == "scalar"):
             found = EACH if expr.function not in _WITHOUT_LE else Spread(False, frozenset({"le"}))
             for argument in expr.args:
-                found = found.meet(spread_of(argument))
+                found = found.meet(spread_of(argument, recorded))
             return found
         case _:
             return WHOLE
+
+
+def answers_silence(expr: Expr) -> bool:
+    """Tell whether the expression may have an answer where no series has a sample: absent(x), vector(1), x or time().
+
+    It errs to the side of yes.
+    """
+    match expr:
+        case Number() | Text():
+            return True
+        case Call():
+            return expr.function in _OF_NOTHING or all(answers_silence(one) for one in expr.args)
+        case Aggregate() | Negate() | Subquery():
+            return answers_silence(expr.expr)
+        case Binary():
+            left, right = answers_silence(expr.lhs), answers_silence(expr.rhs)
+            return left or right if expr.op == "or" else left and (right or expr.op == "unless")
+        case _:
+            return False

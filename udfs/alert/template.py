@@ -1,51 +1,75 @@
-"""The part of Prometheus's templates that labels and annotations get for now: {{ $labels.name }} and {{ $value }}.
+"""The templates of labels and annotations: Go's text/template with Prometheus's functions and variables.
 
-Source: prometheus.io/docs/prometheus/latest/configuration/template_reference. Every other action is refused by name
-when the rule is read, so that no page ever shows half a template.
+Source: prometheus.io/docs/prometheus/latest/configuration/template_reference. A template that cannot be expanded gives
+`<error expanding template: …>` with the words of Prometheus, and the alert goes on.
 """
 
-import math
-import re
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from udfs.alert.rule import RuleFault
+from udfs.template.errors import ExecError, ParseError
+from udfs.template.functions import NAMES, functions
+from udfs.template.parse import parse
+from udfs.template.run import run
+from udfs.template.tree import Tree
+from udfs.template.values import Data, Sample, go_float
 
-_ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
-_LABEL = re.compile(r"(?:\$labels|\.Labels)\.([a-zA-Z_][a-zA-Z0-9_]*)\Z")
-_VALUE = ("$value", ".Value")
+__all__ = ["Sample", "Scene", "asks", "check_template", "expand", "go_float"]
+
+# Prometheus sets its variables in front of the text; errors count their columns from there.
+_PREFIX = (
+    "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a template knows beside its alert: the rule's name, the labels and address of the outside, queries.
+
+    query raises ValueError or PromqlError.
+    """
+
+    name: str = ""
+    external_labels: Mapping[str, str] = field(default_factory=dict)
+    external_url: str = ""
+    query: Callable[[str], Sequence[Sample]] | None = None
+
+
+_NOWHERE = Scene()
+
+
+def asks(texts: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether a label's or annotation's template may query."""
+    return any("{{" in text and "query" in text for _, text in texts)
 
 
 def check_template(text: str) -> None:
-    """Raise RuleFault if the text holds a template action that is not supported."""
-    for action in _ACTION.findall(text):
-        if action not in _VALUE and not _LABEL.match(action):
-            raise RuleFault(
-                "TG-rule-template",
-                f"template action {{{{ {action} }}}} is not supported; {{{{ $labels.name }}}} and {{{{ $value }}}} are",
-            )
-    if "{{" in _ACTION.sub("", text):
-        raise RuleFault("TG-rule-template", "a template action is not closed by }}")
+    """Raise RuleFault TG-rule-template if the text is no template."""
+    try:
+        _tree(text)
+    except ParseError as error:
+        raise RuleFault("TG-rule-template", f"line {error.line} of the text: {error.reason}") from error
 
 
-def expand(text: str, labels: Mapping[str, str], value: float) -> str:
-    """Return a checked text with its actions filled in; an absent label is empty, as in Prometheus."""
+def expand(text: str, labels: Mapping[str, str], value: float, scene: Scene = _NOWHERE) -> str:
+    """Return a text with its actions filled in; an absent label is empty, as in Prometheus."""
+    if "{{" not in text:
+        return text
+    name = f"__alert_{scene.name}"
+    try:
+        tree = _tree(text)
+    except ParseError as error:
+        return f"<error expanding template: error parsing template {name}: {error.named(name)}>"
+    data = Data(labels, scene.external_labels, scene.external_url, value)
+    known = functions(scene.query, scene.external_url)
+    try:
+        return run(tree, name, data, known, {})
+    except ExecError as error:
+        return f"<error expanding template: error executing template {name}: {error}>"
 
-    def fill(found: re.Match[str]) -> str:
-        label = _LABEL.match(found[1])
-        return labels.get(label[1], "") if label else go_float(value)
 
-    return _ACTION.sub(fill, text) if "{{" in text else text
-
-
-def go_float(value: float) -> str:
-    """Return a float as Go's %v prints it: shortest digits, exponent form below 1e-4 and from 1e6 on."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    number = Decimal(repr(value)).normalize()
-    exponent = number.adjusted()
-    if value and not -4 <= exponent < 6:
-        return f"{number.scaleb(-exponent):f}e{exponent:+03d}"
-    return f"{number:f}"
+@lru_cache(maxsize=8192)
+def _tree(text: str) -> Tree:
+    return parse(_PREFIX + text, NAMES) if "{{" in text else parse(text, NAMES)

@@ -65,6 +65,12 @@ class Window:
         return len(self.timestamps)
 
     @property
+    def nbytes(self) -> int:
+        """Size of the columns and of the labels, bytes: about what encode() gives."""
+        columns = (self.ids, self.codes, self.timestamps, self.values)
+        return len(self.series_set) + sum(one.nbytes for one in columns)
+
+    @property
     def series(self) -> tuple[Series, ...]:
         """The series, in the order of ids."""
         return series_of(self.series_set)

@@ -18,6 +18,7 @@ from schemas.batch import Batch
 from schemas.codec import CodecError
 from schemas.nan import Mask, canonical, is_missing
 from schemas.reason import Reason
+from schemas.topics import RULE_SOURCE
 from udfs.gate.account import Account
 from udfs.gate.admission import Admission, Admissions
 from udfs.gate.clock import on_time, skew
@@ -186,7 +187,16 @@ class Gate:
             if len(sub.timestamps):
                 account.forwarded += sub.values.size if whole else sub.values.size - int(is_missing(sub.values).sum())
                 at = newest if index is None else min(int(sub.timestamps.max()), account.received_at)
-                yield Passed(f"{batch.tenant}/{part.shard}", sub, at)
+                yield Passed(f"{batch.tenant}/{part.shard}", sub, account.received_at if recorded(batch) else at)
+
+
+def recorded(batch: Batch) -> bool:
+    """Tell whether a rule recorded the batch: it then stands for its arrival in watermarks, not for its samples' time.
+
+    It is made when the watermark has passed that time. If a partition held nothing else, the time would hold back the
+    very watermark that the next tick waits for.
+    """
+    return batch.source.startswith(RULE_SOURCE)
 
 
 def _count(batch: Batch, mask: Mask) -> int:

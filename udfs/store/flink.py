@@ -65,3 +65,16 @@ class RecordFunction(MapFunction):
     def map(self, value: Row) -> Payload:
         """Pass the record on under its table's name."""
         return f"{self._table}/0", 1, value[0]
+
+
+class RuleFunction(ProcessFunction):
+    """Rows of control.rules, (key, value), → (`alert_rules/0`, 1, Arrow): what /api/v1/rules shows."""
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Say what runs."""
+        announce("rules", runtime_context)
+
+    def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Payload]:
+        """Yield the rule; its record's time is its version."""
+        body = None if value[1] is None else bytes(value[1])
+        yield "alert_rules/0", 1, rows.pack(rows.alert_rule(bytes(value[0] or b""), body, max(0, ctx.timestamp())))

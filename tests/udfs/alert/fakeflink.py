@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas import topics
 from schemas.batch import Batch
 from schemas.codec import codec
-from udfs.alert.flink import JudgeFunction, MatchFunction
+from udfs.alert.budget import Budget
+from udfs.alert.flink import JudgeFunction, MatchFunction, none_stored
+from udfs.alert.keeper import Stored
 
 NEVER = -(1 << 63)
 
@@ -27,9 +30,13 @@ class Counter:
 @dataclass
 class Metrics:
     counters: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+    gauges: dict[str, Callable[[], int]] = field(default_factory=dict)
 
     def counter(self, name: str) -> Counter:
         return self.counters[name]
+
+    def gauge(self, name: str, read: Callable[[], int]) -> None:
+        self.gauges[name] = read
 
 
 class Value:
@@ -113,19 +120,25 @@ class Context:
 class FakeFlink:
     """One subtask of match and judge. disturb is called before every timer, as a crash may come at any moment."""
 
-    def __init__(self, disturb: Callable[["FakeFlink"], None] = lambda job: None) -> None:
-        self.disturb = disturb
+    def __init__(
+        self,
+        disturb: Callable[["FakeFlink"], None] = lambda job: None,
+        stored: Stored = none_stored,
+        budget: Budget | None = None,
+    ) -> None:
+        self.disturb, self._stored, self._budget = disturb, stored, budget
         self.state: dict[str, dict[str, Any]] = defaultdict(dict)
         self.timers: list[tuple[int, str]] = []
         self.metrics = Metrics()
         self.key, self.now, self.watermark = "", 0, NEVER
         self._rules = Broadcast(), Broadcast()
-        self.events: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
+        self.recorded: list[Batch] = []
         self.restart()
 
     def restart(self) -> None:
         """Make the functions anew; state, timers and broadcast state stay."""
-        self._match, self._judge = MatchFunction(), JudgeFunction()
+        self._match, self._judge = MatchFunction(self._stored), JudgeFunction(self._stored, self._budget)
         self._contexts = Context(self, self._rules[0]), Context(self, self._rules[1])
         self._match.open(Runtime(self))
         self._judge.open(Runtime(self))
@@ -154,7 +167,15 @@ class FakeFlink:
             self.disturb(self)
             timestamp, self.key = heapq.heappop(self.timers)
             for row in self._judge.on_timer(timestamp, self._contexts[1]):
-                self.events.append(codec("alert_event").decode(row[1]))
+                if row[0] == topics.ALERTS:
+                    self.sent.append(codec("alert_event").decode(row[2]))
+                else:
+                    self.recorded.append(Batch.decode(row[2]))
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Transitions, without what is sent again."""
+        return [one for one in self.sent if not one["resend"]]
 
     @property
     def stored(self) -> dict[str, dict[str, Any]]:

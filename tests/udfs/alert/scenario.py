@@ -8,6 +8,8 @@ edits: {2m: {...}, 5m: null}  what the rule becomes, before the tick of that tim
 until: 10m                    how far the watermark goes; the end of the input if left out
 events:                       time state {labels without alertname} value
   - 1m pending {instance="a"} 0
+sent:                         optional, in folder sends/: everything that is sent, resends too, of the one instance
+  - 1m firing seq 2 again 1 starts 0s ends 5m
 """
 
 import random
@@ -46,6 +48,7 @@ class Scenario:
     deliveries: list[Delivery]
     until: int
     events: list[str]
+    sent: list[str]
 
     def run(
         self,
@@ -81,7 +84,7 @@ def load(path: Path) -> Scenario:
     ]
     deliveries = _deliveries(text["input"], interval)
     until = _ms(text["until"]) if "until" in text else max(one.at for one in deliveries) - T0
-    return Scenario(path.stem, [(0, rule), *edits], deliveries, until, text["events"])
+    return Scenario(path.stem, [(0, rule), *edits], deliveries, until, text["events"], text.get("sent", []))
 
 
 def _ms(text: str) -> int:
@@ -133,6 +136,17 @@ def lines(job: FakeFlink) -> list[str]:
         f"{_duration(one['evaluated_at'] - T0)} {one['state']} {_braces(one['labels'])} {go_float(one['value'])}"
         for one in ordered
     ]
+
+
+def sent_lines(job: FakeFlink) -> list[str]:
+    """Return all that was sent, in its order, as `sent` has it."""
+    made = []
+    for one in job.sent:
+        parts = [_duration(one["evaluated_at"] - T0), one["state"], f"seq {one['seq']}"]
+        parts += [f"again {one['resend']}"] if one["resend"] else []
+        parts += [f"{word} {_duration(one[f'{word}_at'] - T0)}" for word in ("starts", "ends") if one[f"{word}_at"]]
+        made.append(" ".join(parts))
+    return made
 
 
 def _duration(milliseconds: int) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.batch import Batch, Series, encode_series_set
+from schemas.codec import Codec, codec, load_schema
 from schemas.ids import series_id
 from tests.udfs.alert.fakeflink import FakeFlink
 from udfs.alert.memory import Memory
@@ -49,6 +50,9 @@ def test_an_event_says_everything() -> None:
         "evaluated_at": T0,
         "emitted_at": 4_102_444_800_000,
         "seq": 1,
+        "starts_at": T0,
+        "ends_at": T0 + 240_000,
+        "resend": 0,
     }
 
 
@@ -139,3 +143,22 @@ def test_an_instance_that_ended_long_ago_is_forgotten_while_its_series_lives() -
     (state,) = job.stored.values()
     assert [one["state"] for one in job.events] == ["firing", "resolved"]
     assert Memory.decode(state["memory"]).instances == ()
+
+
+def test_state_of_the_code_before_is_read() -> None:
+    job = job_with()
+    job.batch(up(T0, 0.0), T0)
+    job.advance(T0)
+    (state,) = job.stored.values()
+    earlier = Codec(load_schema("alert_state_1"))
+    record = codec("alert_state").decode(state["memory"])
+    for name in ("troubles", "paused_until", "trouble"):
+        del record[name]
+    for one in record["instances"]:
+        del one["sent_at"], one["resends"]
+    state["memory"] = earlier.encode(record)
+    job.restart()
+    job.advance(T0 + 10_000)
+    job.batch(up(T0 + 15_000, 1.0), T0 + 15_000)
+    job.advance(T0 + 20_000)
+    assert [one["state"] for one in job.events] == ["firing", "resolved"]

@@ -42,6 +42,7 @@ def sent(match: Match, one: Batch) -> dict[str, set[tuple[str, int, float]]]:
     owners: dict[tuple[str, str], str] = {}
     for address, part in match.split(one):
         rule = Address.parse(address).rule_id
+        assert part is not None
         piece = Batch.decode(part.encode())
         series = series_of(piece.series_set)
         assert piece.series_ids is not None

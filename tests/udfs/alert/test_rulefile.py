@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from udfs.alert.rule import DEFAULT_INTERVAL_S
-from udfs.alert.rulefile import parse_duration, parse_rules
+from udfs.alert.rulefile import parse_file, parse_rules
+from udfs.duration import parse_duration, show_duration
 
 DATA = Path(__file__).parents[2] / "data" / "rules"
 EXPECTED = re.compile(r"# line (\d+), group (\S+), rule (\S+): (TG-[a-z-]+): (.*)")
@@ -65,6 +68,85 @@ groups:
     assert [fault.rule for fault in faults] == ["Bad", "Worse"]
 
 
+def test_several_faults_of_one_rule_and_of_its_group_are_found_at_once() -> None:
+    text = """
+groups:
+  - name: a
+    limit: x
+    colour: red
+    rules:
+      - alert: Bad
+        expr: up ==
+        for: soon
+        fro: 5m
+        labels: {__name__: x, "": y}
+  - rules: [7]
+  - name: a
+"""
+    _, faults = parse_rules(text, "default")
+    assert [(fault.line, fault.group, fault.rule, fault.id) for fault in faults] == [
+        (5, "a", "", "TG-rule-field"),
+        (4, "a", "", "TG-rule-type"),
+        (10, "a", "Bad", "TG-rule-field"),
+        (8, "a", "Bad", "TG-rule-expr"),
+        (11, "a", "Bad", "TG-rule-label"),
+        (11, "a", "Bad", "TG-rule-label"),
+        (9, "a", "Bad", "TG-rule-duration"),
+        (12, "", "", "TG-rule-missing"),
+        (12, "", "", "TG-rule-type"),
+        (13, "a", "", "TG-rule-duplicate"),
+    ]
+
+
+def test_recording_rules_keep_their_place_between_alerts() -> None:
+    text = """
+groups:
+  - {name: g, interval: 1m, limit: 7, query_offset: 30s, labels: {team: a, env: b}, rules: [
+      {record: "a:b", expr: vector(1), labels: {team: c}},
+      {alert: A, expr: "a:b > 0"},
+      {record: "a:b", expr: vector(2), labels: {team: d}}]}
+  - {name: h, rules: [{alert: B, expr: up}]}
+"""
+    groups = parse_file(text, "acme", interval_s=60).groups
+    first, second, third = groups[0].rules
+    assert [rule.rule_id for rule in groups[0].rules] == ["g/a:b", "g/A", "g/a:b#2"]
+    assert [rule.position for rule in groups[0].rules] == [0, 1, 2]
+    assert (first.record, first.alert, first.labels) == ("a:b", "", (("env", "b"), ("team", "c")))
+    assert (second.limit, second.query_offset_s, second.interval_s, third.name) == (7, 30, 60, "a:b")
+    assert (groups[1].interval_s, groups[1].rules[0].interval_s) == (60, 60)
+
+
+def test_names_are_utf8_as_in_prometheus_3() -> None:
+    read = parse_file((DATA / "utf8.good.yaml").read_text(), "acme")
+    record, alert, merged = read.rules
+    assert read.groups[0].interval_s == DEFAULT_INTERVAL_S
+    assert (record.record, dict(record.labels)) == ("http.requests:rate5m", {"se-verity": "low", "count": "5"})
+    assert dict(alert.labels) == {"k8s.team": "a", "alertname": "overwritten", "none": ""}
+    assert dict(merged.labels) == {**dict(alert.labels), "severity": "page"}
+    assert (alert.for_s, alert.annotations) == (0, (("was ist", "{{ $value }}"),))
+
+
+def test_rules_that_may_give_the_same_alerts_are_warned_of() -> None:
+    rule = "{alert: A, expr: up == %d, labels: {severity: %s}}"
+    same = f"groups: [{{name: g, rules: [{rule % (0, 'page')}, {rule % (1, 'page')}, {rule % (1, 'info')}]}}]"
+    read = parse_file(same, "acme")
+    assert not read.faults and len(read.rules) == 3
+    assert [(fault.id, fault.rule) for fault in read.warnings] == [("TG-rule-ambiguous", "A")]
+
+
+def test_what_the_stream_cannot_ask_is_warned_of() -> None:
+    text = "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {a: '{{ query `up` | first | value }}'}}]}]"
+    read = parse_file(text, "acme", stream=True)
+    assert read.rules and [fault.id for fault in read.warnings] == ["TG-rule-unsupported"]
+    assert not parse_file(text, "acme").warnings
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "groups: [&a [*a]]", "groups: [{name: g, rules: [*b]}]", "\x00"])
+def test_hostile_yaml_is_a_fault(text: str) -> None:
+    rules, faults = parse_rules(text, "default")
+    assert not rules and faults
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
@@ -91,3 +173,23 @@ def test_what_is_no_duration(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "groups: []", "groups:"])
 def test_a_file_may_hold_no_rules(text: str) -> None:
     assert parse_rules(text, "default") == ([], [])
+
+
+@given(st.integers(0, 2**43))
+def test_a_duration_is_read_as_it_is_shown(milliseconds: int) -> None:
+    assert round(parse_duration(show_duration(milliseconds)) * 1000) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "0s"),
+        (90_000, "1m30s"),
+        (86_400_000, "1d"),
+        (604_800_000, "1w"),
+        (691_200_000, "8d"),
+        (299_999, "4m59s999ms"),
+    ],
+)
+def test_durations_are_shown_as_in_prometheus(milliseconds: int, text: str) -> None:
+    assert show_duration(milliseconds) == text

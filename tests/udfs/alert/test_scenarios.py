@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.udfs.alert.fakeflink import FakeFlink
-from tests.udfs.alert.scenario import Scenario, lines, load
+from tests.udfs.alert.scenario import Scenario, lines, load, sent_lines
 
-SCENARIOS = [load(path) for path in sorted((Path(__file__).parent / "scenarios").glob("*.yaml"))]
+HERE = Path(__file__).parent
+SENDS = [load(path) for path in sorted((HERE / "sends").glob("*.yaml"))]
+SCENARIOS = [load(path) for path in sorted((HERE / "scenarios").glob("*.yaml"))] + SENDS
 each = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
 
 
@@ -23,14 +25,19 @@ def test_the_events_are_those_written_down(scenario: Scenario) -> None:
 
 @each
 def test_a_restart_before_every_tick_changes_nothing(scenario: Scenario) -> None:
-    assert scenario.run(disturb=FakeFlink.restart).events == scenario.run().events
+    assert scenario.run(disturb=FakeFlink.restart).sent == scenario.run().sent
+
+
+@pytest.mark.parametrize("scenario", SENDS, ids=lambda one: one.name)
+def test_what_is_sent_is_what_the_specification_of_alert_generators_asks(scenario: Scenario) -> None:
+    assert sent_lines(scenario.run()) == scenario.sent
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(), which=st.sampled_from(SCENARIOS))
 def test_order_and_repeats_of_batches_change_nothing(seed: int, which: Scenario) -> None:
     def by_key(job: FakeFlink) -> list[dict[str, Any]]:
-        return sorted(job.events, key=itemgetter("key"))
+        return sorted(job.sent, key=itemgetter("key", "resend"))
 
     assert by_key(which.run(shuffle=random.Random(seed))) == by_key(which.run())
 
@@ -38,9 +45,10 @@ def test_order_and_repeats_of_batches_change_nothing(seed: int, which: Scenario)
 @each
 def test_the_whole_topic_again_gives_the_same_events(scenario: Scenario) -> None:
     first, second = scenario.run(), scenario.run()
-    assert first.events == second.events
+    assert first.sent == second.sent
     keys = [one["key"] for one in first.events]
     assert len(set(keys)) == len(keys)
+    assert {one["key"] for one in first.sent} == set(keys), "what is said again is said of a transition"
 
 
 @each

@@ -1,0 +1,150 @@
+"""/api/v1/rules: the rules as they were applied, with what the stream tells of them.
+
+The rules come from table alert_rules, alerts and troubles from alert_events, times and costs from the series that the
+alert job records about each rule.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from promql.columns import NAME, Selector, Source
+from query import numbers, params
+from query.store import Alert
+
+# Alerts about the rule itself (udfs/alert/evaluator.py).
+TROUBLES = ("RuleFailing", "RulePaused")
+_SPENT = {
+    "last": "tidegauge_rule_last_evaluation_timestamp_seconds",
+    "count": "tidegauge_rule_evaluations_total",
+    "seconds": "tidegauge_rule_evaluation_seconds_total",
+}
+# The job tells of each rule once a minute.
+RECENT_MS = 300_000
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """last_ms: the newest evaluation that is known, 0 for none; seconds: of one evaluation of all keys, on average."""
+
+    last_ms: int = 0
+    seconds: float = 0.0
+
+
+def spent(source: Source, now_ms: int) -> dict[str, Spent]:
+    """Return what the rules of a source's tenant have cost lately, by rule id."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for word, metric in _SPENT.items():
+        held = source.select(Selector(metric, (), now_ms - RECENT_MS, now_ms))
+        bounds = np.asarray(held.offsets)
+        for place, labels in enumerate(held.labels):
+            value = float(held.values[bounds[place + 1] - 1]) if bounds[place + 1] > bounds[place] else np.nan
+            if np.isfinite(value):
+                found.setdefault(labels.get("rule", ""), {}).setdefault(word, []).append(value)
+    return {
+        rule: Spent(
+            round(max(words.get("last", [0])) * 1000),
+            sum(words.get("seconds", [])) / max(1.0, *words.get("count", [1])),
+        )
+        for rule, words in found.items()
+    }
+
+
+def alert(one: Alert) -> dict[str, object]:
+    """Return an alert as /api/v1/alerts shows it."""
+    return {
+        "labels": one.labels,
+        "annotations": one.annotations,
+        "state": one.state,
+        "activeAt": params.rfc3339(one.active_ms),
+        "value": numbers.text(one.value),
+    }
+
+
+def groups(
+    stored: Sequence[tuple[str, str]], alerts: Sequence[Alert], costs: Mapping[str, Spent], asked: Mapping[str, str]
+) -> list[dict[str, object]]:
+    """Return the groups of some rules, (id, JSON), in the order of their files.
+
+    asked: `type` alert or record, `exclude_alerts`.
+    """
+    by_rule: dict[str, list[Alert]] = {}
+    for one in alerts:
+        by_rule.setdefault(one.rule_id, []).append(one)
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for rule_id, body in stored:
+        rule = _read(rule_id, body)
+        if asked.get("type", "") in ("", "record" if rule.get("record") else "alert"):
+            found.setdefault((str(rule.get("file", "")), str(rule.get("group", ""))), []).append(rule)
+    told = []
+    for (file, name), rules in sorted(found.items()):
+        rules.sort(key=lambda rule: (rule.get("position", 0), rule["rule_id"]))
+        shown = [
+            _shown(rule, by_rule.get(rule["rule_id"], []), costs.get(rule["rule_id"], Spent()), asked) for rule in rules
+        ]
+        newest = max(costs.get(rule["rule_id"], Spent()).last_ms for rule in rules)
+        told.append(
+            {
+                "name": name,
+                "file": file,
+                "rules": shown,
+                "interval": rules[0].get("interval_s", 0),
+                "limit": rules[0].get("limit", 0),
+                "evaluationTime": sum(costs.get(rule["rule_id"], Spent()).seconds for rule in rules),
+                "lastEvaluation": _time(newest),
+            }
+        )
+    return told
+
+
+def _shown(rule: Mapping[str, Any], alerts: Sequence[Alert], cost: Spent, asked: Mapping[str, str]) -> dict[str, Any]:
+    trouble = [one for one in alerts if one.labels.get(NAME, one.labels.get("alertname")) in TROUBLES]
+    own = [one for one in alerts if one not in trouble]
+    if "fault" in rule:
+        health, error = "err", rule["fault"]
+    elif trouble:
+        health, error = "err", trouble[0].annotations.get("summary", "")
+    else:
+        health, error = ("ok" if cost.last_ms else "unknown"), ""
+    shown = {
+        "name": rule.get("record") or rule.get("alert", ""),
+        "query": rule.get("expr", ""),
+        "labels": rule.get("labels", {}),
+        "health": health,
+        "evaluationTime": cost.seconds,
+        "lastEvaluation": _time(max([cost.last_ms, *(one.evaluated_ms for one in own)])),
+        "type": "recording" if rule.get("record") else "alerting",
+    }
+    if error:
+        shown["lastError"] = error
+    if rule.get("record"):
+        return shown
+    states = {one.state for one in own}
+    return {
+        **shown,
+        "state": "firing" if "firing" in states else "pending" if states else "inactive",
+        "duration": rule.get("for_s", 0),
+        "keepFiringFor": rule.get("keep_firing_for_s", 0),
+        "annotations": rule.get("annotations", {}),
+        "alerts": [] if params.flag(asked, "exclude_alerts") else [alert(one) for one in own],
+    }
+
+
+def _read(rule_id: str, body: str) -> dict[str, Any]:
+    """Return a rule; what is no rule, and so not in force either, by its id and with its fault."""
+    group, _, name = rule_id.partition("/")
+    try:
+        rule = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return {"rule_id": rule_id, "group": group, "alert": name, "fault": f"TG-rule-json: {error}"}
+    if not isinstance(rule, dict):
+        return {"rule_id": rule_id, "group": group, "alert": name, "fault": "TG-rule-json: not an object"}
+    return {**rule, "rule_id": rule_id}
+
+
+def _time(time_ms: int) -> str:
+    return params.rfc3339(time_ms) if time_ms else _NEVER

@@ -1,0 +1,101 @@
+"""Templates against Prometheus's own answers, and within their bounds.
+
+tests/data/templates.jsonl: (template, $value, what Prometheus 3.5.3 makes of it as the annotation of an alert "A").
+"""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udfs.alert.rule import RuleFault
+from udfs.alert.template import Sample, Scene, check_template, expand
+from udfs.template.errors import ParseError
+from udfs.template.functions import NAMES
+from udfs.template.parse import parse
+from udfs.template.verbs import sprintf
+
+DATA = Path(__file__).parents[2] / "data" / "templates.jsonl"
+TABLE = [json.loads(line) for line in DATA.read_text().splitlines()]
+LABELS = {"instance": "web-1:9100", "job": "a<b", "n": "12"}
+
+
+def query(text: str) -> list[Sample]:
+    if text == "missing":
+        return []
+    if text == "bad":
+        raise ValueError("bad query")
+    return [
+        Sample({"__name__": "metric", "instance": "b", "__value__": "q"}, 21.0),
+        Sample({"__name__": "metric", "instance": "a"}, 11.5),
+    ]
+
+
+SCENE = Scene("A", {"region": "north"}, "http://testhost:9090/path/prefix", query)
+
+
+@pytest.mark.parametrize(("text", "value", "expected"), TABLE, ids=[row[0][:40] for row in TABLE])
+def test_a_template_says_what_it_says_in_prometheus(text: str, value: float, expected: str) -> None:
+    assert expand(text, LABELS, value, SCENE) == expected
+    parses = True
+    try:
+        check_template(text)
+    except RuleFault:
+        parses = False
+    assert parses is not expected.startswith("<error expanding template: error parsing")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ range 99999 }}{{ range 99999 }}{{ end }}{{ end }}", "more than 100000 steps"),
+        ('{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}', "exceeded maximum template depth"),
+        ('{{ range 9999 }}{{ printf "%999d" 1 }}{{ end }}', "the output is longer than"),
+        ('{{ $x := "a" }}{{ range 99 }}{{ $x = print $x $x }}{{ end }}', "the value of print is longer than"),
+        (
+            '{{ $x := printf "%99999s" "" }}{{ printf "%s%s%s%s" $x $x $x $x }}',
+            "error calling printf: the text is longer than",
+        ),
+        (
+            '{{ reReplaceAll "" (printf "%99999s" "") "aaaaaaaaaaaaaaaaaaaa" }}',
+            "error calling reReplaceAll: the text is longer than",
+        ),
+        ("{{ query `up` }}", "error calling query: there is nothing to ask here"),
+    ],
+)
+def test_a_template_is_bounded(text: str, said: str) -> None:
+    began = time.monotonic()
+    assert said in expand(text, LABELS, 1.0)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{{ if 1 }}" * 5000 + "{{ end }}" * 5000]
+)
+def test_deep_nesting_is_refused(text: str) -> None:
+    with pytest.raises(RuleFault, match="nests more than"):
+        check_template(text)
+
+
+@given(st.text(alphabet='{}$.| "`-/*()=:,xyz1andlif\n', max_size=60))
+def test_any_text_has_a_tree_or_an_error(text: str) -> None:
+    try:
+        parse("{{" + text, NAMES)
+    except ParseError as error:
+        assert error.line >= 1
+    else:
+        expand("{{" + text, LABELS, 1.0, SCENE)
+
+
+@given(st.text(max_size=40))
+def test_text_without_actions_is_itself(text: str) -> None:
+    assert expand(text.replace("{{", "{"), LABELS, 1.0) == text.replace("{{", "{")
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_printed_float_reads_back(value: float) -> None:
+    assert float(sprintf("%v", value)) == value
+    assert float(sprintf("%.17g", value)) == value

@@ -1,0 +1,164 @@
+"""Everything that one tick does to one key: window, evaluation, budget, events, recorded series. Knows no Flink.
+
+A rule in trouble is an alert itself, so that whoever reads alert.events learns of it as of any other: `RuleFailing`
+while its expression has no answer, `RulePaused` while it costs more than its budget allows. The other rules, and the
+other keys of this one, run on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from schemas.batch import Batch
+from udfs.alert.budget import Budget
+from udfs.alert.chain import Linked, silent
+from udfs.alert.event import Event, events
+from udfs.alert.judge import Judged, close, judge, retention_ms
+from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
+from udfs.alert.match import Address
+from udfs.alert.memory import Memory
+from udfs.alert.recording import batch_of, costs, source_of
+from udfs.alert.rule import Rule, RuleFault
+from udfs.alert.window import Window
+
+FAILING, PAUSED = "RuleFailing", "RulePaused"
+# How often a rule's costs go out as series.
+REPORT_MS = 60_000
+# One slow evaluation may be the machine's fault.
+SLOW_IN_A_ROW = 3
+
+
+@dataclass(slots=True)
+class Spent:
+    """What one key has cost since the job started; slow: how many evaluations in a row took too long."""
+
+    evaluations: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    slow: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """memory and window to keep; window None: it stays as it is stored. alive: a next tick is needed."""
+
+    memory: Memory
+    window: Window | None
+    alive: bool
+    events: list[Event] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    failed: str = ""
+    paused: bool = False
+
+
+@dataclass(slots=True)
+class Evaluator:
+    """clock: seconds that only ever rise, for costs. Costs are of the process and begin anew with it."""
+
+    budget: Budget
+    clock: Callable[[], float]
+    _spent: dict[str, Spent] = field(default_factory=dict)
+
+    def tick(
+        self,
+        address: Address,
+        entry: tuple[Rule, Linked],
+        memory: Memory,
+        held: Window,
+        pieces: Sequence[Batch],
+        tick: int,
+        now_ms: int,
+    ) -> Outcome:
+        """Return what the tick makes of a key whose window is `held` and which got `pieces` since."""
+        rule, expression = entry
+        if tick < memory.paused_until and memory.revision == rule.revision:
+            return self._paused(address, rule, memory, tick, now_ms)
+        began = self.clock()
+        spent = self._spent.setdefault(str(address), Spent())
+        window = (held.append(pieces) if pieces else held).trim(tick - retention_ms(rule, expression))
+        excess = self.budget.size(len(window.ids), window.nbytes)
+        judged, failed = Judged(memory), ""
+        if not excess:
+            try:
+                judged = judge(rule, expression, memory, window, tick)
+                excess = self.budget.size(len(judged.memory.instances), 0)
+            except RuleFault as fault:
+                failed = str(fault)
+        took = self.clock() - began
+        spent.evaluations, spent.seconds = spent.evaluations + 1, spent.seconds + took
+        spent.failures += bool(failed)
+        slow = self.budget.time(took)
+        spent.slow = spent.slow + 1 if slow else 0
+        if spent.slow >= SLOW_IN_A_ROW:
+            excess, spent.slow = slow, 0
+        if excess:
+            until = tick + self.budget.pause_ms
+            waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
+            return self._paused(address, rule, waiting, tick, now_ms)
+        after = replace(judged.memory, paused_until=0, trouble=failed)
+        after, said = _troubles(address, rule, after, tick, now_ms)
+        made = events(judged.transitions, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        alive = len(window) > 0 or bool(after.instances or after.troubles) or silent(expression)
+        batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
+        return Outcome(after, window if window is not held else None, alive, made + said, batches, failed)
+
+    def close(self, address: Address, memory: Memory, tick: int, now_ms: int) -> Outcome:
+        """End what lives under a rule that is deleted or now reads other series."""
+        self._spent.pop(str(address), None)
+        judged = close(memory, address.rule, tick)
+        troubles = close(replace(memory, instances=memory.troubles), address.rule, tick).transitions
+        made = events(judged.transitions + troubles, None, (address.tenant, address.rule_id), memory.revision, now_ms)
+        batch = batch_of(address.tenant, source_of(address.rule_id), tick, judged.series, judged.ended)
+        return Outcome(Memory(), None, False, made, [batch] if batch else [])
+
+    def _paused(self, address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> Outcome:
+        """Return a tick without evaluation: the window is given up, alerts stay as they were."""
+        after, said = _troubles(address, rule, memory, tick, now_ms)
+        # What is gone cannot be judged again: an edit looks back to here at most.
+        return Outcome(replace(after, floor=tick), Window.empty(rule.tenant), True, said, paused=True)
+
+
+def _troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:
+    """Step the alerts about the rule itself."""
+    about = replace(rule, for_s=0, keep_firing_for_s=0, annotations=())
+    wrong = PAUSED if memory.paused_until else FAILING if memory.trouble else ""
+    known = {dict(one.labels)["alertname"]: one for one in memory.troubles}
+    instances: list[Instance] = []
+    made: tuple[Transition, ...] = ()
+    for name in (FAILING, PAUSED):
+        labels = (("alertname", name), ("bucket", str(address.bucket)), ("rule", rule.rule_id))
+        instance = known.get(name) or Instance(labels)
+        if name != wrong and not instance.seq:
+            continue
+        instance, entered = step(instance, 1.0 if name == wrong else None, tick, about)
+        if not entered:
+            instance, entered = resend(instance, tick, about)
+        instances.append(instance)
+        made += entered
+    note = (("summary", memory.trouble),) if memory.trouble else ()
+    said = events(made, about, (rule.tenant, rule.rule_id), rule.revision, now_ms, note)
+    return replace(memory, troubles=tuple(forget(instances, tick))), said
+
+
+def _batches(rule: Rule, judged: Judged, tick: int) -> list[Batch]:
+    batch = batch_of(rule.tenant, source_of(rule.rule_id), tick - rule.query_offset_ms, judged.series, judged.ended)
+    return [batch] if batch else []
+
+
+def _report(address: Address, rule: Rule, spent: Spent, window: Window, tick: int) -> list[Batch]:
+    """Return the key's costs, once in REPORT_MS; they count since the job's start, as a process's counters do."""
+    if tick // REPORT_MS == (tick - rule.interval_ms) // REPORT_MS:
+        return []
+    series = costs(
+        rule,
+        address.bucket,
+        (
+            ("last_evaluation_timestamp_seconds", tick / 1000),
+            ("evaluations_total", spent.evaluations),
+            ("evaluation_failures_total", spent.failures),
+            ("evaluation_seconds_total", spent.seconds),
+            ("window_series", len(window.ids)),
+            ("window_bytes", window.nbytes),
+        ),
+    )
+    batch = batch_of(rule.tenant, source_of(rule.rule_id), tick, series)
+    return [batch] if batch else []

@@ -1,0 +1,66 @@
+"""Series that the alert job records, as batches for metrics.raw.
+
+They enter by the gate like anybody's samples: its limits hold for them, it finds ids and shards, and store, rollup and
+other rules read them from metrics.valid. A repeat after a restart has the same series, time and source, and so
+changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from promql.columns import NAME
+from promql.series import Signature
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.nan import STALE_BITS
+from schemas.topics import RULE_SOURCE
+from udfs.alert.rule import Rule
+
+HEARTBEAT = "tidegauge_alert_heartbeat"
+HEARTBEAT_SOURCE = f"{RULE_SOURCE}heartbeat"
+
+
+def source_of(rule_id: str) -> str:
+    """Return the source of what a rule records."""
+    return RULE_SOURCE + rule_id
+
+
+def batch_of(
+    tenant: str,
+    source: str,
+    at: int,
+    series: Sequence[tuple[Signature, float]],
+    ended: Iterable[Signature] = (),
+    kind: str = "unknown",
+) -> Batch | None:
+    """Return one sample at `at` (ms since 1970 UTC) of each series and a staleness marker of each ended one.
+
+    None if there is neither. sent_at is `at`: a repeat is then the same, byte for byte.
+    """
+    rows = sorted([*((labels, value, False) for labels, value in series), *((labels, 0.0, True) for labels in ended)])
+    if not rows:
+        return None
+    values = np.array([[value for _, value, _ in rows]], np.float64)
+    values.view(np.uint64)[0, [stale for _, _, stale in rows]] = STALE_BITS
+    named = (_series(labels, kind) for labels, _, _ in rows)
+    return Batch(tenant, source, at, encode_series_set(named), np.array([at], np.int64), values)
+
+
+def heartbeat(tenant: str, now_ms: int) -> Batch:
+    """Return one beat of the alert job's clock; its value is the time in seconds."""
+    name = ((NAME, HEARTBEAT),)
+    batch = batch_of(tenant, HEARTBEAT_SOURCE, now_ms, [(name, now_ms / 1000)], kind="gauge")
+    assert batch is not None
+    return batch
+
+
+def costs(rule: Rule, bucket: int, values: Sequence[tuple[str, float]]) -> list[tuple[Signature, float]]:
+    """Return series tidegauge_rule_<name> about one key of a rule."""
+    own = (("bucket", str(bucket)), ("group", rule.group), ("rule", rule.rule_id))
+    return [(((NAME, f"tidegauge_rule_{name}"), *own), value) for name, value in values]
+
+
+def _series(labels: Signature, kind: str) -> Series:
+    found = dict(labels)
+    name = found.pop(NAME)
+    return Series(name, tuple(sorted(found.items())), kind)
