@@ -1,12 +1,14 @@
 """A dashboard's data straight into ClickHouse, as the jobs would have left it: samples, series, rows of every tier."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
 
-from bench.panels import HOUR_MS, Data
+from bench.panels import HOUR_MS, SCRAPE_MS, Data
 from load.load import series_rows
 from schemas.rollups import Rollups
 from schemas.tiers import TIERS, Tier
@@ -19,6 +21,7 @@ from udfs.rollup.window import within
 
 _MINUTE, _FIVE, _HOUR, _DAY = TIERS
 _WINDOWS_A_BLOCK = 60
+_PARTS = 15
 
 
 def samples(clickhouse: Clickhouse, data: Data, progress: Callable[[str], None]) -> None:
@@ -57,6 +60,28 @@ def closed(clickhouse: Clickhouse, data: Data, until_ms: int) -> None:
         first = within(last - 2 * HOUR_MS, tier.width_ms)
         told = [rows.completeness(data.tenant, tier.name, at, hosts) for at in range(first, last + 1, tier.width_ms)]
         clickhouse.insert("completeness", pa.concat_tables(told).unify_dictionaries())
+
+
+@contextmanager
+def arriving(clickhouse: Clickhouse, data: Data) -> Iterator[None]:
+    """Write a scrape of a part of the series each second, the same rows that are there already, while this is open."""
+    done = threading.Event()
+
+    def write() -> None:
+        turn = 0
+        while not done.wait(1.0):
+            end = time.time_ns() // 1_000_000
+            part = rows.samples([data.frame(end - SCRAPE_MS, end)])
+            clickhouse.insert("samples", part.slice(turn % _PARTS * part.num_rows // _PARTS, part.num_rows // _PARTS))
+            turn += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        writer.join()
 
 
 def _rolled(data: Data, tier: Tier, begin_ms: int, end_ms: int, progress: Callable[[str], None]) -> Iterator[Rollups]:

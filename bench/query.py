@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +159,26 @@ def table(found: dict[str, Times]) -> str:
     return "\n".join(lines)
 
 
-def measure(cold: str, cached: str, peer: str | None, runs: int, progress: Progress) -> tuple[dict[str, Times], Times]:
+def with_writes(endpoint: str, runs: int, arriving: Callable[[], AbstractContextManager[None]]) -> Times:
+    """Return the same while data arrive."""
+    with arriving():
+        return one_by_one(endpoint, runs)
+
+
+def measure(
+    cold: str,
+    cached: str,
+    peer: str | None,
+    arriving: Callable[[], AbstractContextManager[None]],
+    runs: int,
+    progress: Progress,
+) -> tuple[dict[str, Times], Times]:
     """Return the times of the ten panels by way of asking, and those of the wide one by service."""
     raw = [panel for panel in PANELS if panel.raw]
     ways: dict[str, Callable[[], Times]] = {
         "cold": lambda: one_by_one(cold, max(3, runs // 4)),
         "cached": lambda: one_by_one(cached, runs),
+        "cached, writes": lambda: with_writes(cached, runs, arriving),
         f"cached, {AT_ONCE} at once": lambda: at_once(cached, max(3, runs // 2)),
     }
     if peer is not None:
@@ -223,7 +237,7 @@ def run(options: argparse.Namespace, home: Path, stack: ExitStack, progress: Pro
     if options.serve:
         input(f"cold {cold}, cached {cached}, clickhouse {clickhouse_at}, prometheus {peer}; Enter ends\n")
     reference = cpu_seconds()
-    found, wide = measure(cold, cached, peer, options.runs, progress)
+    found, wide = measure(cold, cached, peer, lambda: fill.arriving(clickhouse, data), options.runs, progress)
     wrong = check(data, Client(cached), Client(cold), None if peer is None else Client(peer), now_ms())
     if now_ms() > end:
         wrong.append(f"the run took longer than the {AHEAD_MS // MINUTE_MS} minutes that there are data for")

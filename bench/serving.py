@@ -45,12 +45,14 @@ class Client:
 
 @contextmanager
 def query_service(clickhouse: str, redis: str, home: Path) -> Iterator[str]:
-    """Run a query service; yield its host:port. redis: empty for none."""
+    """Run a query service; yield its host:port. redis: empty for no cache at all."""
     (port,) = free_ports(1)
     endpoint = f"127.0.0.1:{port}"
     # Settings of the caller's own stack must not reach it.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGAUGE_")}
     env = {"TIDEGAUGE_QUERY": endpoint, "TIDEGAUGE_CLICKHOUSE": clickhouse, "TIDEGAUGE_REDIS": redis}
+    if not redis:
+        env["TIDEGAUGE_QUERY_CACHE_MEMORY"] = "0"
     with _running([sys.executable, "-m", "query"], home / f"query-{port}.log", port, {**clean, **env}):
         yield endpoint
 
