@@ -100,3 +100,14 @@ def merged(pieces: Sequence[Steps]) -> list[Steps]:
         else:
             runs.append(piece)
     return runs
+
+
+def within(block: Steps, run: Steps) -> bool:
+    """Tell whether all steps of a block are in the run."""
+    return run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
+
+
+def overlap(block: Steps, steps: Steps) -> int:
+    """Return how many of the steps are in the block."""
+    low, high = max(block.first_ms, steps.first_ms), min(block.last_ms, steps.last_ms)
+    return max(0, (high - low) // steps.step_ms + 1)

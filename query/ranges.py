@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from promql.annotations import Annotations
+from promql.digested import approximate
 from promql.errors import PromqlError
 from promql.evaluate import MAX_CELLS, evaluate
 from promql.plan import Expr, Select, canonical, kind, walk
 from promql.result import Result, Vector
 from promql.steps import stepwise
-from query.blocks import HOUR_MS, Steps, finished_blocks, hulls, lacking, merged
+from query.blocks import HOUR_MS, Steps, finished_blocks, hulls, lacking, merged, overlap, within
 from query.cache import Block, Cache, CacheKey, NoCache
 from query.completeness import kept, reach, whole
 from query.errors import UNAVAILABLE, QueryError
@@ -155,7 +156,7 @@ class Ranges:
             (table, (0, "written", written.get(table, 0))) for table in sorted(read)
         )
         plan = canonical(asked.expr)
-        return {piece: self._key(asked, plan, piece, newest) for piece in pieces}
+        return {piece: self._key(asked, plan, piece, newest + self._closed(asked, piece)) for piece in pieces}
 
     def _kept(self, keys: Mapping[Steps, CacheKey]) -> list[Piece]:
         """Return the pieces that are as they were since the last write."""
@@ -233,7 +234,10 @@ class Ranges:
         versions = self.store.versions(asked.tenant, metrics, start, end, written)
         plan = canonical(asked.expr)
         return [
-            self._key(asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms)) for block in blocks
+            self._key(
+                asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms) + self._closed(asked, block)
+            )
+            for block in blocks
         ]
 
     def _key(self, asked: Asked, plan: str, block: Steps, versions: tuple[tuple[str, Version], ...]) -> CacheKey:
@@ -242,23 +246,24 @@ class Ranges:
             asked.tenant, plan, source, block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions
         )
 
+    def _closed(self, asked: Asked, block: Steps) -> tuple[tuple[str, Version], ...]:
+        """Return how many steps of a block each tier has closed: digests there, samples elsewhere, of other values."""
+        if not asked.tiers or not approximate(asked.expr):
+            return ()
+        ahead = reach(asked.expr, block, self.lookback_ms)
+        told: list[tuple[str, Version]] = []
+        for tier in asked.tiers:
+            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
+            mine = None if complete is None or ahead is None else kept(block, whole(complete, ahead))
+            told.append((tier.table, (0, "closed", 0 if mine is None else mine.size)))
+        return tuple(told)
+
 
 def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:
     """Return pieces as one answer, its notes in one order whatever the pieces were."""
     value = join([(have, block.vector) for have, block in pieces], steps)
     infos = sorted({info for _, block in pieces for info in block.infos})
     return Answer(value, infos, sorted({one for _, block in pieces for one in block.warnings}))
-
-
-def within(block: Steps, run: Steps) -> bool:
-    """Tell whether all steps of a block are in the run."""
-    return run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
-
-
-def overlap(block: Steps, steps: Steps) -> int:
-    """Return how many of the steps are in the block."""
-    low, high = max(block.first_ms, steps.first_ms), min(block.last_ms, steps.last_ms)
-    return max(0, (high - low) // steps.step_ms + 1)
 
 
 def cacheable(expr: Expr) -> bool:

@@ -9,6 +9,7 @@ from schemas.tiers import Tier
 _FIELDS = {
     **{name: f"toFloat64({name})" for name in ("count", "sum", "min", "max", "first", "last", "increase")},
     **{name: f"toFloat64(toUnixTimestamp64Milli({name}))" for name in ("first_ts", "last_ts")},
+    "digest": "CAST(digest, 'String')",
 }
 
 Params = dict[str, str | int | Sequence[str] | Sequence[int]]
@@ -102,8 +103,8 @@ def rollups(
 ) -> Statement:
     """Return the rows of a tier whose windows end in (start, end] of the selector, as `samples` does.
 
-    Columns: series_id, ms (the window's end), each field as a float by its name and an underscore. Rows of
-    distributions, which have no first value, are not of the language.
+    Columns: series_id, ms (the window's end), each field by its name and an underscore, as a float, a digest
+    as its bytes. Rows of distributions, which have no first value, are not of the language.
     """
     columns = ", ".join(f"{_FIELDS[name]} AS {name}_" for name in fields)
     params: Params = {
