@@ -238,6 +238,7 @@ def run(options: argparse.Namespace, home: Path, stack: ExitStack, progress: Pro
         input(f"cold {cold}, cached {cached}, clickhouse {clickhouse_at}, prometheus {peer}; Enter ends\n")
     reference = cpu_seconds()
     found, wide = measure(cold, cached, peer, lambda: fill.arriving(clickhouse, data), options.runs, progress)
+    print(table(found), flush=True)
     wrong = check(data, Client(cached), Client(cold), None if peer is None else Client(peer), now_ms())
     if now_ms() > end:
         wrong.append(f"the run took longer than the {AHEAD_MS // MINUTE_MS} minutes that there are data for")
@@ -263,7 +264,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="tidegauge-query-") as home, ExitStack() as stack:
         figures = run(options, Path(home), stack, Progress())
-    print(table(figures["ms"]))
     wide = ", ".join(f"{name} {statistics.median(ms):.0f} ms" for name, ms in figures["wide_ms"].items())
     print(f"{WIDE.name}: {wide}")
     print(f"reference {figures['reference_cpu_s']:.2f} CPU s; Prometheus {figures['prometheus']}")

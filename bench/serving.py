@@ -28,8 +28,15 @@ class Client:
 
     def get(self, path: str, **params: str) -> bytes:
         """Return the body of an answer."""
-        self._connection.request("GET", f"{path}?{urlencode(params)}")
-        answer = self._connection.getresponse()
+        address = f"{path}?{urlencode(params)}"
+        try:
+            self._connection.request("GET", address)
+            answer = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError):
+            # Servers close what is idle for some seconds; the next request opens another.
+            self._connection.close()
+            self._connection.request("GET", address)
+            answer = self._connection.getresponse()
         body = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"TG-bench-query: {self.endpoint} answers {answer.status}: {body[:300]!r}")
