@@ -1,4 +1,4 @@
-"""metrics.valid → [store] → ClickHouse samples, series; the topics of events, refusals, accounts and rules as they are."""
+"""metrics.valid → [store] → ClickHouse samples, series; topics of events, refusals, accounts, rules as they are."""
 
 from pyflink.common import Configuration, Types
 

@@ -8,6 +8,7 @@ from promql import binary
 from promql.aggregate import aggregate
 from promql.annotations import Annotations
 from promql.columns import Columns, Floats, Int64s, Mask, Selector, Source
+from promql.digested import over_digests
 from promql.errors import EXECUTION, PromqlError
 from promql.functions import FUNCTIONS
 from promql.grid import Grid
@@ -195,6 +196,8 @@ class _Evaluation:
                 return repeated(mapped(times, times.values), self.grid.size // steps.size)
             case (Window() as window,) if self.tier is not None:
                 return over_rows(expr.function, window, self.tier, self.grid, self.notes)
+            case (Number() as level, Window() as window) if self.tier is not None:
+                return over_digests(level, window, self.tier, self.grid, self.notes)
         function = FUNCTIONS[expr.function]
         arguments = [self.value(arg) for arg in expr.args]
         notes = {"notes": self.notes} if function.annotates else {}

@@ -8,7 +8,8 @@ import numpy as np
 
 from promql.columns import Columns, Floats, Int64s, Labels, Selector
 from promql.match import matches
-from promql.tiers import Rows
+from promql.quantile import segment_quantiles
+from promql.tiers import Digests, Rows
 
 Series = tuple[Labels, Int64s, Floats]
 
@@ -51,7 +52,8 @@ class MemoryRows:
     def rows(self, selector: Selector, fields: frozenset[str]) -> Rows:
         """Return the rows of the matching series whose windows end in (start, end]."""
         labels, sizes, ends = [], [0], []
-        columns: dict[str, list[float]] = {name: [] for name in fields}
+        states: list[list[float]] = []
+        columns: dict[str, list[float]] = {name: [] for name in fields - {"digest"}}
         for one, samples in self._series:
             if not matches(selector, one):
                 continue
@@ -64,14 +66,28 @@ class MemoryRows:
             ends += list(mine)
             for held in mine.values():
                 row = self._row(held)
-                for name in fields:
+                states.append([value for _, value in held])
+                for name in fields - {"digest"}:
                     columns[name].append(row[name])
         return Rows(
             labels,
             np.cumsum(sizes),
             np.array(ends, np.int64),
             {name: np.array(values, np.float64) for name, values in columns.items()},
+            Digests(
+                np.array([value for one in states for value in one], np.float64).view(np.uint8),
+                np.cumsum([0, *(8 * len(one) for one in states)]),
+            ),
         )
+
+    def quantiles(self, digests: Digests, low: Int64s, high: Int64s, level: float) -> Floats:
+        """Return the quantiles: memory's digests are all values, and exact."""
+        bounds = digests.boundaries // 8
+        sizes = bounds[high] - bounds[low]
+        values = digests.states.view(np.float64)
+        parts = [values[bounds[one] : bounds[other]] for one, other in zip(low, high, strict=True)]
+        whole = np.concatenate([np.empty(0), *parts])
+        return segment_quantiles(whole, sizes, np.full(len(sizes), level))
 
     def _row(self, held: list[tuple[int, float]]) -> dict[str, float]:
         values = [value for _, value in held]

@@ -36,6 +36,15 @@ class Rows:
     offsets: Int64s
     ends: Int64s
     fields: Mapping[str, npt.NDArray[np.float64]]
+    digests: "Digests | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Serialized digests of N rows, end to end: row i owns states[boundaries[i]:boundaries[i + 1]], in bytes."""
+
+    states: npt.NDArray[np.uint8]
+    boundaries: Int64s
 
 
 class RowSource(Protocol):
@@ -44,7 +53,14 @@ class RowSource(Protocol):
     width_ms: int
 
     def rows(self, selector: Selector, fields: frozenset[str]) -> Rows:
-        """Return the rows of all matching series whose windows end in (start_ms, end_ms] of the selector."""
+        """Return the rows of all matching series whose windows end in (start_ms, end_ms] of the selector.
+
+        fields may name `digest`: it then comes as `digests`.
+        """
+        ...
+
+    def quantiles(self, digests: Digests, low: Int64s, high: Int64s, level: float) -> Floats:
+        """Return the quantile, [C], of each group of digests of the rows [low, high), none of them empty."""
         ...
 
 
@@ -54,6 +70,7 @@ class Rolled:
 
     windows: Windows
     fields: Mapping[str, Floats]
+    digests: Digests | None = None
 
     def reduced(self, ufunc: np.ufunc, name: str) -> Floats:
         """Return the ufunc reduced over a field of each window's rows, [S, T]."""
@@ -159,9 +176,10 @@ def _answers(expr: Expr, width_ms: int) -> bool:
             return True
         case Select():
             return expr.at is None and expr.offset_ms % width_ms == 0
-        case Call(args=(Window() as window,)):
-            whole = window.range_ms % width_ms == 0 and window.select.offset_ms % width_ms == 0
-            return expr.function in TIERED and whole and window.select.at is None
+        case (
+            Call(args=(Window() as window,)) | Call(function="quantile_over_time", args=(Number(), Window() as window))
+        ):
+            return (expr.function in TIERED or len(expr.args) > 1) and _whole(window, width_ms)
         case Call(function="timestamp"):
             return False
         case Call() | Aggregate() | Binary() | Negate():
@@ -169,10 +187,15 @@ def _answers(expr: Expr, width_ms: int) -> bool:
     return False
 
 
+def _whole(window: Window, width_ms: int) -> bool:
+    select = window.select
+    return window.range_ms % width_ms == 0 and select.offset_ms % width_ms == 0 and select.at is None
+
+
 def over_rows(function: str, window: Window, source: RowSource, grid: Grid, notes: Annotations) -> Vector:
     """Return a range function of a selector, by rows; answerable() must have said that it can be."""
     tiered = TIERED[function]
-    rolled = _cut(window.select, window.range_ms, source, grid, tiered.fields)
+    rolled = cut_rows(window.select, window.range_ms, source, grid, tiered.fields)
     labels = rolled.windows.columns.labels
     values, present = tiered.compute(rolled)
     if tiered.of_counters:
@@ -184,14 +207,15 @@ def over_rows(function: str, window: Window, source: RowSource, grid: Grid, note
 def latest(select: Select, source: RowSource, grid: Grid) -> Vector:
     """Return an instant selector by rows: the last sample within the lookback."""
     wide = -(-grid.lookback_ms // source.width_ms) * source.width_ms
-    rolled = _cut(select, wide, source, grid, _NEWEST)
+    rolled = cut_rows(select, wide, source, grid, _NEWEST)
     old = rolled.last("last_ts", rolled.some) <= rolled.windows.end_ms - grid.lookback_ms
     values = rolled.last("last", rolled.some)
     return prune(Vector(rolled.windows.columns.labels, values, rolled.some & ~old))
 
 
-def _cut(select: Select, range_ms: int, source: RowSource, grid: Grid, fields: frozenset[str]) -> Rolled:
+def cut_rows(select: Select, range_ms: int, source: RowSource, grid: Grid, fields: frozenset[str]) -> Rolled:
+    """Return the rows of a selector, cut into the windows of the grid's steps."""
     start, end = grid.start_ms - select.offset_ms - range_ms, grid.last_ms - select.offset_ms
     rows = source.rows(Selector(select.metric, select.matchers, start, end), fields)
     columns = Columns(rows.labels, rows.offsets, rows.ends, np.empty(0))
-    return Rolled(Windows.cut(columns, grid, range_ms, select.offset_ms), rows.fields)
+    return Rolled(Windows.cut(columns, grid, range_ms, select.offset_ms), rows.fields, rows.digests)

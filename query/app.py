@@ -20,6 +20,7 @@ from query.guard import Guard
 from query.metrics import REGISTRY
 from query.places import Places
 from query.ranges import Ranges
+from query.recent import Layered, Recent
 from query.service import Clock, Service
 from query.settings import QuerySettings
 from query.source import Limits
@@ -98,9 +99,18 @@ def build(
     lookback_ms = round(settings.query_lookback_s * 1000)
     settled_ms = round((settings.fresh_tail_s + settings.query_cache_margin_s) * 1000)
     guard = Guard(settings.query_max_text, settings.query_max_regex)
+    recent = Recent(settings.query_cache_memory) if settings.query_cache_memory else None
     api = Api(
         store,
-        Ranges(store, cache, lookback_ms, settled_ms, settings.query_max_cells, retention),
+        Ranges(
+            store,
+            cache if recent is None else Layered(recent, cache),
+            lookback_ms,
+            settled_ms,
+            settings.query_max_cells,
+            retention,
+            tails=recent,
+        ),
         guard,
         lookback_ms,
         settings.query_max_points,

@@ -10,8 +10,10 @@ from promql.evaluate import selectors
 from promql.plan import Expr
 
 HOUR_MS = 3_600_000
-# A block holds at least an hour or so many steps, whichever is longer in steps.
-LEAST_STEPS = 60
+# A block holds at least five minutes or so many steps, whichever is longer in steps. What is not finished is evaluated
+# with every write, and the range of an hour has no finished hour in it.
+LEAST_MS = 300_000
+LEAST_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Steps:
 
 def block_steps(step_ms: int) -> int:
     """Return how many steps a block has, for every query of that step."""
-    return max(LEAST_STEPS, HOUR_MS // step_ms)
+    return max(LEAST_STEPS, LEAST_MS // step_ms)
 
 
 def finished_blocks(steps: Steps, expr: Expr, lookback_ms: int, settled_ms: int) -> list[Steps]:
@@ -67,9 +69,15 @@ def newest(expr: Expr, steps: Steps, lookback_ms: int) -> int:
 
 
 def gaps(steps: Steps, held: Sequence[Steps], blocks: Sequence[Steps]) -> list[Steps]:
-    """Return the steps to evaluate: all that `held` leaves, each run of neighbours as one.
+    """Return the steps to evaluate: all that `held` leaves, each run of neighbours as one."""
+    return merged(lacking(steps, held, blocks))
 
-    A block is evaluated whole, to be cached, if at least half of it was asked for; else only what was asked for.
+
+def lacking(steps: Steps, held: Sequence[Steps], blocks: Sequence[Steps]) -> list[Steps]:
+    """Return what `held` leaves of the steps: blocks, and pieces that are none.
+
+    A block is evaluated whole, to be cached, if at least half of it was asked for, or twice as much in all: else only
+    what was asked for.
     """
     have = set(held)
     end = blocks[-1].last_ms + steps.step_ms if blocks else steps.first_ms
@@ -77,10 +85,10 @@ def gaps(steps: Steps, held: Sequence[Steps], blocks: Sequence[Steps]) -> list[S
     for block in blocks:
         if block not in have:
             asked = Steps(max(block.first_ms, steps.first_ms), min(block.last_ms, steps.last_ms), steps.step_ms)
-            pieces.append(block if 2 * asked.size >= block.size else asked)
+            pieces.append(block if 2 * asked.size >= block.size or steps.size >= 2 * block.size else asked)
     if end <= steps.last_ms:
         pieces.append(Steps(end, steps.last_ms, steps.step_ms))
-    return merged(pieces)
+    return pieces
 
 
 def merged(pieces: Sequence[Steps]) -> list[Steps]:
@@ -92,3 +100,14 @@ def merged(pieces: Sequence[Steps]) -> list[Steps]:
         else:
             runs.append(piece)
     return runs
+
+
+def within(block: Steps, run: Steps) -> bool:
+    """Tell whether all steps of a block are in the run."""
+    return run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
+
+
+def overlap(block: Steps, steps: Steps) -> int:
+    """Return how many of the steps are in the block."""
+    low, high = max(block.first_ms, steps.first_ms), min(block.last_ms, steps.last_ms)
+    return max(0, (high - low) // steps.step_ms + 1)

@@ -14,7 +14,7 @@ from promql.plan import Select
 from promql.series import Signature, signature
 from query.blocks import HOUR_MS
 from query.completeness import Completeness
-from query.store import Alert, Cardinality, Versions
+from query.store import Alert, Cardinality, Versions, Written
 from query.view import EVERYTHING, View
 from schemas.tiers import MINUTE, Tier
 
@@ -36,9 +36,11 @@ class MemoryStore:
         self.active: dict[str, list[Alert]] = {}
         self.applied: dict[str, list[tuple[str, str]]] = {}
         self.reads = 0
+        self.writes = 0
 
     def write(self, tenant: str, labels: Labels, samples: Sequence[tuple[int, float]], now_ms: int) -> None:
         """Store samples (ms, value) of one series as if at now_ms."""
+        self.writes += 1
         held = self._samples.setdefault(tenant, {}).setdefault(signature(labels), {})
         for at, value in samples:
             held[at] = value
@@ -51,6 +53,7 @@ class MemoryStore:
 
     def reroll(self, tenant: str, metric: str, at_ms: int) -> None:
         """Raise the version of an hour, as a correction of its rollups does."""
+        self.writes += 1
         hour = (tenant, metric, at_ms // HOUR_MS)
         self._versions[hour] = self._versions.get(hour, 0) + 1
 
@@ -80,7 +83,13 @@ class MemoryStore:
         said = self.complete.get(tenant)
         return said if said is None else replace(said, until_ms=said.until_ms - said.until_ms % tier.width_ms)
 
-    def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
+    def written(self) -> Written | None:
+        """Return one number for all tables."""
+        return {"samples": self.writes}
+
+    def versions(
+        self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int, written: Written | None = None
+    ) -> Versions:
         """Return the data versions of metrics, for the hours from start to end."""
         found: Versions = {}
         for (owner, metric, hour), version in sorted(self._versions.items()):

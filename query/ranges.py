@@ -4,24 +4,26 @@ A cached answer must equal a fresh one. What makes it so: blocks end before the 
 write raises a version; versions are read before any data is; a step's value depends on that step alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from promql.annotations import Annotations
+from promql.digested import approximate
 from promql.errors import PromqlError
 from promql.evaluate import MAX_CELLS, evaluate
 from promql.plan import Expr, Select, canonical, kind, walk
 from promql.result import Result, Vector
 from promql.steps import stepwise
-from query.blocks import HOUR_MS, Steps, finished_blocks, gaps, hulls, merged
-from query.cache import Block, Cache, CacheKey
+from query.blocks import HOUR_MS, Steps, finished_blocks, hulls, lacking, merged, overlap, within
+from query.cache import Block, Cache, CacheKey, NoCache
 from query.completeness import kept, reach, whole
 from query.errors import UNAVAILABLE, QueryError
 from query.flights import Flights
 from query.metrics import STALE_BLOCKS
 from query.pieces import cut, join
+from query.recent import Recent
 from query.spent import count_cached
-from query.store import Store, Version, Versions
+from query.store import Store, Version, Versions, Written
 from query.tiers import begins, chosen, short_infos
 from query.view import EVERYTHING, View
 from schemas.retention import Policy
@@ -53,7 +55,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """Answers range queries. settled_ms: how old data must be for every write into it to raise a version."""
+    """Answers range queries. settled_ms: how old data must be for every write into it to raise a version.
+
+    tails: keeps what is not finished until the next write; None: nothing does.
+    """
 
     store: Store
     cache: Cache
@@ -62,6 +67,7 @@ class Ranges:
     max_cells: int = MAX_CELLS
     retention: Policy = field(default_factory=lambda: Policy.model_validate({}))
     flights: Flights = field(default_factory=Flights)
+    tails: Recent | None = None
 
     def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Answer:
         """Return the value of the plan at the steps; now_ms is the wall clock, read before anything else."""
@@ -76,41 +82,55 @@ class Ranges:
 
     def _answer(self, asked: Asked, steps: Steps) -> Answer:
         blocks: list[Steps] = []
-        if cacheable(asked.expr) and not asked.view.raw_only:
+        asleep = self.tails is None and isinstance(self.cache, NoCache)
+        if cacheable(asked.expr) and not asked.view.raw_only and not asleep:
             blocks = finished_blocks(steps, asked.expr, self.lookback_ms, asked.now_ms - self.settled_ms)
-        if not blocks:
+        tail = self.tails is not None and kind(asked.expr) == "vector" and not asked.view.raw_only
+        if not blocks and not tail:
             return self._evaluate(asked, steps)
         try:
             return joined(self._through_cache(asked, steps, blocks), steps)
         except PromqlError:
+            if not blocks:
+                raise
             # A block may begin before the range, where the query fails; the range itself decides.
             return self._evaluate(asked, steps)
         except QueryError as error:
-            if error.id != UNAVAILABLE:
+            if error.id != UNAVAILABLE or not blocks:
                 raise
             return self._last_known(asked, steps, blocks, error)
 
     def _through_cache(self, asked: Asked, steps: Steps, blocks: Sequence[Steps]) -> list[Piece]:
-        keys = dict(zip(blocks, self._keys(asked, blocks), strict=True))
+        # Before the versions and the data, so that it is never newer than what is kept under it.
+        written = None if self.tails is None else self.store.written()
+        keys = dict(zip(blocks, self._keys(asked, blocks, written), strict=True))
         found = zip(blocks, self.cache.get(list(keys.values())), strict=True)
         held = [(steps_, block) for steps_, block in found if block is not None]
+        needed = lacking(steps, [block for block, _ in held], blocks)
+        passing = self._passing(asked, [piece for piece in needed if piece not in keys], written)
+        keys |= passing
+        held += self._kept(passing)
         count_cached(len(held))
-        have = [block for block, _ in held]
-        missing = [block for run in gaps(steps, have, blocks) for block in blocks if within(block, run)]
-        flying, theirs = self.flights.claim(keys[block] for block in missing)
-        waiting = [(block, theirs[keys[block]]) for block in missing if keys[block] in theirs]
+        there = {place for place, _ in held}
+        missing = [piece for piece in needed if piece not in there]
+        flying, theirs = self.flights.claim(keys[piece] for piece in missing if piece in keys)
+        waiting = [(piece, theirs[keys[piece]]) for piece in missing if piece in keys and keys[piece] in theirs]
+        mine = [piece for piece in missing if piece not in dict(waiting)]
         try:
-            pieces = self._evaluated(asked, gaps(steps, have + [block for block, _ in waiting], blocks))
-            fresh = [
-                (keys[block], replace(piece, vector=cut(piece.vector, run, block)))
+            pieces = self._evaluated(asked, merged(mine))
+            fresh = {
+                part: replace(piece, vector=cut(piece.vector, run, part))
                 for run, piece in pieces
-                for block in blocks
-                if within(block, run)
-            ]
-            for key, block in fresh:
-                self.flights.end(key, block)
-                flying.remove(key)
-            self.cache.put(fresh)
+                for part in mine
+                if part in keys and within(part, run)
+            }
+            for part, block in fresh.items():
+                self.flights.end(keys[part], block)
+                flying.remove(keys[part])
+                if part in passing and self.tails is not None:
+                    self.tails.put(keys[part], block)
+            if lasting := [(keys[part], block) for part, block in fresh.items() if part not in passing]:
+                self.cache.put(lasting)
         finally:
             # Whoever waits for a block that there is none of goes on alone.
             for key in flying:
@@ -124,6 +144,26 @@ class Ranges:
         ]
         pieces += self._evaluated(asked, merged(lost))
         return held + pieces
+
+    def _passing(self, asked: Asked, pieces: Sequence[Steps], written: Written | None) -> dict[Steps, CacheKey]:
+        """Return the keys of pieces that no version covers: of what was written last."""
+        if written is None:
+            return {}
+        read = {"samples", "series"}
+        if asked.tiers:
+            read |= {"completeness", *(tier.table for tier in asked.tiers)}
+        newest: tuple[tuple[str, Version], ...] = tuple(
+            (table, (0, "written", written.get(table, 0))) for table in sorted(read)
+        )
+        plan = canonical(asked.expr)
+        return {piece: self._key(asked, plan, piece, newest + self._closed(asked, piece)) for piece in pieces}
+
+    def _kept(self, keys: Mapping[Steps, CacheKey]) -> list[Piece]:
+        """Return the pieces that are as they were since the last write."""
+        if self.tails is None:
+            return []
+        found = ((piece, self.tails.get(key)) for piece, key in keys.items())
+        return [(piece, block) for piece, block in found if block is not None]
 
     def _evaluated(self, asked: Asked, runs: Sequence[Steps]) -> list[Piece]:
         pieces = []
@@ -185,21 +225,38 @@ class Ranges:
         )
         return Answer(value, said.infos, said.warnings)
 
-    def _keys(self, asked: Asked, blocks: Sequence[Steps]) -> list[CacheKey]:
+    def _keys(self, asked: Asked, blocks: Sequence[Steps], written: Written | None) -> list[CacheKey]:
+        if not blocks:
+            return []
         read = [one for block in blocks for one in hulls(asked.expr, block, self.lookback_ms)]
         metrics = sorted({one.metric for one in read})
         start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
-        versions = self.store.versions(asked.tenant, metrics, start, end)
+        versions = self.store.versions(asked.tenant, metrics, start, end, written)
         plan = canonical(asked.expr)
         return [
-            self._key(asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms)) for block in blocks
+            self._key(
+                asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms) + self._closed(asked, block)
+            )
+            for block in blocks
         ]
 
     def _key(self, asked: Asked, plan: str, block: Steps, versions: tuple[tuple[str, Version], ...]) -> CacheKey:
-        source = asked.tiers[0].name if asked.tiers else "raw"
+        source = ",".join(tier.name for tier in asked.tiers) or "raw"
         return CacheKey(
             asked.tenant, plan, source, block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions
         )
+
+    def _closed(self, asked: Asked, block: Steps) -> tuple[tuple[str, Version], ...]:
+        """Return how many steps of a block each tier has closed: digests there, samples elsewhere, of other values."""
+        if not asked.tiers or not approximate(asked.expr):
+            return ()
+        ahead = reach(asked.expr, block, self.lookback_ms)
+        told: list[tuple[str, Version]] = []
+        for tier in asked.tiers:
+            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
+            mine = None if complete is None or ahead is None else kept(block, whole(complete, ahead))
+            told.append((tier.table, (0, "closed", 0 if mine is None else mine.size)))
+        return tuple(told)
 
 
 def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:
@@ -207,17 +264,6 @@ def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:
     value = join([(have, block.vector) for have, block in pieces], steps)
     infos = sorted({info for _, block in pieces for info in block.infos})
     return Answer(value, infos, sorted({one for _, block in pieces for one in block.warnings}))
-
-
-def within(block: Steps, run: Steps) -> bool:
-    """Tell whether all steps of a block are in the run."""
-    return run.first_ms <= block.first_ms and block.last_ms <= run.last_ms
-
-
-def overlap(block: Steps, steps: Steps) -> int:
-    """Return how many of the steps are in the block."""
-    low, high = max(block.first_ms, steps.first_ms), min(block.last_ms, steps.last_ms)
-    return max(0, (high - low) // steps.step_ms + 1)
 
 
 def cacheable(expr: Expr) -> bool:

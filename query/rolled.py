@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from promql.columns import Selector
-from promql.tiers import Rows
+from promql.columns import Floats, Int64s, Selector
+from promql.tiers import Digests, Rows
 from query import sql
+from query.digests import quantiles
 from query.errors import refused
 from query.metrics import ROWS_READ
 from query.source import Statements, labels_of, placed
@@ -31,6 +32,7 @@ class ClickhouseRows:
     def rows(self, selector: Selector, fields: frozenset[str]) -> Rows:
         """Return the rows of the matching series; raises QueryError beyond a limit."""
         limits = self._store.limits
+        nothing = Digests(np.empty(0, np.uint8), np.zeros(1, np.int64))
         found = self._store.rows(sql.series(self._tenant, selector, limits.series))
         self._store.check_series(found.num_rows)
         cells = found.num_rows * self._steps
@@ -38,7 +40,9 @@ class ClickhouseRows:
             limit = f"{limits.cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
             raise refused("TG-query-cells", f"{found.num_rows} series x {self._steps} steps are more than {limit}")
         if not found.num_rows:
-            return Rows([], np.zeros(1, np.int64), np.empty(0, np.int64), {name: np.empty(0) for name in fields})
+            return Rows(
+                [], np.zeros(1, np.int64), np.empty(0, np.int64), {name: np.empty(0) for name in fields}, nothing
+            )
         ids, metrics = found["series_id"].to_numpy(), found["metric"].to_pylist()
         wanted = None if selector.metric and not selector.matchers else ids.tolist()
         names = sorted(fields)
@@ -53,8 +57,24 @@ class ClickhouseRows:
         chosen, offsets, kept = placed(ids, _column(table, "series_id", np.uint64))
         labels = labels_of(metrics, found["json"].to_pylist())
         ends = _column(table, "ms", np.int64)[kept]
-        values = {name: _column(table, f"{name}_", np.float64)[kept] for name in names}
-        return Rows([labels[row] for row in chosen], offsets, ends, values)
+        values = {name: _column(table, f"{name}_", np.float64)[kept] for name in names if name != "digest"}
+        states = _digests(table, kept) if "digest" in fields and table.num_rows else nothing
+        return Rows([labels[row] for row in chosen], offsets, ends, values, states)
+
+    def quantiles(self, digests: Digests, low: Int64s, high: Int64s, level: float) -> Floats:
+        """Return the quantile of each group of digests."""
+        return quantiles(digests, low, high, level)
+
+
+def _digests(table: pa.Table, kept: npt.NDArray[np.bool_]) -> Digests:
+    """Return the states of the kept rows, without a Python object a row."""
+    states = table["digest_"].cast(pa.large_binary()).filter(pa.array(kept)).combine_chunks()
+    if isinstance(states, pa.ChunkedArray):
+        states = pa.concat_arrays(states.chunks)
+    _, bounds, data = states.buffers()
+    offsets = np.frombuffer(bounds, np.int64, len(states) + 1, states.offset * 8)
+    held = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    return Digests(held, offsets - offsets[0])
 
 
 def _column(table: pa.Table, name: str, kind: type[Number]) -> npt.NDArray[Number]:

@@ -9,6 +9,7 @@ from schemas.tiers import Tier
 _FIELDS = {
     **{name: f"toFloat64({name})" for name in ("count", "sum", "min", "max", "first", "last", "increase")},
     **{name: f"toFloat64(toUnixTimestamp64Milli({name}))" for name in ("first_ts", "last_ts")},
+    "digest": "CAST(digest, 'String')",
 }
 
 Params = dict[str, str | int | Sequence[str] | Sequence[int]]
@@ -102,8 +103,8 @@ def rollups(
 ) -> Statement:
     """Return the rows of a tier whose windows end in (start, end] of the selector, as `samples` does.
 
-    Columns: series_id, ms (the window's end), each field as a float by its name and an underscore. Rows of
-    distributions, which have no first value, are not of the language.
+    Columns: series_id, ms (the window's end), each field by its name and an underscore, as a float, a digest
+    as its bytes. Rows of distributions, which have no first value, are not of the language.
     """
     columns = ", ".join(f"{_FIELDS[name]} AS {name}_" for name in fields)
     params: Params = {
@@ -188,6 +189,18 @@ FROM completeness
 WHERE tenant = {tenant:String} AND tier = {tier:String} AND ts > newest - toIntervalSecond({span:UInt32})
 HAVING count() > 0"""
     return text, {"tenant": tenant, "tier": tier, "span": span_s}
+
+
+def written() -> Statement:
+    """Return the newest block of each active part of our tables: (table, block). Each insert has a higher number.
+
+    A merge keeps the highest, so that only writes change the largest of a table.
+    """
+    text = """
+SELECT table, toInt64(max_block_number) AS block
+FROM system.parts
+WHERE active AND database = currentDatabase()"""
+    return text, {}
 
 
 def versions(tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Statement:

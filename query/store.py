@@ -1,5 +1,6 @@
 """Columns and label sets out of ClickHouse."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,9 +12,11 @@ from promql.columns import NAME, Labels, Source
 from promql.plan import Select
 from promql.tiers import RowSource
 from query import sql, sql_catalog
+from query.blocks import HOUR_MS
 from query.completeness import HOUR_S, Completeness
 from query.errors import QueryError, refused, timeout, unavailable
 from query.rolled import ClickhouseRows
+from query.shared import Shared
 from query.source import ClickhouseSource, Limits, labels_of
 from query.spent import current
 from query.view import EVERYTHING, View
@@ -23,10 +26,16 @@ from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable, Value
 # (hour in s since 1970, kind, version), see sql.versions.
 Version = tuple[int, str, int]
 Versions = dict[str, list[Version]]
+# Of the tables that queries read: the newest block that was written, see sql.written.
+Written = Mapping[str, int]
 
 UNKNOWN_REGEX = 427
+REFUSED = "TG-query-store"
 COMPLETENESS_MS = 2000
 MOST_TENANTS = 10_000
+MOST_VERSIONS = 1000
+log = logging.getLogger(__name__)
+
 TIMEOUTS = ("TIMEOUT_EXCEEDED", "TimeoutError", "timed out")
 
 
@@ -73,8 +82,17 @@ class Store(Protocol):
         """
         ...
 
-    def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
-        """Return the data versions of metrics, for the hours from start to end."""
+    def written(self) -> Written | None:
+        """Return a number of each table that changes with every write into it; None if it cannot be told.
+
+        Read before the data, it is never newer than they are.
+        """
+        ...
+
+    def versions(
+        self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int, written: Written | None = None
+    ) -> Versions:
+        """Return the data versions of metrics, for the hours from start to end; written: when the request came."""
         ...
 
     def label_sets(self, tenant: str, select: Select, start_ms: int, end_ms: int, limit: int) -> list[Labels]:
@@ -119,6 +137,8 @@ class ClickhouseStore:
         self._clickhouse = clickhouse
         self.limits = limits
         self._said: dict[tuple[str, Tier], tuple[int, Completeness | None]] = {}
+        self._writes = Shared(self._written)
+        self._versions: dict[tuple[str, tuple[str, ...], int, int], tuple[tuple[int, int], Versions]] = {}
 
     def rows(self, statement: sql.Statement) -> pa.Table:
         """Return the answer of a statement; raises QueryError.
@@ -153,7 +173,7 @@ class ClickhouseStore:
             if error.code == UNKNOWN_REGEX:
                 raise refused("TG-query-regex", f"ClickHouse cannot run the regular expression: {error}") from error
             message = f"ClickHouse refused the query: code {error.code}: {str(error)[:500]}"
-            raise QueryError(500, "internal", "TG-query-store", message) from error
+            raise QueryError(500, "internal", REFUSED, message) from error
 
     def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> ClickhouseSource:
         """Return the source of a tenant's samples."""
@@ -180,8 +200,43 @@ class ClickhouseStore:
         self._said[tenant, tier] = now_ms, said
         return said
 
-    def versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
-        """Return the data versions of metrics, for the hours from start to end."""
+    def written(self) -> Written | None:
+        """Return the newest block of each table; who came before the statement began shares its answer."""
+        return self._writes.get()
+
+    def _written(self) -> Written | None:
+        try:
+            table = self.rows(sql.written())
+        except QueryError as error:
+            if error.id != REFUSED:
+                raise
+            # Its reader may not see system.parts: slower, not wrong.
+            log.warning("TG-query-written: %s", error.message)
+            return None
+        newest: dict[str, int] = {}
+        for name, block in zip(*(table[name].to_pylist() for name in ("table", "block")), strict=True):
+            newest[name] = max(block, newest.get(name, 0))
+        return newest
+
+    def versions(
+        self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int, written: Written | None = None
+    ) -> Versions:
+        """Return the data versions of metrics, for the whole hours from start to end."""
+        start_ms, end_ms = start_ms - start_ms % HOUR_MS, end_ms - end_ms % HOUR_MS + HOUR_MS - 1
+        if written is None:
+            return self._read_versions(tenant, metrics, start_ms, end_ms)
+        key = tenant, tuple(metrics), start_ms, end_ms
+        now = written.get("data_versions", 0), written.get("series", 0)
+        held = self._versions.get(key)
+        if held is not None and held[0] == now:
+            return held[1]
+        found = self._read_versions(tenant, metrics, start_ms, end_ms)
+        if len(self._versions) >= MOST_VERSIONS:
+            self._versions.clear()
+        self._versions[key] = now, found
+        return found
+
+    def _read_versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
         table = self.rows(sql.versions(tenant, metrics, start_ms, end_ms))
         found: Versions = {}
         columns = (table[name].to_pylist() for name in ("metric", "hour", "kind", "version"))

@@ -34,6 +34,8 @@ QUERIES = [
     "sum_over_time(m[2m] offset 1m) / count_over_time(m[2m] offset 1m)",
     "topk(1, increase(m[4m]))",
     "-avg_over_time(m[1m]) * 3",
+    *(f"quantile_over_time({level}, m[3m])" for level in (0, 0.5, 0.9, 1, 1.1, "NaN")),
+    "max(quantile_over_time(0.3, m[2m] offset 1m))",
 ]
 
 
@@ -62,7 +64,7 @@ def test_rows_answer_as_samples_do(query: str, population: Population) -> None:
     for labels, cells in expected.items():
         assert [cell is None for cell in got[labels]] == [cell is None for cell in cells]
         assert [cell for cell in got[labels] if cell is not None] == pytest.approx(
-            [cell for cell in cells if cell is not None], rel=1e-12, abs=1e-12
+            [cell for cell in cells if cell is not None], rel=1e-12, abs=1e-12, nan_ok=True
         )
 
 
@@ -80,7 +82,11 @@ def test_rows_answer_as_samples_do(query: str, population: Population) -> None:
         ("m @ 60", 0, 60_000, False),
         ("rate(m[1m] @ 60)", 0, 60_000, False),
         ("resets(m[1m])", 0, 60_000, False),
-        ("quantile_over_time(0.9, m[1m])", 0, 60_000, False),
+        ("quantile_over_time(0.9, m[1m])", 0, 60_000, True),
+        ("quantile_over_time(0.9, m[90s])", 0, 60_000, False),
+        ("quantile_over_time(scalar(m), m[1m])", 0, 60_000, False),
+        ("quantile_over_time(0.9, m[1m] @ 60)", 0, 60_000, False),
+        ("quantile_over_time(0.9, m[5m:1m])", 0, 60_000, False),
         ("max_over_time(m[5m:1m])", 0, 60_000, False),
         ("max_over_time(rate(m[1m])[5m:1m])", 0, 60_000, False),
         ("timestamp(m)", 0, 60_000, False),

@@ -166,7 +166,7 @@ def test_unknown_is_membership(samples: list[tuple[int, int]], later: list[tuple
 class Unraised(MemoryStore):
     """A store in the moment between a late write and the version that tells of it."""
 
-    def versions(self, tenant: str, metrics: object, start_ms: int, end_ms: int) -> Versions:
+    def versions(self, tenant: str, metrics: object, start_ms: int, end_ms: int, written: object = None) -> Versions:
         return {}
 
 

@@ -10,28 +10,28 @@ H = HOUR_MS
 M = 60_000
 
 
-# (query, first, last, settled) in minutes, step 1 min → first minute of each block. Blocks are an hour here.
+# (query, first, last, settled) in minutes, step 3 min → first minute of each block. Blocks are an hour here.
 @pytest.mark.parametrize(
     ("query", "first", "last", "settled", "want"),
     [
-        ("m", 60, 179, 1000, [60, 120]),
-        ("m", 70, 190, 1000, [60, 120, 180]),
-        ("m", 60, 179, 179, [60, 120]),
-        ("m", 60, 179, 178, [60]),
-        ("m", 60, 179, 60, []),
-        ("m offset 1h", 60, 179, 119, [60, 120]),
-        ("m offset -1h", 60, 179, 179, [60]),
-        ("rate(m[5m]) + m offset -1m", 60, 179, 179, [60]),
+        ("m", 60, 177, 1000, [60, 120]),
+        ("m", 69, 189, 1000, [60, 120, 180]),
+        ("m", 60, 177, 177, [60, 120]),
+        ("m", 60, 177, 176, [60]),
+        ("m", 60, 177, 60, []),
+        ("m offset 1h", 60, 177, 117, [60, 120]),
+        ("m offset -1h", 60, 177, 177, [60]),
+        ("rate(m[5m]) + m offset -1m", 60, 177, 177, [60]),
     ],
 )
 def test_only_settled_blocks(query: str, first: int, last: int, settled: int, want: list[int]) -> None:
-    found = finished_blocks(Steps(first * M, last * M, M), parse(query), 5 * M, settled * M)
+    found = finished_blocks(Steps(first * M, last * M, 3 * M), parse(query), 5 * M, settled * M)
     assert [block.first_ms // M for block in found] == want
-    assert all(block.size == 60 for block in found)
+    assert all(block.size == 20 for block in found)
 
 
 def test_the_phase_of_a_range_is_kept() -> None:
-    steps = Steps(H + 7, 3 * H + 7, M)
+    steps = Steps(H + 7, 3 * H + 7, 3 * M)
     assert [block.first_ms for block in finished_blocks(steps, parse("m"), 0, 10 * H)] == [H + 7, 2 * H + 7, 3 * H + 7]
 
 

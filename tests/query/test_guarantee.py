@@ -13,6 +13,7 @@ from query.cache import Block, CacheKey, NoCache, RedisCache, decode, encode
 from query.encode import matrix
 from query.memory import MemoryStore
 from query.ranges import Ranges
+from query.recent import Layered, Recent
 from tests.query.test_cache import outcome
 
 H, M = HOUR_MS, 60_000
@@ -68,11 +69,28 @@ def body_of(asked: Ranges, text: str, steps: Steps, now: int) -> bytes:
     return matrix(asked.answer("t", parse(text), steps, now).value, np.array(grid, np.int64))
 
 
-def walk(seed: int, count: int) -> tuple[int, int]:
-    """Take random steps; return (answers that differ, blocks that came from the cache)."""
+class Kept(Recent):
+    """Counts what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 20)
+        self.hits = 0
+
+    def get(self, key: CacheKey) -> Block | None:
+        found = super().get(key)
+        self.hits += found is not None
+        return found
+
+
+def walk(seed: int, count: int) -> tuple[int, int, int]:
+    """Take random steps; return (answers that differ, blocks that came from the cache, tails that were kept)."""
     rng = random.Random(seed)
     store, cache = MemoryStore(TAIL), DictCache()
-    cached, plain = Ranges(store, cache, TAIL, TAIL + M), Ranges(store, NoCache(), TAIL, TAIL + M)
+    tails, near = Kept(), Kept()
+    # Blocks kept in the service would hide Redis: every other walk goes without.
+    front = Layered(near, cache) if seed % 2 else cache
+    cached = Ranges(store, front, TAIL, TAIL + M, tails=tails)
+    plain = Ranges(store, NoCache(), TAIL, TAIL + M)
     now, wrong = START, 0
     asked: list[tuple[str, Steps]] = []
     for _ in range(count):
@@ -110,15 +128,16 @@ def walk(seed: int, count: int) -> tuple[int, int]:
                 # Dashboards ask the same again and again.
                 text, steps = rng.choice(asked)
                 wrong += body_of(cached, text, steps, now) != body_of(plain, text, steps, now)
-    return wrong, cache.hits
+    return wrong, cache.hits + near.hits, tails.hits
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_cached_answer_is_the_uncached_one_bit_by_bit(seed: int) -> None:
     """Ten walks of a thousand steps: a new store each, since the one in memory gets slower as it fills."""
-    wrong, hits = walk(seed, 1000)
+    wrong, hits, tails = walk(seed, 1000)
     assert wrong == 0
     assert hits > 50
+    assert tails > 50
 
 
 def test_the_same_walk_without_versions_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +150,11 @@ def test_the_same_walk_with_a_cached_tail_goes_wrong(monkeypatch: pytest.MonkeyP
     assert walk(1, 600)[0] > 0
 
 
+def test_the_same_walk_without_noticing_writes_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryStore, "written", lambda _: {"samples": 0})
+    assert walk(1, 600)[0] > 0
+
+
 def test_history_is_read_once_from_redis(redis_endpoint: str) -> None:
     store = MemoryStore(TAIL)
     now = START + 6 * H
@@ -140,11 +164,11 @@ def test_history_is_read_once_from_redis(redis_endpoint: str) -> None:
     first = body_of(asked, "rate(m[5m])", steps, now)
     reads, hits = store.reads, outcome("hit")
     assert body_of(asked, "rate( m[300s] )", steps, now) == first
-    assert (store.reads, outcome("hit")) == (reads, hits + 3)
+    assert (store.reads, outcome("hit")) == (reads, hits + 9)
     store.write("t", {"__name__": "m"}, [(START + 2 * H + 1, 1e6)], now)
     assert body_of(asked, "rate(m[5m])", steps, now) != first
-    # Hour 2 is in the windows of hours 2 and 3 only.
-    assert outcome("hit") == hits + 3 + 1
+    # Hour 2 is in the windows of its own three blocks and of the one after them.
+    assert outcome("hit") == hits + 9 + 5
 
 
 def test_an_error_before_the_range_is_not_an_error_of_the_range() -> None:

@@ -25,6 +25,7 @@ from schemas.nan import STALE_BITS
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from sinks.versions import raise_versions
 from tests import embedded
 from tests.notation import Series, parse_series
 from tests.query.test_cache import outcome
@@ -251,3 +252,29 @@ def test_a_late_write_is_seen_through_the_cache(
     write(clickhouse, "default", [parse_series('late{a="2"} 0+1x300', M, START)])
     third, want = both()
     assert third == want != second
+
+
+def test_only_a_write_changes_what_was_written() -> None:
+    endpoint = embedded.endpoint()
+    apply(endpoint, "default", "", "written")
+    clickhouse = Clickhouse(endpoint, database="written")
+    user, password = embedded.VIEWER
+    store = ClickhouseStore(Clickhouse(endpoint, user, password, "written", attempts=1), LIMITS)
+
+    def write(version: int) -> None:
+        raise_versions(clickhouse, "t", [("m", 3600)], version)
+
+    def said() -> list[tuple[int, str, int]]:
+        return store.versions("t", ["m"], 3_600_000, 3_600_000, store.written()).get("m", [])
+
+    assert said() == []
+    write(1)
+    assert said() == [(3600, "data", 1)]
+    before = store.written()
+    write(2)
+    after = store.written()
+    assert before != after
+    clickhouse.command("OPTIMIZE TABLE data_versions FINAL")
+    assert store.written() == after
+    assert said() == [(3600, "data", 2)]
+    clickhouse.close()

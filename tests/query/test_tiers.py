@@ -51,6 +51,8 @@ TABLE = [
     ("older than raw, short steps", "rate(m[5m])", 4, 3, M, ("1m",)),
     ("older than minutes", "rate(m[5m])", 20, 19, 5 * M, ("5m",)),
     ("older than what can answer", "rate(m[5m])", 80, 79, H, ("5m",)),
+    ("quantiles are in digests", "quantile_over_time(0.9, m[1h])", 7, 0, H, ("1h", "1m")),
+    ("not on short ranges", "quantile_over_time(0.9, m[5m])", 1 / 24, 0, 15_000, ()),
     ("resets are not in rows", "resets(m[1h])", 7, 0, H, ()),
     ("neither are fixed times", "m @ 0", 7, 0, H, ()),
     ("nothing is read", "time()", 7, 0, H, ()),
@@ -168,7 +170,14 @@ def begin() -> int:
 
 @pytest.mark.parametrize(
     "query",
-    [*QUERIES, "sum_over_time(n[1h])", 'count_over_time({h="a"}[5m])', "rate(m[1h]) > 0", "last_over_time(m[5m])"],
+    [
+        *QUERIES,
+        "sum_over_time(n[1h])",
+        'count_over_time({h="a"}[5m])',
+        "rate(m[1h]) > 0",
+        "last_over_time(m[5m])",
+        "quantile_over_time(0.9, m[5m])",
+    ],
 )
 def test_rows_of_clickhouse_answer_as_its_samples(store: ClickhouseStore, query: str) -> None:
     ranges = Ranges(store, NoCache(), 5 * M, 5 * M)
