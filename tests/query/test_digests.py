@@ -1,5 +1,7 @@
 """Quantiles over time from digests: right within the bound that they state, and cached as they would be fresh."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,14 +32,16 @@ KINDS = ("uniform", "normal", "lognormal", "few", "rising")
 
 def drawn(kind: str, seed: int, size: int) -> Floats:
     rng = np.random.default_rng(seed)
-    made = {
+    makers: dict[str, Callable[[], Floats]] = {
         "uniform": lambda: rng.uniform(0, 1, size),
         "normal": lambda: rng.normal(0, 1, size),
         "lognormal": lambda: rng.lognormal(0, 2, size),
         "few": lambda: rng.integers(0, 7, size).astype(np.float64),
         "rising": lambda: np.arange(size, dtype=np.float64),
-    }[kind]()
-    return made.astype(np.float32).astype(np.float64)  # as digests hold means
+    }
+    made: Floats = makers[kind]()
+    held: Floats = made.astype(np.float32).astype(np.float64)  # as digests hold means
+    return held
 
 
 def stored(values: Floats, sizes: list[int]) -> Digests:
