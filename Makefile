@@ -52,7 +52,7 @@ check: setup ## formatting, lint and types
 	$(BIN)/mypy
 
 test: check ## check, and every test, on one real stack of its own
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line tests-of-the-stack tests-without
+	@$(MAKE) --no-print-directory --jobs 2 tests-of-the-stack tests-without
 
 # Beside each other: those of the stack mostly wait for it.
 tests-of-the-stack:
