@@ -12,7 +12,7 @@ from schemas.batch import Frame, Int64s
 from schemas.distributions import Distributions
 from schemas.names import united
 from schemas.rollups import Rollups
-from schemas.tiers import TIERS, Tier
+from schemas.tiers import MINUTE, TIERS, Tier
 from sinks import rows
 from sinks.clickhouse import Clickhouse, RefusedBlock, Value
 from sinks.coded import coded
@@ -53,6 +53,7 @@ FROM {tier.table} FINAL
 """
     for tier in TIERS
 }
+_BEHIND_MS = 120_000  # how far a coarser tier may close behind the minutes
 _CLOSED = """
 SELECT tier, toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE ts > now() - INTERVAL 3 DAY GROUP BY tier
 """
@@ -125,9 +126,18 @@ class ClickhouseHistory:
         return [part for table in found for part in rows.rollups(table)]
 
     def closed(self) -> dict[str, int]:
-        """Return for each tier the start of the newest window (ms) that the stream has closed, for any tenant."""
-        found = self.clickhouse.query(_CLOSED).to_pylist()
-        return {row["tier"]: int(row["newest"]) * 1000 for row in found}
+        """Return for each tier the start of the newest window (ms) that the stream has closed, for any tenant.
+
+        A window in which nothing came in time leaves no row. The minutes tell of it: all tiers close on one watermark.
+        """
+        found = {row["tier"]: int(row["newest"]) * 1000 for row in self.clickhouse.query(_CLOSED).to_pylist()}
+        if MINUTE.name not in found:
+            return found
+        passed = found[MINUTE.name] + MINUTE.width_ms - _BEHIND_MS
+        return {
+            tier.name: max(found.get(tier.name, -1), passed // tier.width_ms * tier.width_ms - tier.width_ms)
+            for tier in TIERS
+        }
 
     def write(self, tier: Tier, made: Sequence[Rollups]) -> None:
         """Store rows for good, then raise the data versions of what they cover; a refused block is kept in refused."""

@@ -6,7 +6,7 @@ Afterwards event time is at now, and whatever is older is late; so this is sent 
 import time
 
 import numpy as np
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 
 from schemas import topics
 from schemas.batch import Batch, Series, encode_series_set
@@ -33,6 +33,16 @@ def ids() -> list[int]:
     return [series_id(TENANT, one.name, one.labels) for one in SERIES]
 
 
+def admitted(kafka: str) -> None:
+    """Wait until the gate knows the series set: what comes before it asks the owner, and would be overtaken."""
+    consumer = KafkaConsumer(topics.VALID, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    try:
+        assert consumer.poll(timeout_ms=120_000), "nothing has passed the gate"
+    finally:
+        consumer.close()
+    time.sleep(3.0)  # the verdict is on its way back
+
+
 def feed(kafka: str) -> Sent:
     """Send a batch a minute up to now; return what was sent."""
     now = time.time_ns() // 1_000_000
@@ -43,6 +53,8 @@ def feed(kafka: str) -> Sent:
     for first in range(0, len(stamps), 3):
         record = batch(stamps[first : first + 3], values[first : first + 3])
         producer.send(topics.RAW, value=record, key=b"history-source").get(timeout=60)
+        if first == 0:
+            admitted(kafka)
     producer.close()
     return {
         (series, int(stamp)): float(values[row, column])
