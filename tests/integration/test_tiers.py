@@ -43,7 +43,7 @@ def agree(pipeline: Pipeline, sent: Sent, last_hour: int) -> None:
     """Wait until every tier's closed windows equal the oracle's: coarser ones up to the end of last_hour."""
     for tier in TIERS[:3]:
         newest = closed(pipeline, tier) if tier is TIERS[0] else last_hour + TIERS[2].width_ms - tier.width_ms
-        eventually(partial(stored, pipeline, tier, newest), wanted(sent, tier, newest))
+        eventually(partial(stored, pipeline, tier, newest), wanted(sent, tier, newest), seconds=200)
 
 
 def test_tiers_close_and_heal(pipeline: Pipeline) -> None:
