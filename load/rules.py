@@ -7,20 +7,17 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from load.rulestest import run_files
 from schemas.topics import RULES
+from sinks.control import publish, stored
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.rulefile import parse_file
 from udfs.duration import show_duration
-
-TIMEOUT_S = 10.0
 
 
 class RulesSettings(BaseSettings):
@@ -31,15 +28,15 @@ class RulesSettings(BaseSettings):
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port[,host:port].")
 
 
-def changes(stored: Mapping[str, bytes], rules: Iterable[Rule], tenant: str, file: str) -> dict[str, bytes | None]:
+def changes(before: Mapping[str, bytes], rules: Iterable[Rule], tenant: str, file: str) -> dict[str, bytes | None]:
     """Return the records that make control.rules hold exactly these rules of one tenant and file.
 
-    stored: the newest value of each key. What other files of the tenant brought is not touched, unless a rule of the
+    before: the newest value of each key. What other files of the tenant brought is not touched, unless a rule of the
     same group and name stands here too.
     """
     wanted = {rule.key: rule.encode() for rule in rules}
-    gone = [key for key, value in stored.items() if key not in wanted and _owner(value) == (tenant, file)]
-    changed: dict[str, bytes | None] = {key: value for key, value in wanted.items() if stored.get(key) != value}
+    gone = [key for key, value in before.items() if key not in wanted and _owner(value) == (tenant, file)]
+    changed: dict[str, bytes | None] = {key: value for key, value in wanted.items() if before.get(key) != value}
     return {**changed, **dict.fromkeys(gone)}
 
 
@@ -49,43 +46,6 @@ def _owner(value: bytes) -> tuple[str, str] | None:
     except RuleFault:
         return None  # not ours to delete; `list` shows it
     return rule.tenant, rule.file
-
-
-def stored_rules(bootstrap: str) -> dict[str, bytes]:
-    """Return the newest value of every key of control.rules; raises KafkaError."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, group_id=None)
-    try:
-        parts = [TopicPartition(RULES, number) for number in sorted(consumer.partitions_for_topic(RULES) or ())]
-        consumer.assign(parts)
-        consumer.seek_to_beginning(*parts)
-        ends = consumer.end_offsets(parts)
-        found: dict[str, bytes] = {}
-        while any(consumer.position(part) < ends[part] for part in parts):
-            for records in consumer.poll(timeout_ms=500).values():
-                _fold(found, records)
-        return found
-    finally:
-        consumer.close()
-
-
-def _fold(found: dict[str, bytes], records: Iterable[Any]) -> None:
-    for record in records:
-        key = (record.key or b"").decode("utf-8", "replace")
-        if record.value is None:
-            found.pop(key, None)
-        else:
-            found[key] = record.value
-
-
-def publish(bootstrap: str, records: Mapping[str, bytes | None]) -> None:
-    """Send records to control.rules and wait until the broker has them; raises KafkaError."""
-    producer = KafkaProducer(bootstrap_servers=bootstrap.split(","), acks="all")
-    try:
-        sent = [producer.send(RULES, key=key.encode(), value=value) for key, value in records.items()]
-        for future in sent:
-            future.get(timeout=TIMEOUT_S)
-    finally:
-        producer.close(timeout=TIMEOUT_S)
 
 
 def check(paths: Iterable[Path], tenant: str) -> int:
@@ -120,8 +80,8 @@ def apply(path: Path, tenant: str, bootstrap: str) -> int:
     if rules is None:
         print(f"{path}: nothing was applied", file=sys.stderr)
         return 1
-    records = changes(stored_rules(bootstrap), rules, tenant, path.name)
-    publish(bootstrap, records)
+    records = changes(stored(bootstrap, RULES), rules, tenant, path.name)
+    publish(bootstrap, RULES, records)
     deleted = [key for key, value in records.items() if value is None]
     for key in deleted:
         print(f"{path}: deleted {key}, which {path.name} held before")
@@ -132,14 +92,14 @@ def apply(path: Path, tenant: str, bootstrap: str) -> int:
 
 def show(bootstrap: str, tenant: str | None) -> int:
     """Print the rules in force, of one tenant or of all."""
-    print("\n".join(table(stored_rules(bootstrap), tenant)))
+    print("\n".join(table(stored(bootstrap, RULES), tenant)))
     return 0
 
 
 _COLUMNS = ("TENANT", "GROUP", "RULE", "KIND", "REVISION", "EVERY", "FOR", "FILE", "EXPR")
 
 
-def table(stored: Mapping[str, bytes], tenant: str | None = None) -> list[str]:
+def table(held: Mapping[str, bytes], tenant: str | None = None) -> list[str]:
     """Return the rules in force as lines of a table, in the order in which their groups evaluate them.
 
     What cannot be read is not in force; its line says why.
@@ -147,7 +107,7 @@ def table(stored: Mapping[str, bytes], tenant: str | None = None) -> list[str]:
     rows: list[tuple[str, ...]] = []
     broken: list[str] = []
     found: list[Rule] = []
-    for key, value in sorted(stored.items()):
+    for key, value in sorted(held.items()):
         try:
             found.append(Rule.decode(value))
         except RuleFault as fault:

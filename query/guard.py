@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from promql.errors import PARSE, PromqlError
 from promql.parse import parse
 from promql.plan import Expr, Select, walk
 from query import params
@@ -23,11 +22,11 @@ class Guard:
 
     def plan(self, request: Request) -> Expr:
         """Return the plan of parameter query; raises PromqlError, QueryError."""
-        return self._bounded(_read(self.checked(params.required(request.params, "query"))))
+        return self._bounded(parse(self.checked(params.required(request.params, "query"))))
 
     def selector(self, text: str) -> Select:
         """Return the plan of one match[]."""
-        plan = self._bounded(_read(self.checked(text)))
+        plan = self._bounded(parse(self.checked(text)))
         if not isinstance(plan, Select) or plan.offset_ms or plan.at is not None:
             raise bad_data("TG-query-selector", f"{text[:200]!r} is not a series selector")
         return plan
@@ -52,13 +51,3 @@ class Guard:
                     message = f"the regular expression for label {name!r} has {size} bytes, more than {limit}"
                     raise bad_data("TG-query-regex-length", message)
         return expr
-
-
-def _read(text: str) -> Expr:
-    """Return the plan of a text, also where the parser, which is Rust, panics: that is no Exception in Python."""
-    try:
-        return parse(text)
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise PromqlError(PARSE, f"invalid PromQL: the parser cannot take it: {str(error)[:200]}") from None

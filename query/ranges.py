@@ -166,12 +166,7 @@ class Ranges:
         return [(piece, block) for piece, block in found if block is not None]
 
     def _evaluated(self, asked: Asked, runs: Sequence[Steps]) -> list[Piece]:
-        pieces = []
-        for run in runs:
-            answer = self._evaluate(asked, run)
-            assert isinstance(answer.value, Vector), kind(asked.expr)
-            pieces.append((run, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
-        return pieces
+        return [part_of(run, self._evaluate(asked, run)) for run in runs]
 
     def _last_known(self, asked: Asked, steps: Steps, blocks: Sequence[Steps], error: QueryError) -> Answer:
         """Return what the cache held last, with a warning; raises the error if it holds nothing of the steps."""
@@ -197,18 +192,12 @@ class Ranges:
             mine = kept(rest, whole(complete, ahead)) if complete is not None and ahead is not None else None
             if mine is None:
                 continue
-            answer = self._of(asked, mine, tier)
-            assert isinstance(answer.value, Vector), kind(asked.expr)
-            pieces.append((mine, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
+            pieces.append(part_of(mine, self._of(asked, mine, tier)))
             if mine.last_ms == rest.last_ms:
                 return joined(pieces, steps)
             rest = replace(rest, first_ms=mine.last_ms + rest.step_ms)
         answer = self._of(asked, rest, None)
-        if not pieces:
-            return answer
-        assert isinstance(answer.value, Vector), kind(asked.expr)
-        pieces.append((rest, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))))
-        return joined(pieces, steps)
+        return joined([*pieces, part_of(rest, answer)], steps) if pieces else answer
 
     def _of(self, asked: Asked, steps: Steps, tier: Tier | None) -> Answer:
         said = Annotations()
@@ -257,6 +246,12 @@ class Ranges:
             mine = None if complete is None or ahead is None else kept(block, whole(complete, ahead))
             told.append((tier.table, (0, "closed", 0 if mine is None else mine.size)))
         return tuple(told)
+
+
+def part_of(steps: Steps, answer: Answer) -> Piece:
+    """Return an answer at some of the steps as a part of one; its value is a vector."""
+    assert isinstance(answer.value, Vector), type(answer.value)
+    return steps, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))
 
 
 def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:

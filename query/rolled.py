@@ -12,7 +12,7 @@ from query import sql
 from query.digests import quantiles
 from query.errors import refused
 from query.metrics import ROWS_READ
-from query.source import Statements, labels_of, placed
+from query.source import Statements, labels_of, matching, placed
 from query.spent import current
 from schemas.tiers import Tier
 
@@ -33,12 +33,7 @@ class ClickhouseRows:
         """Return the rows of the matching series; raises QueryError beyond a limit."""
         limits = self._store.limits
         nothing = Digests(np.empty(0, np.uint8), np.zeros(1, np.int64))
-        found = self._store.rows(sql.series(self._tenant, selector, limits.series))
-        self._store.check_series(found.num_rows)
-        cells = found.num_rows * self._steps
-        if cells > limits.cells:
-            limit = f"{limits.cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
-            raise refused("TG-query-cells", f"{found.num_rows} series x {self._steps} steps are more than {limit}")
+        found = matching(self._store, self._tenant, selector, self._steps)
         if not found.num_rows:
             return Rows(
                 [], np.zeros(1, np.int64), np.empty(0, np.int64), {name: np.empty(0) for name in fields}, nothing

@@ -49,6 +49,17 @@ class Statements(Protocol):
         ...
 
 
+def matching(store: Statements, tenant: str, selector: Selector, steps: int) -> pa.Table:
+    """Return the series of a selector, see sql.series; refused if they are too many, or too many for so many steps."""
+    limits = store.limits
+    found = store.rows(sql.series(tenant, selector, limits.series))
+    store.check_series(found.num_rows)
+    if found.num_rows * steps > limits.cells:
+        limit = f"{limits.cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
+        raise refused("TG-query-cells", f"{found.num_rows} series x {steps} steps are more than {limit}")
+    return found
+
+
 class ClickhouseSource:
     """Raw samples of one tenant."""
 
@@ -62,12 +73,7 @@ class ClickhouseSource:
         """Return the samples of the matching series; raises QueryError beyond a limit."""
         limits = self._store.limits
         selector = self._view.clip(selector)
-        found = self._store.rows(sql.series(self._tenant, selector, limits.series))
-        self._store.check_series(found.num_rows)
-        cells = found.num_rows * self._steps
-        if cells > limits.cells:
-            limit = f"{limits.cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
-            raise refused("TG-query-cells", f"{found.num_rows} series x {self._steps} steps are more than {limit}")
+        found = matching(self._store, self._tenant, selector, self._steps)
         ids = found["series_id"].to_numpy() if found.num_rows else np.empty(0, np.uint64)
         metrics = found["metric"].to_pylist() if found.num_rows else []
         names = sorted(set(metrics))

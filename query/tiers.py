@@ -4,11 +4,14 @@ A tier is chosen only where its rows answer exactly (promql.tiers): times, range
 width. Raw answers short steps, whatever no tier can, and what the stream has not closed yet.
 """
 
+from typing import cast
+
 from promql.plan import Expr
 from promql.tiers import answerable
 from query.blocks import Steps, hulls
 from query.view import DAY_MS
 from schemas.retention import Class
+from schemas.retention import Tier as Name
 from schemas.tiers import TIERS, Tier
 
 # From this step on (a day in three hundred points) rows are read instead of samples.
@@ -39,8 +42,7 @@ def begins(expr: Expr, steps: Steps, lookback_ms: int) -> int | None:
 
 
 def _days(keeps: Class, tier: Tier) -> int:
-    kept = {"1m": keeps.minute, "5m": keeps.five_minutes, "1h": keeps.hour, "1d": keeps.day}
-    return kept[tier.name]
+    return keeps.days(cast(Name, tier.name))
 
 
 def short_infos(begin_ms: int, first: Tier | None, now_ms: int, keeps: Class) -> list[str]:

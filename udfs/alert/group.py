@@ -23,7 +23,7 @@ from udfs.alert.order import ALERTS, FOR_STATE, ahead, entangled, names
 from udfs.alert.recorded import Joined, Recorded
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.rulefile import Group
-from udfs.alert.template import Sample, Scene, asks, expand
+from udfs.alert.template import Sample, Scene, alert_labels, asks, expand
 
 # Most ticks evaluated in one go.
 MAX_TICKS = 256
@@ -259,13 +259,6 @@ class _Alerting(_Work):
         return Scene(
             self.rule.alert, setting.external_labels, setting.external_url, lambda text: self.run.query(text, at)
         )
-
-
-def alert_labels(rule: Rule, labels: Mapping[str, str], value: float, scene: Scene) -> Labels:
-    """Return an alert's labels: the result's without __name__, the rule's over them, alertname; empty ones are none."""
-    own = {name: expand(text, labels, value, scene) for name, text in rule.labels}
-    merged = {**labels, **own, "alertname": rule.alert}
-    return tuple(sorted((name, text) for name, text in merged.items() if text and name != NAME))
 
 
 def _work(run: Run, rule: Rule) -> _Work:

@@ -15,17 +15,15 @@ from udfs.alert.chain import answer, recorded
 from udfs.alert.expression import Expression
 from udfs.alert.lifecycle import Instance, Labels, Transition, end, forget, resend, step
 from udfs.alert.memory import Memory
+from udfs.alert.order import ALERTS, FOR_STATE
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.source import WindowSource
-from udfs.alert.template import expand
+from udfs.alert.template import alert_labels
 from udfs.alert.window import Window
 
 # How much of `for` the window holds beyond what one evaluation reads, so that an edited rule can be judged on the past.
 # A longer `for` is judged on this much; an alert that was active through all of it keeps its start.
 REJUDGED_MS = 3_600_000
-
-ALERTS = "ALERTS"
-FOR_STATE = "ALERTS_FOR_STATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +173,8 @@ def _active(rule: Rule, expression: Expression, window: Window, now: int, back: 
         value = float(result.values[row, -1])
         gaps = np.flatnonzero(~result.present[row])
         first = int(gaps[-1]) + 1 if len(gaps) else 0
-        labels = _labels(rule, result.labels[row], value)
+        labels = alert_labels(rule, result.labels[row], value)
         if labels in found:
             raise RuleFault("TG-rule-evaluation", f"two results have the labels {dict(labels)}", rule=rule.rule_id)
         found[labels] = Active(labels, value, start + first * step_ms, first == 0)
     return found
-
-
-def _labels(rule: Rule, labels: dict[str, str], value: float) -> Labels:
-    """Return the alert's labels: the result's without __name__, the rule's over them, alertname."""
-    own = {name: expand(text, labels, value) for name, text in rule.labels}
-    merged = {**labels, **own, "alertname": rule.alert}
-    return tuple(sorted((name, text) for name, text in merged.items() if text and name != NAME))

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from udfs.alert.rule import RuleFault
+from promql.columns import NAME
+from udfs.alert.lifecycle import Labels
+from udfs.alert.rule import Rule, RuleFault
 from udfs.template.errors import ExecError, ParseError
 from udfs.template.functions import NAMES, functions
 from udfs.template.parse import parse
@@ -16,7 +18,7 @@ from udfs.template.run import run
 from udfs.template.tree import Tree
 from udfs.template.values import Data, Sample, go_float
 
-__all__ = ["Sample", "Scene", "asks", "check_template", "expand", "go_float"]
+__all__ = ["Sample", "Scene", "alert_labels", "asks", "check_template", "expand", "go_float"]
 
 # Prometheus sets its variables in front of the text; errors count their columns from there.
 _PREFIX = (
@@ -68,6 +70,13 @@ def expand(text: str, labels: Mapping[str, str], value: float, scene: Scene = _N
         return run(tree, name, data, known, {})
     except ExecError as error:
         return f"<error expanding template: error executing template {name}: {error}>"
+
+
+def alert_labels(rule: Rule, labels: Mapping[str, str], value: float, scene: Scene = _NOWHERE) -> Labels:
+    """Return an alert's labels: the result's without __name__, the rule's over them, alertname; empty ones are none."""
+    own = {name: expand(text, labels, value, scene) for name, text in rule.labels}
+    merged = {**labels, **own, "alertname": rule.alert}
+    return tuple(sorted((name, text) for name, text in merged.items() if text and name != NAME))
 
 
 @lru_cache(maxsize=8192)
