@@ -64,7 +64,8 @@ tests-without:
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline
 
-soak: setup ## watch the running stack for twenty minutes; fails if its memory grows
+soak: setup ## five minutes without ClickHouse, then twenty of watching the running stack: nothing lost, no growth
+	$(BIN)/python -m bench.outage
 	$(BIN)/python -m stack.soak
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)

@@ -6,7 +6,6 @@ sums are compared with numpy's. Run: python -m bench.late [--samples N] [--json 
 """
 
 import argparse
-import json
 import sys
 import threading
 import time
@@ -18,7 +17,7 @@ import numpy as np
 from bench import cpu
 from bench.cluster import Cluster, ClusterError
 from bench.produce import produce
-from bench.report import Progress
+from bench.report import Progress, conclude
 from schemas.batch import Batch, Int64s, Series, encode_series_set
 from schemas.nan import Floats
 from sinks.clickhouse import Clickhouse
@@ -155,18 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--without", action="append", default=["query"], metavar="PART", help="as in `tidegauge up`")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
-    options = parser.parse_args(argv)
-    progress = Progress()
-    try:
-        figures = run(options, progress)
-    except ClusterError as error:
-        progress.say(str(error))
-        return 2
-    progress.say(json.dumps(figures, indent=1))
-    if options.json:
-        with open(options.json, "w") as out:
-            json.dump(figures, out, indent=1)
-    return 0
+    return conclude(run, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

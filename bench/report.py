@@ -1,8 +1,15 @@
 """What people see of a benchmark: progress while it runs, figures at its end."""
 
+import argparse
+import json
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from bench.cluster import ClusterError
+
+Figures = dict[str, Any]
 
 
 class Progress:
@@ -23,6 +30,28 @@ class Progress:
     def say(self, text: str) -> None:
         """Show the line for good."""
         print(f"\r\033[K{text}" if self._live else text, file=sys.stderr, flush=True)
+
+
+def conclude(
+    run: Callable[[argparse.Namespace, Progress], Figures],
+    options: argparse.Namespace,
+    missed: Callable[[Figures], Sequence[str]] = lambda figures: (),
+) -> int:
+    """Run a benchmark, print its figures, write them to options.json; return 1 if a bar was missed, 2 on trouble."""
+    progress = Progress()
+    try:
+        figures = run(options, progress)
+    except ClusterError as error:
+        progress.say(str(error))
+        return 2
+    progress.say(json.dumps(figures, indent=1))
+    if options.json:
+        with open(options.json, "w") as out:
+            json.dump(figures, out, indent=1)
+    below = missed(figures)
+    for line in below:
+        progress.say(f"TG-bench-bar: {line}")
+    return 1 if below else 0
 
 
 def report(figures: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.integration.history import feed
+from tests.integration.history import TOLERANCE_S, feed
 from tests.integration.oracle import Sent
 
 # A slow machine is no failure: speed is measured in bench/.
@@ -51,14 +51,15 @@ class Stack:
         return shown
 
 
-def tidegauge(*arguments: str, timeout: float = 300.0) -> str:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGAUGE_")}
+def tidegauge(*arguments: str, timeout: float = 300.0, settings: Mapping[str, str] | None = None) -> str:
+    """Run a command and return what it printed; settings: of the processes, by their TIDEGAUGE_ names."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGAUGE_")}
     done = subprocess.run(
         [sys.executable, "-m", "stack.cli", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=env,
+        env={**clean, **(settings or {})},
         timeout=timeout,
         check=False,
     )
@@ -75,7 +76,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = Path(given) if given else tmp_path_factory.mktemp("stack")
     try:
         if not given:
-            tidegauge("up", "--detach", "--ports", "auto", "--home", str(home))
+            settings = {"TIDEGAUGE_GATE_TOLERANCE_S": str(TOLERANCE_S)}
+            tidegauge("up", "--detach", "--ports", "auto", "--home", str(home), settings=settings)
         shown = json.loads(tidegauge("status", "--json", "--home", str(home)))
         fed = {} if given else feed(shown["endpoints"]["kafka"])
         yield Stack(home, shown["endpoints"], fed)

@@ -1,4 +1,4 @@
-"""Nearly two hours in time for a stack that has seen nothing yet: its first watermark begins where they begin.
+"""The last midnight and nearly two hours in time for a stack that has seen nothing yet: event time begins with them.
 
 Afterwards event time is at now, and whatever is older is late; so this is sent before anything else.
 """
@@ -15,6 +15,8 @@ from tests.integration.oracle import Sent
 
 TENANT = "history"
 SPAN_MS = 110 * 60_000
+DAY_MS = 86_400_000
+TOLERANCE_S = 2 * 86_400  # of the stack's gate
 HOSTS = 12
 STEP_MS = 20_000
 
@@ -44,9 +46,11 @@ def admitted(kafka: str) -> None:
 
 
 def feed(kafka: str) -> Sent:
-    """Send a batch a minute up to now; return what was sent."""
+    """Send a batch a minute around the last midnight and up to now; return what was sent."""
     now = time.time_ns() // 1_000_000
-    stamps = np.arange(now - now % STEP_MS - SPAN_MS, now, STEP_MS)
+    midnight = now - now % DAY_MS
+    ended = np.arange(midnight - 15 * 60_000, min(midnight + 2 * 60_000, now), STEP_MS)
+    stamps = np.union1d(ended, np.arange(now - now % STEP_MS - SPAN_MS, now, STEP_MS))
     grown = np.cumsum(np.random.default_rng(4).integers(0, 9, (len(stamps), HOSTS)), axis=0).astype(float)
     values = np.where(grown > 300, grown - 300, grown)  # a reset each
     producer = KafkaProducer(bootstrap_servers=kafka, acks="all")

@@ -18,6 +18,11 @@ def expected(sent: Sent, width: int) -> Rows:
     return {key: _row([value for _, value in sorted(samples)]) for key, samples in windows.items()}
 
 
+def before(upto: int, rows: Rows) -> Rows:
+    """Return the rows of the windows that start before upto, ms."""
+    return {key: row for key, row in rows.items() if key[1] < upto}
+
+
 def _row(values: list[float]) -> tuple[float, ...]:
     increase = 0.0
     for before, after in itertools.pairwise(values):

@@ -4,7 +4,7 @@ import json
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,10 +13,15 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from schemas import topics
 from schemas.batch import BatchBuilder, Series
 from schemas.codec import codec
+from schemas.tiers import Tier
 from sinks.clickhouse import Clickhouse
+from tests.integration.oracle import COLUMNS, Rows
 
 T = TypeVar("T")
 ACCOUNTED = "SELECT uniqExact(offset) FROM ledger WHERE partition = {part:UInt32} AND offset < {end:UInt64}"
+CLOSED = """
+SELECT toUnixTimestamp(max(ts)) * 1000 FROM completeness WHERE tenant = {tenant:String} AND tier = {tier:String}
+"""
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -72,6 +77,20 @@ class Pipeline:
         """Return the one value of a statement, or None."""
         rows = self.rows(sql, **params)
         return next(iter(rows[0].values())) if rows else None
+
+    def closed(self, tier: Tier, tenant: str) -> int:
+        """Return the start of the tenant's newest closed window, ms; 0 without any."""
+        return int(self.value(CLOSED, tenant=tenant, tier=tier.name) or 0)
+
+    def rolled(self, tier: Tier, tenants: Sequence[str], upto: int) -> Rows:
+        """Return the rows of the windows that start before upto, ms."""
+        rows = self.rows(
+            f"SELECT series_id, toUnixTimestamp(ts) * 1000 AS start, {', '.join(COLUMNS)} FROM {tier.table} FINAL "
+            "WHERE tenant IN {tenants:Array(String)} AND start < {upto:Int64}",
+            tenants=list(tenants),
+            upto=upto,
+        )
+        return {(row["series_id"], row["start"]): tuple(row[name] for name in COLUMNS) for row in rows}
 
     def ask(self, path: str, tenant: str, **params: str) -> tuple[int, dict[str, Any]]:
         """Return (status, JSON) of the query service."""

@@ -11,7 +11,7 @@ from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from schemas.nan import MISSING
 from schemas.tiers import TIERS, Tier
-from tests.integration.oracle import COLUMNS, Rows, Sent, expected
+from tests.integration.oracle import Rows, Sent, before, expected
 from tests.integration.pipeline import Pipeline, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -47,16 +47,6 @@ def drawn(tenant: str, now: int, rng: random.Random) -> tuple[Sent, list[bytes]]
     return sent, records
 
 
-def stored(pipeline: Pipeline, tier: Tier, tenants: list[str], upto: int) -> Rows:
-    rows = pipeline.rows(
-        f"SELECT series_id, toUnixTimestamp(ts) * 1000 AS start, {', '.join(COLUMNS)} FROM {tier.table} FINAL "
-        "WHERE tenant IN {tenants:Array(String)} AND ts < toDateTime({upto:UInt32}, 'UTC')",
-        tenants=tenants,
-        upto=upto // 1000,
-    )
-    return {(row["series_id"], row["start"]): tuple(row[name] for name in COLUMNS) for row in rows}
-
-
 def test_any_order_repeats_and_lateness(pipeline: Pipeline) -> None:
     now = time.time_ns() // 1_000_000
     every: Sent = {}
@@ -78,14 +68,13 @@ def test_any_order_repeats_and_lateness(pipeline: Pipeline) -> None:
 
     def found(tier: Tier) -> Rows:
         pulse()
-        return stored(pipeline, tier, tenants, upto[tier])
+        return pipeline.rolled(tier, tenants, upto[tier])
 
     for tier, end in upto.items():
-        wanted = {key: row for key, row in expected(every, tier.width_ms).items() if key[1] < end}
-        eventually(partial(found, tier), wanted, seconds=180)
+        eventually(partial(found, tier), before(end, expected(every, tier.width_ms)), seconds=180)
     # The same records again change nothing.
-    before = {tier: found(tier) for tier in upto}
+    known = {tier: found(tier) for tier in upto}
     for record in records[::3]:
         pipeline.post(record, "source-again")
     time.sleep(12)
-    assert {tier: found(tier) for tier in upto} == before
+    assert {tier: found(tier) for tier in upto} == known

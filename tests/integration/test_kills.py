@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from schemas.ids import series_id
-from schemas.tiers import TIERS, Tier
-from tests.integration.oracle import COLUMNS, Rows, Sent, expected
+from schemas.tiers import MINUTE, TIERS
+from tests.integration.oracle import Sent, before, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -19,20 +19,6 @@ EACH = ("taskmanager-1", "taskmanager-2", "jobmanager", "kafka", "clickhouse", "
 AGAIN = ("taskmanager-1", "clickhouse")
 SERIES: list[tuple[str, Labels]] = [("beat", (("host", f"h{host}"),)) for host in range(12)]
 COUNTED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
-NEWEST = """
-SELECT toUnixTimestamp(max(ts)) * 1000 FROM completeness WHERE tenant = {tenant:String} AND tier = {tier:String}
-"""
-
-
-def stored(pipeline: Pipeline, tenant: str, tier: Tier, newest: int) -> Rows:
-    """Return the tier's rows up to the window that starts at newest."""
-    rows = pipeline.rows(
-        f"SELECT series_id, toUnixTimestamp(ts) * 1000 AS start, {', '.join(COLUMNS)} FROM {tier.table} FINAL "
-        "WHERE tenant = {tenant:String} AND ts <= toDateTime({newest:UInt32}, 'UTC')",
-        tenant=tenant,
-        newest=newest // 1000,
-    )
-    return {(row["series_id"], row["start"]): tuple(row[name] for name in COLUMNS) for row in rows}
 
 
 def test_nothing_is_lost_whichever_process_dies(pipeline: Pipeline) -> None:
@@ -67,14 +53,11 @@ def test_nothing_is_lost_whichever_process_dies(pipeline: Pipeline) -> None:
     eventually(running, ({"up"}, {"RUNNING"}), seconds=300)
     eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent), seconds=180)
     last = max(stamp for _, stamp in sent)
-    minute = TIERS[0].width_ms
-    eventually(
-        lambda: pipeline.value(NEWEST, tenant=tenant, tier="1m") >= (last - 1) // minute * minute, True, seconds=180
-    )
+    eventually(lambda: pipeline.closed(MINUTE, tenant) + MINUTE.width_ms >= last, True, seconds=180)
     for tier in TIERS[:2]:
-        newest = int(pipeline.value(NEWEST, tenant=tenant, tier=tier.name))
-        wanted = {key: row for key, row in expected(sent, tier.width_ms).items() if key[1] <= newest}
-        eventually(partial(stored, pipeline, tenant, tier, newest), wanted)
+        upto = pipeline.closed(tier, tenant) + tier.width_ms
+        rows = partial(pipeline.rolled, tier, [tenant], upto)
+        eventually(rows, before(upto, expected(sent, tier.width_ms)))
 
     def latest() -> str:
         _, body = pipeline.ask("/api/v1/query", tenant, query='last_over_time(beat{host="h0"}[1h])')

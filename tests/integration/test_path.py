@@ -14,7 +14,8 @@ from load.rules import main as rules
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from schemas.nan import STALE
-from tests.integration.oracle import COLUMNS, expected
+from schemas.tiers import TIERS
+from tests.integration.oracle import Rows, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -32,18 +33,6 @@ def now_ms() -> int:
 
 
 COUNTED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
-ROLLED = """
-SELECT series_id, toUnixTimestamp(ts) * 1000 AS window, count, sum, sum_sq, min, max, first, last, increase
-FROM rollup_1m FINAL WHERE tenant = {tenant:String}
-"""
-
-
-def rolled(pipeline: Pipeline, tenant: str) -> dict[tuple[int, int], tuple[float, ...]]:
-    """Return the rollup rows of a tenant by (series id, window)."""
-    return {
-        (row["series_id"], row["window"]): tuple(row[name] for name in COLUMNS)
-        for row in pipeline.rows(ROLLED, tenant=tenant)
-    }
 
 
 def labels_of(host: int) -> Labels:
@@ -61,6 +50,9 @@ def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeli
         for (name, labels), each in samples.items():
             sent[series_id(tenant, name, labels), stamp] = each
 
+    def rolled() -> Rows:
+        return pipeline.rolled(TIERS[0], [tenant], now_ms())
+
     for step in range(5):
         scrape(now_ms(), float(step * 10))
     pipeline.stack.kill("taskmanager-1")
@@ -70,14 +62,14 @@ def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeli
         pipeline.send_record(record)
 
     eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent))
-    eventually(lambda: rolled(pipeline, tenant), expected(sent, MINUTE), seconds=180)
+    eventually(rolled, expected(sent, MINUTE), seconds=180)
 
     # Two minutes behind: closed long ago. Raw, the row and its digest heal, and nothing else changes.
     scrape(now_ms() - 2 * MINUTE, 1000.0)
     first = min(stamp for _, stamp in sent)
     scrape(first + 1, 500.0)
     eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent))
-    eventually(lambda: rolled(pipeline, tenant), expected(sent, MINUTE))
+    eventually(rolled, expected(sent, MINUTE))
     merged = pipeline.rows(
         "SELECT quantilesTDigestMerge(0.0, 1.0)(digest) AS ends FROM rollup_1m FINAL WHERE tenant = {tenant:String}",
         tenant=tenant,

@@ -16,7 +16,6 @@ from stack.upgrade import wait_running
 from tests.integration.beside import submit
 from tests.integration.oracle import Sent, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually
-from tests.integration.test_kills import NEWEST, stored
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -59,6 +58,6 @@ def test_rescaling_loses_nothing(pipeline: Pipeline, rescale: Rescale) -> None:
     rescale(4)
     scrape(5)
     last = max(stamp for _, stamp in sent)
-    window = last - last % MINUTE.width_ms
-    eventually(lambda: pipeline.value(NEWEST, tenant=tenant, tier="1m"), window, seconds=180)
-    eventually(partial(stored, pipeline, tenant, MINUTE, window), expected(sent, MINUTE.width_ms))
+    eventually(lambda: pipeline.closed(MINUTE, tenant) + MINUTE.width_ms >= last, True, seconds=180)
+    rows = partial(pipeline.rolled, MINUTE, [tenant], last)
+    eventually(rows, expected(sent, MINUTE.width_ms))
