@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run stop status test tests-of-the-stack tests-without check bench soak lock need-python need-java need-maven
+.PHONY: help setup run stop status test tests-of-kills tests-of-the-stack tests-without check bench soak lock need-python need-java need-maven
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,12 +51,15 @@ check: setup ## formatting, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-test: check ## check, and every test, on one real stack of its own
-	@$(MAKE) --no-print-directory --jobs 2 tests-of-the-stack tests-without
+test: check ## check, and every test, on two real stacks of its own
+	@$(MAKE) --no-print-directory --jobs 3 tests-of-kills tests-of-the-stack tests-without
 
-# Beside each other: those of the stack mostly wait for it.
+# Beside each other: those of a stack mostly wait for it. Where processes are killed, nothing else is under test.
+tests-of-kills:
+	$(BIN)/pytest -m "kills" --durations=12
+
 tests-of-the-stack:
-	$(BIN)/pytest -m "stack or docker"
+	$(BIN)/pytest -m "(stack or docker) and not kills" --durations=12
 
 tests-without:
 	$(BIN)/pytest -m "not stack and not docker"

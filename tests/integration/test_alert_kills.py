@@ -16,7 +16,7 @@ from load.rules import main as rules
 from tests.integration.pipeline import Pipeline, eventually
 from tests.integration.test_path import now_ms
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
 
 RULES = """
 groups:

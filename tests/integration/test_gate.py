@@ -91,6 +91,7 @@ def test_folding_keeps_the_total(pipeline: Pipeline, apply: Callable[[str], None
     eventually(lambda: account(pipeline, tenant)["folded"], 890)
 
 
+@pytest.mark.kills
 def test_no_kill_makes_a_limit_leak(pipeline: Pipeline, apply: Callable[[str], None]) -> None:
     tenant = tenant_of("leak")
     apply(f"policies: [{{tenant: {tenant}, metrics: [{{name: hits, max_series: 100}}]}}]")

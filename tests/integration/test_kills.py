@@ -13,7 +13,7 @@ from schemas.tiers import MINUTE, TIERS
 from tests.integration.oracle import Sent, before, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
 
 EACH = ("taskmanager-1", "taskmanager-2", "jobmanager", "kafka", "clickhouse", "redis", "query", "zookeeper")
 AGAIN = ("taskmanager-1", "clickhouse")

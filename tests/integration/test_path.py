@@ -39,6 +39,7 @@ def labels_of(host: int) -> Labels:
     return (("host", f"h{host}"),)
 
 
+@pytest.mark.kills
 def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeline) -> None:
     tenant = tenant_of("exact")
     sent: dict[tuple[int, int], float] = {}

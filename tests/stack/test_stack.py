@@ -67,6 +67,7 @@ def test_topics_are_made_once_and_kept_in_shape(stack: Stack) -> None:
     assert create(stack.endpoints["kafka"]) == [topic.name for topic in TOPICS]
 
 
+@pytest.mark.kills
 def test_every_process_comes_back_after_kill_9_and_the_jobs_recover(stack: Stack) -> None:
     for name in ("redis", "query", "clickhouse", "kafka", "zookeeper", "taskmanager-1", "jobmanager"):
         victim = stack.status()["processes"][name]

@@ -39,15 +39,19 @@ class Dirty:
         """Return the chosen pairs."""
         return self._with(self.index[chosen], self.windows[chosen])
 
-    def holds(self, ids: UInt64s, windows: Int64s) -> Mask:
-        """Tell which of other (series id, window) pairs are among these."""
-        place = np.searchsorted(self.ids, ids)
-        place[place == len(self.ids)] = 0
-        known = self.ids[place] == ids if len(self.ids) else np.zeros(len(ids), dtype=bool)
-        low = int(self.windows.min(initial=0))
-        span = max(int(self.windows.max(initial=0)), int(windows.max(initial=0))) - low + 1
-        mine = self.index * span + (self.windows - low)
-        return known & (windows >= low) & np.isin(place * span + (windows - low), mine)
+    def holds(self, ids: UInt64s, windows: Int64s, index: Int64s | UInt32s | None = None) -> Mask:
+        """Tell which of other (series, window) pairs are among these; with index (N,), windows (N,): of ids[index]."""
+        if not len(self):
+            return np.zeros(len(windows), dtype=bool)
+        row = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        known = self.ids[row] == ids
+        if index is not None:
+            row, known = row[index], known[index]
+        starts = np.unique(self.windows)
+        column = np.minimum(np.searchsorted(starts, windows), len(starts) - 1)
+        grid = np.zeros((len(self.ids), len(starts)), dtype=bool)  # an hour's minutes at most: 60 bytes a series
+        grid[self.index, np.searchsorted(starts, self.windows)] = True
+        return known & (starts[column] == windows) & grid[row, column]
 
     def frame(self) -> Frame:
         """Return the pairs as a frame of empty cells, in which they travel through state and topics."""

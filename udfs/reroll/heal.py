@@ -167,7 +167,7 @@ def _unstored(late: Sequence[Frame], stored: Frame) -> int:
 def _minutes(stored: Frame, minutes: Dirty) -> Iterator[Rollups]:
     """Yield the rows of each dirty minute."""
     index, stamps, values = stored.points()
-    mine = minutes.holds(stored.series_ids[index], start_of(stamps, MINUTE.width_ms))
+    mine = minutes.holds(stored.series_ids, start_of(stamps, MINUTE.width_ms), index)
     kept = Frame(
         stored.tenant,
         stored.shard,
