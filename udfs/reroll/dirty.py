@@ -51,7 +51,8 @@ class Dirty:
         column = np.minimum(np.searchsorted(starts, windows), len(starts) - 1)
         grid = np.zeros((len(self.ids), len(starts)), dtype=bool)  # an hour's minutes at most: 60 bytes a series
         grid[self.index, np.searchsorted(starts, self.windows)] = True
-        return known & (starts[column] == windows) & grid[row, column]
+        found: Mask = known & (starts[column] == windows) & grid[row, column]
+        return found
 
     def frame(self) -> Frame:
         """Return the pairs as a frame of empty cells, in which they travel through state and topics."""
