@@ -131,7 +131,7 @@ class GateFunction(BroadcastProcessFunction):
             self._subtasks,
             self._shed_lag,
         )
-        self._gate = Gate(self._shards, self._limits, self._standing)
+        self._gate = Gate(self._limits, self._standing)
         self._counters = _Counters(runtime_context)
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[Row]:
@@ -207,7 +207,7 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         """Bind the state."""
         self._book = _Book("owner", self._limits, self._max_series, runtime_context)
         self._owner = Owner(self._shards, self._book.policies)
-        self._gate = Gate(self._shards, self._limits, self._owner)
+        self._gate = Gate(self._limits, self._owner)
         self._state = runtime_context.get_list_state(ListStateDescriptor("budget", _BYTES))
         self._budgets: LRUCache[str, tuple[Budget, int]] = LRUCache(_BUDGETS)
         self._counters = _Counters(runtime_context)

@@ -26,7 +26,7 @@ from udfs.gate.distribution import distributions, plain
 from udfs.gate.entry import enter, refusal_of
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
-from udfs.gate.share import share, single
+from udfs.gate.share import grouped, rows, share, single
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,15 @@ class Authority(Protocol):
 class Gate:
     """Judges records. All that it holds beside its authority is which sources' clocks it has just flagged."""
 
-    shards: int
     limits: Limits
-    authority: Authority = field(default=None)  # type: ignore[assignment]  # made of the other two if not given
+    authority: Authority
 
     _flagged: "LRUCache[tuple[str, str], int]" = field(default_factory=lambda: LRUCache(10_000))
 
-    def __post_init__(self) -> None:
-        if self.authority is None:
-            self.authority = Admissions(self.shards, self.limits)
+    @classmethod
+    def open(cls, shards: int, limits: Limits) -> "Gate":
+        """Return a gate without policies: every well-formed series enters."""
+        return cls(limits, Admissions(shards, limits))
 
     def judge(
         self, record: bytes, received_at: int, partition: int = 0, offset: int = 0, lag_ms: int = 0
@@ -176,13 +176,16 @@ class Gate:
             index, stamps, values = replace(batch, timestamps=stamps, values=values).points()
         whole |= index is not None
         newest = min(int(stamps.max(initial=0)), account.received_at)
+        merging = admission.merging
+        if index is None and merging is not None:
+            values = rows(values, merging, numbers, account)
         for part in admission.parts:
             sub = share(batch, part, admission.width, stamps, values, index, weights)
-            sub, refusals = distributions(sub, limits) if part.distributions else plain(sub)
+            sub, refusals = distributions(grouped(sub, part), limits) if part.distributions else plain(sub)
             for refusal in refusals:
                 yield Refused(batch.tenant, batch.source, refusal)
-            if not part.distributions:
-                sub = single(sub, part, numbers, account)
+            if sub.index is not None and not part.distributions:
+                sub = single(sub, part, merging is not None and merging.folds, account)
             sub.received_at = account.received_at
             if len(sub.timestamps):
                 account.forwarded += sub.values.size if whole else sub.values.size - int(is_missing(sub.values).sum())

@@ -28,9 +28,10 @@ Key = tuple[str, bytes]
 
 def set_key(batch: Batch, policy: Policy) -> Key:
     """Return what a verdict is known by. Where series merge they carry their source, which is then part of it."""
+    known = set_hash(batch.series_set)
     if policy.merges:
-        return batch.tenant, set_hash(batch.series_set + b"\0" + batch.source.encode())
-    return batch.tenant, set_hash(batch.series_set)
+        return batch.tenant, set_hash(known + batch.source.encode())
+    return batch.tenant, known
 
 
 @dataclass(frozen=True, slots=True)

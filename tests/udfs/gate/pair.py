@@ -46,6 +46,7 @@ class Pair:
         self.log: list[tuple[bytes, int]] = []
         self.accounts: list[Account] = []
         self.refused: list[Refused] = []
+        self.passed: list[Batch] = []
         self.samples: dict[tuple[int, int], float] = {}
         self.names: dict[int, Series] = {}
         self.restart()
@@ -55,9 +56,9 @@ class Pair:
         self.policies = Policies(LIMITS, self.max_series)
         if self.policy:
             self.change(self.policy)
-        self.gates = [Gate(self.shards, LIMITS, Standing(self.shards, self.policies)) for _ in range(self.subtasks)]
+        self.gates = [Gate(LIMITS, Standing(self.shards, self.policies)) for _ in range(self.subtasks)]
         self.owner = Owner(self.shards, self.policies)
-        self.slow = Gate(self.shards, LIMITS, self.owner)
+        self.slow = Gate(LIMITS, self.owner)
         self.budgets = {tenant: Budget.restore(tenant, chunks) for tenant, chunks in self.state.items()}
 
     def change(self, policy: Mapping[str, object]) -> None:
@@ -104,6 +105,7 @@ class Pair:
     def _store(self, batch: Batch) -> None:
         from schemas.batch import decode_series_set
 
+        self.passed.append(batch)
         assert batch.series_ids is not None
         for identity, name in zip(batch.series_ids.tolist(), decode_series_set(batch.series_set), strict=True):
             assert identity == series_id(batch.tenant, name.name, name.labels)

@@ -174,6 +174,6 @@ def test_a_flood_of_values_costs_its_own_tenant_only_and_heals() -> None:
 
 def test_a_good_gate_lets_the_good_ones_pass() -> None:
     for one in GOOD:
-        outcomes = list(Gate(4, LIMITS).judge(one, NOW))
+        outcomes = list(Gate.open(4, LIMITS).judge(one, NOW))
         assert any(isinstance(outcome, Passed) for outcome in outcomes)
         assert not any(isinstance(outcome, Refused) for outcome in outcomes)
