@@ -164,7 +164,7 @@ class Admissions:
     def __post_init__(self) -> None:
         self._known = LRUCache(self.max_series, getsizeof=lambda admission: admission.width + 1)
 
-    def limits_of(self, tenant: str) -> Limits:
+    def limits_of(self, tenant: str, received_at: int) -> Limits:
         """Return the limits of a tenant."""
         return self.limits
 

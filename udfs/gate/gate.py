@@ -63,8 +63,8 @@ class Authority(Protocol):
     def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> Refusal | None:
         """Return why a batch of so many samples does not enter, or None."""
 
-    def limits_of(self, tenant: str) -> Limits:
-        """Return the limits of a tenant."""
+    def limits_of(self, tenant: str, received_at: int) -> Limits:
+        """Return the limits of a tenant for what was received then."""
 
     def admission(self, batch: Batch, received_at: int) -> Admission | None:
         """Return the admission of a batch's set, None if it is not known here; raises CodecError."""
@@ -126,7 +126,7 @@ class Gate:
         if admission is None:
             yield Unknown(tenant)
             return
-        limits = self.authority.limits_of(tenant)
+        limits = self.authority.limits_of(tenant, received_at)
         batch, flag = skew(batch, received_at, limits)
         if flag is not None and self._is_due(tenant, source, received_at):
             yield Refused(tenant, source, flag)
