@@ -85,16 +85,20 @@ class _Metric:
     told: tuple[int, int] = (0, 0)  # when, how many series
     minute: tuple[int, int] = (0, 0)  # when it began, series then
     rate: float = 0.0
+    last: dict[str, str] = field(default_factory=dict)  # value of each label: mostly the next one's too
 
     def add(self, one: Series, identity: int) -> None:
         self.series.add(identity)
         for label, value in one.labels:
+            if self.last.get(label) == value:
+                continue
             seen = self.labels.get(label)
             if seen is None:
                 if len(self.labels) >= _LABELS:
                     continue
                 seen = self.labels[label] = Distinct()
                 self.examples[label] = []
+            self.last[label] = value
             if seen.add(xxhash.xxh3_64_intdigest(value.encode())) and len(self.examples[label]) < _EXAMPLES:
                 self.examples[label].append(value[:200])
 

@@ -12,7 +12,7 @@ from udfs.gate.account import Account
 from udfs.gate.budget import Budget
 from udfs.gate.gate import Gate, Passed, Refused
 from udfs.gate.limits import Limits
-from udfs.gate.policies import Policies
+from udfs.gate.policies import DELAY_MS, Policies
 from udfs.gate.standing import Owner, Standing, Verdict
 
 NOW = 1_800_000_000_000
@@ -49,22 +49,26 @@ class Pair:
         self.passed: list[Batch] = []
         self.samples: dict[tuple[int, int], float] = {}
         self.names: dict[int, Series] = {}
+        self.changes: list[tuple[str, bytes, int]] = []
         self.restart()
+        if self.policy:
+            self.change(self.policy)
 
     def restart(self) -> None:
         """Forget everything but the owner's state."""
         self.policies = Policies(LIMITS, self.max_series)
-        if self.policy:
-            self.change(self.policy)
+        for change in self.changes:
+            self.policies.put(*change)
         self.gates = [Gate(LIMITS, Standing(self.shards, self.policies)) for _ in range(self.subtasks)]
         self.owner = Owner(self.shards, self.policies)
         self.slow = Gate(LIMITS, self.owner)
         self.budgets = {tenant: Budget.restore(tenant, chunks) for tenant, chunks in self.state.items()}
 
-    def change(self, policy: Mapping[str, object]) -> None:
-        """Bring a policy into force."""
+    def change(self, policy: Mapping[str, object], at: int = -DELAY_MS) -> None:
+        """Bring a policy into force; at: the broker's stamp, else it has been in force for ever."""
         made = Policy.model_validate({"tenant": "acme", **policy})
-        self.policies.put(made.tenant, made.encode())
+        self.changes.append((made.tenant, made.encode(), at))
+        self.policies.put(*self.changes[-1])
 
     def send(self, data: bytes, at: int = NOW, subtask: int = 0) -> str:
         """Return which way the record went: fast or slow."""
