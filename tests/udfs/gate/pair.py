@@ -84,12 +84,14 @@ class Pair:
     def decide(self, data: bytes, at: int, tenant: str) -> None:
         """Let the owner judge a record of metrics.pending."""
         budget = self.budgets.setdefault(tenant, Budget(tenant))
-        self.owner.budget = budget
+        self.owner.budget, epoch = budget, budget.epoch
         for one in self.slow.judge(data, at):
             assert isinstance(one, Passed | Refused | Account)
             self._take(one)
-        changes = budget.changes()
-        if changes is not None:
+        # As OwnerFunction keeps its state.
+        if budget.epoch != epoch:
+            self.state[tenant] = [budget.snapshot()]
+        elif (changes := budget.changes()) is not None:
             self.state.setdefault(tenant, []).append(changes)
         if self.owner.verdict is not None and not self.deaf:
             key, verdict = self.owner.verdict

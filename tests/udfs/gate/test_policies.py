@@ -88,8 +88,8 @@ def test_a_replay_around_a_change_of_policy_makes_the_same_decisions(
 @pytest.mark.parametrize("restart", [False, True])
 def test_once_judged_by_a_newer_policy_a_tenant_is_not_judged_by_an_older_one(restart: bool) -> None:
     pair = Pair({"max_series": 1}, deaf=True)
-    pair.change({"max_series": 2}, NOW - DELAY_MS)
-    for at, one in ((NOW - 1, 1), (NOW, 1), (NOW - 1, 2)):
+    pair.change({"max_series": 2}, NOW + 1000 - DELAY_MS)
+    for at, one in ((NOW + 999, 1), (NOW + 1000, 1), (NOW + 999, 2)):
         if restart:
             pair.restart()
         pair.decide(record(users(one), at), at, "acme")
