@@ -8,7 +8,7 @@ topic, key, value, Kafka timestamp.
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cachetools import LRUCache
@@ -27,11 +27,12 @@ from udfs.gate.limits import Limits
 from udfs.gate.policies import Policies
 from udfs.gate.standing import Owner, Standing, Verdict
 from udfs.gate.throttle import Throttle, Usage
-from udfs.gate.usage import Tally, Use, counter_of, refusals_of
+from udfs.gate.usage import Tally, Use, counted, gauges
 from udfs.mode import announce
 
 POLICIES = MapStateDescriptor("policies", Types.STRING(), Types.STRING())
 _BYTES = Types.PICKLED_BYTE_ARRAY()
+_GAUGED = 100
 _BUDGETS = 1000  # tenants whose budgets are held in memory; those of others are read from state when they come
 
 _log = logging.getLogger("tidegauge.gate")
@@ -71,30 +72,46 @@ class _Counters:
         names = ("samples_received", "samples_forwarded", "samples_missing", "series_new")
         self._known: dict[str, Any] = {name: self._group.counter(name) for name in names}
 
-    def add(self, name: str, samples: int) -> None:
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        for name, number in counted(outcome):
+            self.inc(name, number)
+
+    def inc(self, name: str, number: int) -> None:
         """Add to a counter, made when it is first used."""
-        if samples:
-            counter = self._known.get(name)
-            if counter is None:
-                counter = self._known[name] = self._group.counter(name)
-            counter.inc(samples)
-
-    def account(self, account: Account) -> None:
-        """Count one record's samples."""
-        for name, samples in account.counts():
-            self.add(counter_of(name), samples)
-        self.add("samples_missing", abs(account.balance))
+        counter = self._known.get(name)
+        if counter is None:
+            counter = self._known[name] = self._group.counter(name)
+        counter.inc(number)
 
 
-def _row(outcome: Outcome, received_at: int, counters: _Counters) -> Row:
+class _Gauges:
+    """Flink metrics of tenants, of the first hundred: Flink forgets none before the job ends.
+
+    As distributions, which hold the last value: a gauge of PyFlink's would call Python from the reporter's thread.
+    """
+
+    def __init__(self, runtime_context: RuntimeContext) -> None:
+        self._group = runtime_context.get_metrics_group()
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def set(self, tenant: str, values: Iterable[tuple[str, int]]) -> None:
+        """Set gauges of a tenant."""
+        if tenant not in self._known and len(self._known) >= _GAUGED:
+            return
+        known = self._known.setdefault(tenant, {})
+        for name, value in values:
+            if name not in known:
+                known[name] = self._group.add_group("tenant", tenant).distribution(name)
+            known[name].update(value)
+
+
+def _row(outcome: Passed | Refused | Account, received_at: int) -> Row:
     if isinstance(outcome, Passed):
         return Row(topics.VALID, outcome.key.encode(), outcome.batch.encode(), outcome.event_time)
     if isinstance(outcome, Refused):
-        counters.add(refusals_of(outcome.refusal.reason), 1)
         record = outcome.refusal.encode(outcome.tenant, outcome.source, received_at)
         return Row(topics.REJECTED, outcome.tenant.encode(), record, received_at)
-    assert isinstance(outcome, Account)  # the callers deal with Unknown
-    counters.account(outcome)
     return Row(topics.LEDGER, outcome.tenant.encode(), outcome.encode(), received_at)
 
 
@@ -133,13 +150,13 @@ class GateFunction(BroadcastProcessFunction):
         record, partition, offset = bytes(value[0]), value[1], value[2]
         now, clock = ctx.timestamp(), time.time_ns() // 1_000_000
         for outcome in self._gate.judge(record, now, partition, offset, clock - now):
+            self._counters.add(outcome)
             if isinstance(outcome, Passed | Refused | Account):
-                yield _row(outcome, now, self._counters)
+                yield _row(outcome, now)
                 if isinstance(outcome, Account):
                     self._tally.add(outcome.tenant, outcome)
             else:
                 self._tally.add(outcome.tenant)
-                self._counters.add("records_pending", 1)
                 asked = {
                     "tenant": outcome.tenant,
                     "received_at": now,
@@ -213,6 +230,7 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         self._budgets: LRUCache[str, tuple[Budget, int]] = LRUCache(_BUDGETS)
         self._counters = _Counters(runtime_context)
         self._use = Use(self._operator)
+        self._gauges = _Gauges(runtime_context)
 
     def process_element(
         self, value: tuple[str, bytes], ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
@@ -227,8 +245,9 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         pending = codec("pending").decode(record)
         now = pending["received_at"]
         for outcome in self._gate.judge(pending["record"], now, pending["partition"], pending["offset"]):
+            self._counters.add(outcome)
             if isinstance(outcome, Passed | Refused | Account):
-                yield _row(outcome, now, self._counters)
+                yield _row(outcome, now)
                 if isinstance(outcome, Account):
                     self._use.add(tenant, dict(outcome.counts()))
         if self._owner.verdict is not None:
@@ -239,7 +258,7 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         self._owner.grown.clear()
         for key, grown in self._owner.growth.unsaved():
             self._grown.put(key, grown)
-        self._counters.add("series_new", len(budget.strangers) if self._owner.verdict is not None else 0)
+        self._counters.inc("series_new", len(budget.strangers) if self._owner.verdict is not None else 0)
         # Once an epoch the state is written anew: without what has left the window.
         if budget.epoch != kept:
             self._state.update([budget.snapshot()])
@@ -260,8 +279,10 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         """Take what a subtask has counted; yield the series of the tenant's use if they are due."""
         clock = time.time_ns() // 1_000_000
         self._use.add(tenant, counts)
-        batch = self._use.due(tenant, budget, self._book.policies.of(tenant, clock), clock)
-        if batch is not None:
+        told = self._use.due(tenant, budget, self._book.policies.of(tenant, clock), clock)
+        if told:
+            self._gauges.set(tenant, gauges(told))
+            batch = self._use.batch(tenant, told, clock)
             yield Row(topics.RAW, batch.source.encode(), batch.encode(), clock)
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> Iterator[Row]:

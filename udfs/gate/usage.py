@@ -20,6 +20,7 @@ from schemas.reason import Reason
 from schemas.topics import GATE_SOURCE
 from udfs.gate.account import Account
 from udfs.gate.budget import Budget
+from udfs.gate.gate import Outcome, Refused, Unknown
 
 TALLY_MS = 5000
 TELL_MS = 15_000
@@ -27,6 +28,9 @@ TELL_MS = 15_000
 TENANTS = 500
 WORST = 10
 
+Told = list[tuple[Series, float]]
+
+_PREFIX = "tidegauge_gate_"
 _OVER_RATE = (Reason.RATE.id, Reason.SOURCE_RATE.id)
 _IDS = {reason.id for reason in Reason}
 
@@ -36,9 +40,16 @@ def counter_of(name: str) -> str:
     return f"rejected_{name.replace('-', '_')}" if name in _IDS else f"samples_{name}"
 
 
-def refusals_of(reason: Reason) -> str:
-    """Return the Flink counter of refusals for a reason."""
-    return f"refusals_{reason.id.replace('-', '_')}"
+def counted(outcome: Outcome) -> Iterator[tuple[str, int]]:
+    """Yield what an outcome adds to Flink's counters."""
+    if isinstance(outcome, Refused):
+        yield f"refusals_{outcome.refusal.reason.id.replace('-', '_')}", 1
+    elif isinstance(outcome, Account):
+        yield from ((counter_of(name), samples) for name, samples in outcome.counts())
+        if outcome.balance:
+            yield "samples_missing", abs(outcome.balance)
+    elif isinstance(outcome, Unknown):
+        yield "records_pending", 1
 
 
 @dataclass(slots=True)
@@ -77,9 +88,6 @@ class _Used:
     passed: int = 0
 
 
-Told = list[tuple[Series, float]]
-
-
 @dataclass(slots=True)
 class Use:
     """What one owner knows of its tenants' use; operator: the tenant that gets the series."""
@@ -95,25 +103,32 @@ class Use:
         for name, samples in counts.items():
             used.counts[name] += samples
 
-    def due(self, tenant: str, budget: Budget, policy: Policy, now: int) -> Batch | None:
-        """Return one sample of each of the tenant's series, every 15 s; now: the machine's time, ms."""
+    def due(self, tenant: str, budget: Budget, policy: Policy, now: int) -> Told:
+        """Return the tenant's series with their values, every 15 s; now: the machine's time, ms."""
         used = self._tenants.get(tenant)
         if used is None or now < used.told + TELL_MS:
-            return None
-        told = sorted([*_of_budget(tenant, budget, policy), *_of_samples(tenant, used, policy, now)], key=_order)
-        source = f"{GATE_SOURCE}{tenant}"
+            return []
+        return [*_of_budget(tenant, budget, policy), *_of_samples(tenant, used, policy, now)]
+
+    def batch(self, tenant: str, told: Told, now: int) -> Batch:
+        """Return what was told of a tenant as a batch for metrics.raw."""
+        told = sorted(told, key=lambda one: (one[0].name, one[0].labels))
         names = encode_series_set(one for one, _ in told)
-        return Batch(self.operator, source, now, names, np.array([now]), np.array([[value for _, value in told]]))
+        values = np.array([[value for _, value in told]])
+        return Batch(self.operator, f"{GATE_SOURCE}{tenant}", now, names, np.array([now]), values)
 
 
-def _order(told: tuple[Series, float]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return told[0].name, told[0].labels
+def gauges(told: Told) -> Iterator[tuple[str, int]]:
+    """Yield what is a tenant's alone as Flink's gauges."""
+    for one, value in told:
+        if one.type == "gauge" and len(one.labels) == 1:
+            yield one.name.removeprefix(_PREFIX), round(value)
 
 
 def _pair(name: str, use: float, limit: float, **labels: str) -> Told:
     """Return the series of a use and its limit."""
     own = tuple(sorted(labels.items()))
-    named = (f"tidegauge_gate_{name}", f"tidegauge_gate_{name}_limit")
+    named = (f"{_PREFIX}{name}", f"{_PREFIX}{name}_limit")
     return [(Series(one, own, "gauge"), float(value)) for one, value in zip(named, (use, limit), strict=True)]
 
 
@@ -145,4 +160,4 @@ def _of_samples(tenant: str, used: _Used, policy: Policy, now: int) -> Iterator[
     for name, samples in counts.items():
         key, word = ("id", "rejected_samples") if name in _IDS else ("outcome", "samples")
         labels = tuple(sorted({"tenant": tenant, key: name}.items()))
-        yield Series(f"tidegauge_gate_{word}_total", labels, "counter"), float(samples)
+        yield Series(f"{_PREFIX}{word}_total", labels, "counter"), float(samples)
