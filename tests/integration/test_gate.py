@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from kafka import KafkaProducer
 
+from schemas import topics
 from schemas.batch import Batch, Series, encode_series_set
 from stack.policy import main as policy
 from tests.integration.pipeline import Pipeline, eventually
@@ -198,6 +200,33 @@ def test_a_kill_around_a_change_of_policy_decides_nothing_twice(
     pipeline.send_record(batch(tenant, [f"last-{one}" for one in range(50)]))
     grown = "SELECT series FROM v_cardinality WHERE tenant = {tenant:String}"
     eventually(lambda: (pipeline.value(grown, tenant=tenant) or 0) > 200, wanted=True)
+
+
+def test_a_sample_a_year_ahead_makes_no_other_late(pipeline: Pipeline) -> None:
+    tenant = tenant_of("ahead")
+    for step in range(10):
+        at = now_ms()
+        pipeline.send_record(batch(tenant, ["ahead"], at=at + 31_536_000_000), "ahead")
+        pipeline.send_record(batch(tenant, [f"u{one}" for one in range(10)], at=at), f"source-{step}")
+    eventually(lambda: account(pipeline, tenant)["received"], 110)
+    assert account(pipeline, tenant)["rejected"] == {"TG-too-future": 10}
+    eventually(lambda: pipeline.value(STORED, tenant=tenant), 100)
+    # The minute closes with all of them in it, and nothing comes after it.
+    counted = "SELECT sum(count) FROM rollup_1m FINAL WHERE tenant = {tenant:String}"
+    eventually(lambda: int(pipeline.value(counted, tenant=tenant) or 0), 100, seconds=120)
+    assert pipeline.value("SELECT count() FROM late_samples WHERE tenant = {tenant:String}", tenant=tenant) == 0
+
+
+def test_a_record_that_unpacks_to_64_mb_is_refused_and_the_next_one_passes(pipeline: Pipeline) -> None:
+    tenant = tenant_of("bomb")
+    kafka = pipeline.stack.endpoints["kafka"]
+    producer = KafkaProducer(bootstrap_servers=kafka, max_request_size=65 << 20, compression_type="gzip", acks="all")
+    producer.send(topics.RAW, value=b"\0" * (64 << 20), key=tenant.encode()).get(timeout=60)
+    producer.close()
+    pipeline.send_record(batch(tenant, ["u0"]), tenant)
+    eventually(lambda: account(pipeline, tenant)["forwarded"], 1)
+    refused = "SELECT count() FROM rejections WHERE id = 'TG-record-size' AND value = '67108864 bytes'"
+    eventually(lambda: pipeline.value(refused) > 0, wanted=True)
 
 
 @pytest.mark.timeout(900)
