@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,3 +89,11 @@ def test_what_is_saved_does_not_replace_what_is_newer() -> None:
     growth.restore("acme", old)
     (one,) = told(growth, 300, 100, NOW + 3_603_000)
     assert codec("growth").decode(one)["series"] == 400
+
+
+def test_what_is_saved_means_the_same_to_another_process() -> None:
+    growth = Growth()
+    told(growth, 0, 150, NOW)
+    ((_, data),) = growth.unsaved()
+    values = next(one["values"] for one in codec("growth_state").decode(data)["labels"] if one["label"] == "method")
+    assert values == {"few": xxhash.xxh3_64_digest(b"GET")[::-1], "many": None}
