@@ -21,7 +21,8 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     """Wire the job; nothing runs before submit()."""
     streams = Streams("gate", settings, cluster)
     # Aligned: catching up, a partition read ahead would make the samples of the others late for every job behind.
-    raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s, places=True)
+    longest = settings.gate_max_record_bytes + 1  # which is one too many
+    raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s, places=True, longest=longest)
     pending = streams.source(topics.PENDING)
     policies = streams.control(topics.POLICIES)
     verdicts = streams.control(topics.VERDICTS, whole=False)
