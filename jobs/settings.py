@@ -63,6 +63,9 @@ class JobSettings(BaseSettings):
         description="When the gate is so far behind, tenants of low priority are shed, at twice that normal ones, s; "
         "0: none are.",
     )
+    gate_usage_tenant: str = Field(
+        "default", min_length=1, description="Tenant that gets the series of limits and their use, tidegauge_gate_…."
+    )
     gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
     store_late_after_s: int = Field(
         30,

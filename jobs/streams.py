@@ -69,11 +69,20 @@ class Streams:
         }
         return ", ".join(f"'{key}'='{value}'" for key, value in options.items())
 
-    def source(self, topic: str, lateness_s: int = 0, drift_s: int | None = None, places: bool = False) -> DataStream:
+    def source(
+        self,
+        topic: str,
+        lateness_s: int = 0,
+        drift_s: int | None = None,
+        places: bool = False,
+        longest: int | None = None,
+    ) -> DataStream:
         """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it.
 
         drift_s: how far one partition may be read ahead of the others, in event time; None: as far as it goes.
         places: rows are Row(v, partition, offset, …).
+        longest: values are cut off after so many bytes. One that a producer has compressed may be of any size, and
+        would go to the next task whole.
         """
         drift = {
             "scan.watermark.alignment.group": self.name,
@@ -98,7 +107,12 @@ class Streams:
             "ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
             f"WATERMARK FOR ts AS ts - INTERVAL '{minutes}:{seconds}' MINUTE TO SECOND) WITH ({options})"
         )
-        return self._tables.to_data_stream(self._tables.from_path(table))
+        if longest is None:
+            return self._tables.to_data_stream(self._tables.from_path(table))
+        # A cast to a length cuts; back again, because PyFlink has no type for the length.
+        cut = f"CAST(CAST(v AS VARBINARY({longest})) AS BYTES) AS v"
+        rows = self._tables.sql_query(f"SELECT {cut}, {'p, o, ' if places else ''}ts FROM `{table}`")
+        return self._tables.to_data_stream(rows)
 
     def control(self, topic: str, whole: bool = True) -> DataStream:
         """Return a compacted topic as Row(k, v, …) from its beginning; v is null for a deletion.

@@ -27,6 +27,7 @@ EARLIER: Mapping[str, Sequence[str]] = {
     "frame": ("frame_1",),
     "alert_event": ("alert_event_1",),
     "alert_state": ("alert_state_1",),
+    "budget": ("budget_1",),
 }
 
 

@@ -102,12 +102,12 @@ class Policy(BaseModel):
             raise ValueError(f"{tenant[:80]!r} is no tenant; 1 to 64 of A-Z a-z 0-9 _ . -, or *")
         return tenant
 
-    @property
+    @cached_property
     def window_ms(self) -> int:
         """Return the activity window, ms."""
         return {"1m": 60_000, "1h": 3_600_000, "1d": 86_400_000}[self.window]
 
-    @property
+    @cached_property
     def epoch_ms(self) -> int:
         """Return the step in which the window slides, ms."""
         return self.window_ms // EPOCHS
@@ -125,12 +125,12 @@ class Policy(BaseModel):
         """Return the limits of a metric."""
         return next((one for pattern, one in self._compiled if pattern.match(name)), ANY_METRIC)
 
-    @property
+    @cached_property
     def strips(self) -> bool:
         """Tell whether labels of some metric are stripped."""
         return any(one.allowed_labels is not None for one in self.metrics)
 
-    @property
+    @cached_property
     def merges(self) -> bool:
         """Tell whether two series of one batch may become one."""
         return self.strips or any((one.action or self.action) == "fold" for one in self.metrics)

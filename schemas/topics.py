@@ -19,6 +19,8 @@ ALERTS = "alert.events"
 
 # How sources in metrics.raw begin that are the alert job itself: it records series there.
 RULE_SOURCE = "rule:"
+# Likewise the gate, which tells how much of their limits tenants use.
+GATE_SOURCE = "gate:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ TOPICS = (
     Topic(PENDING, 8, 24 * HOUR_MS),
     Topic(LEDGER, 2, 24 * HOUR_MS),
     Topic(CARDINALITY, 1, 24 * HOUR_MS),
-    Topic(POLICIES, 1, None),
+    # By the same clock as metrics.raw: a policy holds for what was stamped after it (udfs/gate/policies.py).
+    Topic(POLICIES, 1, None, {"message.timestamp.type": "LogAppendTime"}),
     # Answers to the gate, of use for minutes: one that is missed is asked for again.
     Topic(VERDICTS, 1, HOUR_MS),
     Topic(RULES, 1, None),

@@ -7,22 +7,33 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 TIMEOUT_S = 10.0
 
 
+Change = tuple[str, bytes | None, int]
+"""Key, value, the broker's stamp in ms since 1970 UTC."""
+
+
 def stored(bootstrap: str, topic: str) -> dict[str, bytes]:
     """Return the newest value of every key; raises kafka.errors.KafkaError."""
+    found: dict[str, bytes] = {}
+    for key, value, _ in history(bootstrap, topic):
+        found.pop(key, None)
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def history(bootstrap: str, topic: str) -> list[Change]:
+    """Return all records that compaction has left so far; raises kafka.errors.KafkaError."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, group_id=None)
     try:
         parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
         consumer.assign(parts)
         consumer.seek_to_beginning(*parts)
         ends = consumer.end_offsets(parts)
-        found: dict[str, bytes] = {}
+        found: list[Change] = []
         while any(consumer.position(part) < ends[part] for part in parts):
             for records in consumer.poll(timeout_ms=500).values():
                 for record in records:
-                    key = (record.key or b"").decode("utf-8", "replace")
-                    found.pop(key, None)
-                    if record.value is not None:
-                        found[key] = record.value
+                    found.append(((record.key or b"").decode("utf-8", "replace"), record.value, record.timestamp))
         return found
     finally:
         consumer.close()

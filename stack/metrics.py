@@ -32,7 +32,10 @@ TASK = {"read-records": "numRecordsIn", "write-records": "numRecordsOut",
 OPERATORS = ("gate", "owner")
 """Steps that count samples, series and refusals (docs/gate.md); all that they count is given out."""
 
-_COUNTED = re.compile(r"(?:samples|series|records|rejected|refusals|policies)_\w+")
+_TENANTS = re.compile(r"tenant\.(.+)\.((?:series|samples_per_second)(?:_limit)?)")
+"""Gauges of a tenant, by the same steps; the tenant is a label."""
+
+COUNTED = re.compile(r"(?:samples|series|records|rejected|refusals|policies)_\w+")
 
 
 def of_processes(state: State) -> Iterator[Metric]:
@@ -86,6 +89,7 @@ def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
         for name, reported in TASK.items()
     }
     operators: dict[str, CounterMetricFamily] = {}
+    tenants: dict[str, GaugeMetricFamily] = {}
     for job in rest.jobs().values():
         for name, value in _values(rest, f"/jobs/{job.id}/metrics", list(JOB)).items():
             gauges[name].add_metric([job.name], value)
@@ -97,6 +101,9 @@ def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
             word = vertex["name"].partition(" ")[0]
             if word in OPERATORS:
                 for name, value in _of_operator(rest, f"/jobs/{job.id}/vertices/{vertex['id']}", word).items():
+                    if of_tenant := _TENANTS.fullmatch(name):
+                        _of_tenant(tenants, of_tenant).add_metric([job.name, word, of_tenant[1]], value)
+                        continue
                     family = operators.setdefault(
                         name,
                         CounterMetricFamily(
@@ -107,13 +114,22 @@ def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
     yield from gauges.values()
     yield from counters.values()
     yield from operators.values()
+    yield from tenants.values()
+
+
+def _of_tenant(families: dict[str, GaugeMetricFamily], named: re.Match[str]) -> GaugeMetricFamily:
+    """Return the family of a tenant's gauge, as Flink's reporter names it."""
+    name = f"flink_taskmanager_job_task_operator_tenant_{named[2]}"
+    labels = ["job_name", "operator_name", "tenant"]
+    return families.setdefault(name, GaugeMetricFamily(name, f"{named[2]} of the tenant.", labels=labels))
 
 
 def _of_operator(rest: FlinkRest, vertex: str, word: str) -> dict[str, float]:
-    """Return the operator's own counters, summed over its subtasks."""
+    """Return the operator's own counters and its tenants' gauges, summed over its subtasks: a tenant has one."""
     path = f"{vertex}/subtasks/metrics"
     there = [one["id"] for one in rest.call(path)]
-    ours = [one for one in there if one.startswith(f"{word}.") and _COUNTED.fullmatch(one.partition(".")[2])]
+    named = [(one, one.partition(".")[2]) for one in there if one.startswith(f"{word}.")]
+    ours = [one for one, name in named if COUNTED.fullmatch(name) or _TENANTS.fullmatch(name)]
     if not ours:
         return {}
     summed = rest.call(f"{path}?agg=sum&get={','.join(ours)}")

@@ -1,4 +1,4 @@
-"""`tidegauge policy check FILE… | apply FILE | list | remove TENANT…`: what tenants may send (docs/gate.md)."""
+"""`tidegauge policy check FILE… | apply FILE | list | remove TENANT… | would`: what tenants may send (docs/gate.md)."""
 
 import argparse
 import sys
@@ -11,7 +11,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.policy import Policy, PolicyFault, parse
 from schemas.topics import POLICIES
+from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
 from sinks.control import publish, stored
+
+_WOULD = """
+SELECT tenant, id, samples, received
+FROM (
+    SELECT tenant, sumMap(would) AS cost, sum(received) AS received
+    FROM v_ledger
+    WHERE time >= now('UTC') - toIntervalHour({hours:UInt32})
+        AND ({tenant:String} = '' OR tenant = {tenant:String})
+    GROUP BY tenant
+)
+ARRAY JOIN mapKeys(cost) AS id, mapValues(cost) AS samples
+ORDER BY samples DESC, tenant, id
+"""
 
 
 class PolicySettings(BaseSettings):
@@ -20,6 +34,10 @@ class PolicySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
 
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port[,host:port].")
+    clickhouse: str = Field("127.0.0.1:8123", description="ClickHouse's HTTP interface, host:port.")
+    clickhouse_user: str = Field("default", description="ClickHouse user that may read.")
+    clickhouse_password: str = Field("", description="Its password.")
+    clickhouse_database: str = Field("tidegauge", description="Database of the tables.")
 
 
 def changes(before: Mapping[str, bytes], policies: Iterable[Policy]) -> dict[str, bytes]:
@@ -83,6 +101,25 @@ def remove(tenants: Sequence[str], bootstrap: str) -> int:
     return 0 if all(tenant in before for tenant in tenants) else 1
 
 
+def would(settings: PolicySettings, tenant: str, hours: int) -> int:
+    """Print what policies on trial (dry_run) would have cost; return 1 if ClickHouse does not answer."""
+    clickhouse = Clickhouse(
+        settings.clickhouse, settings.clickhouse_user, settings.clickhouse_password, settings.clickhouse_database
+    )
+    try:
+        rows = clickhouse.query(_WOULD, {"tenant": tenant, "hours": hours}).to_pylist()
+    except (ClickhouseError, Unavailable) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        clickhouse.close()
+    for row in rows:
+        print(f"{row['tenant']}  {row['id']}: {row['samples']} of {row['received']} samples")
+    if not rows:
+        print(f"no policy on trial would have cost a sample within {hours} h")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(prog="tidegauge policy", description="What tenants may send.")
@@ -93,9 +130,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="print the policies in force")
     removing = commands.add_parser("remove", help="take the policies of tenants out of force")
     removing.add_argument("tenants", nargs="+", metavar="TENANT")
+    trial = commands.add_parser("would", help="print what policies with dry_run would have refused or folded")
+    trial.add_argument("--tenant", default="", help="only this tenant")
+    trial.add_argument("--hours", type=int, default=24, help="how far back; default 24")
     args = parser.parse_args(argv)
     if args.command == "check":
         return check(args.files)
+    if args.command == "would":
+        return would(PolicySettings(), args.tenant, args.hours)
     bootstrap = PolicySettings().kafka
     try:
         if args.command == "apply":

@@ -1,15 +1,19 @@
 """The gate's policies on the real stack: limits hold through kills, totals stay right, the ledger balances."""
 
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from kafka import KafkaProducer
 
+from schemas import topics
 from schemas.batch import Batch, Series, encode_series_set
 from stack.policy import main as policy
 from tests.integration.pipeline import Pipeline, eventually
@@ -109,6 +113,121 @@ def test_no_kill_makes_a_limit_leak(pipeline: Pipeline, apply: Callable[[str], N
     assert account(pipeline, tenant)["missing"] == 0
     eventually(lambda: pipeline.value(STORED, tenant=tenant), account(pipeline, tenant)["forwarded"] // 2)
     assert pipeline.value(SERIES, tenant=tenant) == 100
+
+
+def test_a_rate_cuts_its_own_tenant_only(pipeline: Pipeline, apply: Callable[[str], None]) -> None:
+    loud, quiet = tenant_of("loud"), tenant_of("quiet")
+    apply(f"policies: [{{tenant: {loud}, samples_per_second: 100, samples_burst: 400}}]")
+    users = [f"u{number}" for number in range(50)]
+    start = now_ms()
+    for step in range(40):
+        # The same times for all: what passes of a second is up to the machine's speed.
+        pipeline.post(batch(loud, users, "loud-1", start + step), "loud-1")
+        pipeline.post(batch(quiet, users, "quiet-1", start + step), "quiet-1")
+        time.sleep(0.05)
+    took = (now_ms() - start) / 1000
+    eventually(lambda: (account(pipeline, loud)["received"], account(pipeline, quiet)["received"]), (2000, 2000))
+    held = account(pipeline, loud)
+    assert held["rejected"] == {"TG-rate-limit": 2000 - held["forwarded"]}
+    # Half the burst is there at the start, since two subtasks share it; the broker may stamp a second later.
+    assert 200 <= held["forwarded"] <= 400 + 100 * (took + 1)
+    assert (held["missing"], account(pipeline, quiet)["forwarded"], account(pipeline, quiet)["rejected"]) == (
+        0,
+        2000,
+        {},
+    )
+    eventually(lambda: pipeline.value(STORED, tenant=loud), held["forwarded"])
+    eventually(lambda: pipeline.value(STORED, tenant=quiet), 2000)
+    said = pipeline.rows("SELECT DISTINCT id, `limit` FROM rejections WHERE tenant = {tenant:String}", tenant=loud)
+    assert said == [{"id": "TG-rate-limit", "limit": "100 samples a second, 400 at once"}]
+
+
+def test_limits_and_their_use_are_series(pipeline: Pipeline, apply: Callable[[str], None]) -> None:
+    tenant = tenant_of("use")
+    apply(
+        f"policies: [{{tenant: {tenant}, max_series: 9, samples_per_second: 50, "
+        "metrics: [{name: hits, max_series: 8}]}]"
+    )
+
+    def asked(name: str) -> list[float]:
+        pipeline.send_record(batch(tenant, [f"u{number}" for number in range(10)]))
+        _, answer = pipeline.ask("/api/v1/query", "default", query=f'tidegauge_gate_{name}{{tenant="{tenant}"}}')
+        return [float(one["value"][1]) for one in answer["data"]["result"]]
+
+    for name, wanted in (
+        ("series", [8.0]),
+        ("series_limit", [9.0]),
+        ("metric_series_limit", [8.0]),
+        ("samples_per_second_limit", [50.0]),
+    ):
+        eventually(partial(asked, name), wanted)
+    eventually(lambda: asked("rejected_samples_total") > [0.0], wanted=True)
+    rate = asked("samples_per_second")
+    assert len(rate) == 1
+    assert 1 < rate[0] < 60
+    # The example rule's words.
+    eventually(lambda: asked(f'metric_series{{tenant="{tenant}"}} / tidegauge_gate_metric_series_limit'), [1.0])
+    with urllib.request.urlopen(f"http://{pipeline.stack.status()['metrics']}/metrics", timeout=30) as answer:
+        gauges = [line for line in answer.read().decode().splitlines() if f'tenant="{tenant}"' in line]
+    found = {line.partition("{")[0].rpartition("operator_tenant_")[2]: float(line.split()[-1]) for line in gauges}
+    assert (found["series"], found["series_limit"], found["samples_per_second_limit"]) == (8, 9, 50)
+
+
+def test_a_kill_around_a_change_of_policy_decides_nothing_twice(
+    pipeline: Pipeline, apply: Callable[[str], None], tmp_path: Path
+) -> None:
+    tenant = tenant_of("change")
+    text = "policies: [{tenant: %s, metrics: [{name: hits, max_series: %d}]}]"
+    apply(text % (tenant, 1000))
+    start = now_ms()
+    for step in range(40):
+        if step == 20:
+            file = tmp_path / "tighter.yaml"
+            file.write_text(text % (tenant, 100))
+            assert policy(["apply", str(file)]) == 0
+        pipeline.send_record(batch(tenant, [f"u{step}-{one}" for one in range(5)], at=start + step), f"source-{step}")
+        if step == 32:
+            pipeline.stack.kill("taskmanager-1")
+        time.sleep(0.2)
+    eventually(lambda: account(pipeline, tenant)["received"], 200, seconds=180)
+    held = account(pipeline, tenant)
+    assert held["rejected"] == {"TG-series-limit": 200 - held["forwarded"]}
+    assert 100 <= held["forwarded"] < 200
+    assert held["missing"] == 0
+    # What was stored before the kill is what the ledger says after it.
+    eventually(lambda: pipeline.value(STORED, tenant=tenant), held["forwarded"])
+    # What grows is counted on: 200 new series came, half of them before the kill.
+    time.sleep(2.5)
+    pipeline.send_record(batch(tenant, [f"last-{one}" for one in range(50)]))
+    grown = "SELECT series FROM v_cardinality WHERE tenant = {tenant:String}"
+    eventually(lambda: (pipeline.value(grown, tenant=tenant) or 0) > 200, wanted=True)
+
+
+def test_a_sample_a_year_ahead_makes_no_other_late(pipeline: Pipeline) -> None:
+    tenant = tenant_of("ahead")
+    for step in range(10):
+        at = now_ms()
+        pipeline.send_record(batch(tenant, ["ahead"], at=at + 31_536_000_000), "ahead")
+        pipeline.send_record(batch(tenant, [f"u{one}" for one in range(10)], at=at), f"source-{step}")
+    eventually(lambda: account(pipeline, tenant)["received"], 110)
+    assert account(pipeline, tenant)["rejected"] == {"TG-too-future": 10}
+    eventually(lambda: pipeline.value(STORED, tenant=tenant), 100)
+    # The minute closes with all of them in it, and nothing comes after it.
+    counted = "SELECT sum(count) FROM rollup_1m FINAL WHERE tenant = {tenant:String}"
+    eventually(lambda: int(pipeline.value(counted, tenant=tenant) or 0), 100, seconds=120)
+    assert pipeline.value("SELECT count() FROM late_samples WHERE tenant = {tenant:String}", tenant=tenant) == 0
+
+
+def test_a_record_that_unpacks_to_64_mb_is_refused_and_the_next_one_passes(pipeline: Pipeline) -> None:
+    tenant = tenant_of("bomb")
+    kafka = pipeline.stack.endpoints["kafka"]
+    producer = KafkaProducer(bootstrap_servers=kafka, max_request_size=65 << 20, compression_type="gzip", acks="all")
+    producer.send(topics.RAW, value=b"\0" * (64 << 20), key=tenant.encode()).get(timeout=60)
+    producer.close()
+    pipeline.send_record(batch(tenant, ["u0"]), tenant)
+    eventually(lambda: account(pipeline, tenant)["forwarded"], 1)
+    refused = "SELECT count() FROM rejections WHERE id = 'TG-record-size' AND value = 'more than 8388608 bytes'"
+    eventually(lambda: pipeline.value(refused) > 0, wanted=True)
 
 
 @pytest.mark.timeout(900)

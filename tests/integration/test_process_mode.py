@@ -39,7 +39,7 @@ def batches(tenant: str, now: int) -> Iterator[bytes]:
 def judged(records: list[tuple[bytes, int]]) -> Counter[Record]:
     """Return what the pure Gate makes of records and their stamps."""
     settings = JobSettings()
-    gate = Gate(settings.shards, settings.gate_limits())
+    gate = Gate.open(settings.shards, settings.gate_limits())
     found: Counter[Record] = Counter()
     for record, stamp in records:
         for one in gate.judge(record, stamp):

@@ -70,7 +70,7 @@ def api_over(clickhouse: Clickhouse) -> Api:
 
 def deliver(clickhouse: Clickhouse, tenant: str, arrivals: dict[int, list[tuple[int, int]]], times: int) -> None:
     """Send (series, ts) samples through gate and store as of their arrival, in its order, `times` times."""
-    gate, framer, register = Gate(4, GateLimits()), Framer(), Register()
+    gate, framer, register = Gate.open(4, GateLimits()), Framer(), Register()
     for _ in range(times):
         for arrived, samples in sorted(arrivals.items()):
             index = np.array([one for one, _ in samples], np.uint32)

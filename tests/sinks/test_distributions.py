@@ -102,7 +102,7 @@ def test_late_ones_heal_every_closed_tier_as_if_in_time(history: ClickhouseHisto
 
 
 def frame_through_the_gate(batch: Batch) -> Frame:
-    (passed,) = [one for one in Gate(1, Limits()).judge(batch.encode(), MIDNIGHT) if isinstance(one, Passed)]
+    (passed,) = [one for one in Gate.open(1, Limits()).judge(batch.encode(), MIDNIGHT) if isinstance(one, Passed)]
     return Framer().frame(passed.batch)
 
 

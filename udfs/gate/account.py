@@ -1,9 +1,12 @@
 """What became of the samples of one record: a row of the ledger. It balances, or something was lost."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from schemas.codec import codec
 from schemas.reason import Reason
+
+OUTCOMES = ("received", "forwarded", "merged", "folded", "deduplicated", "shed")
 
 
 @dataclass(slots=True)
@@ -22,6 +25,14 @@ class Account:
     shed: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     would: dict[str, int] = field(default_factory=dict)
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Yield samples by what became of them, if there are any: the ids of refusals among the names."""
+        for name in OUTCOMES:
+            samples: int = getattr(self, name)
+            if samples:
+                yield name, samples
+        yield from ((reason, samples) for reason, samples in self.rejected.items() if samples)
 
     def refuse(self, reason: Reason, samples: int) -> None:
         """Count refused samples."""

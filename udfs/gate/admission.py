@@ -12,6 +12,7 @@ from cachetools import LRUCache
 
 from schemas.batch import Batch, Series, UInt64s, encode_series_set
 from schemas.ids import series_id, set_hash
+from schemas.nan import Mask
 from schemas.reason import Reason
 from udfs.gate.budget import ADMITTED, FOLDED, SERIES, TENANT, VALUES, Decision
 from udfs.gate.candidates import Candidates, candidates
@@ -28,8 +29,8 @@ class Part:
     """The series of one shard: their positions in the incoming set, the sanitised set, the ids.
 
     Distributions and all other types stand in parts of their own, so that behind the gate a batch is one or the other.
-    heads None: one position a series. Else the positions of series i begin at heads[i], and merge.
-    folds: whether a merge of this part comes from folding, not from stripping.
+    columns: the first position of each series. If series merge, members are all positions of the part, and groups
+    tells which of its series each belongs to.
     """
 
     shard: int
@@ -37,7 +38,20 @@ class Part:
     columns: Positions
     series_set: bytes
     series_ids: UInt64s
-    heads: Positions | None = None
+    members: Positions | None = None
+    groups: Positions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """What merges in a row of a set, all parts at once: members from heads[i] on become one, at position into[i].
+
+    Single series are not in it, nor are distributions. folds: whether it comes from folding, not from stripping.
+    """
+
+    members: Positions
+    heads: Positions
+    into: Positions
     folds: bool = False
 
 
@@ -45,26 +59,30 @@ class Part:
 class Admission:
     """What became of a set of `width` series. refused holds one refusal a reason, with the positions it covers.
 
-    would: what a policy on trial would have refused or folded, by id.
+    would: what a policy on trial would have refused or folded, by id. merging: None if no two series are one.
     """
 
     width: int
     parts: tuple[Part, ...]
     refused: tuple[tuple[Refusal, Positions], ...]
     would: tuple[tuple[str, Positions], ...] = ()
+    merging: Merging | None = None
 
 
 def resolve(tenant: str, source: str, asked: Candidates, shards: int, decision: Decision, dry_run: bool) -> Admission:
     """Return the admission that a decision on the candidates makes."""
     codes = decision.codes
-    if codes is None:
-        return Admission(asked.width, tuple(_split(asked.series, asked.ids, asked.owner, shards)), asked.refused)
-    if dry_run:
-        parts = tuple(_split(asked.series, asked.ids, asked.owner, shards))
-        return Admission(asked.width, parts, asked.refused, tuple(_would(asked, codes)))
-    series, ids, owner = _folded(tenant, source, asked, decision)
-    parts = tuple(_split(series, ids, owner, shards, folds=True))
-    return Admission(asked.width, parts, (*asked.refused, *_refused(asked, codes)))
+    series, ids, owner, folds = asked.series, asked.ids, asked.owner, False
+    refused = asked.refused
+    would: tuple[tuple[str, Positions], ...] = ()
+    if codes is not None and dry_run:
+        would = tuple(_would(asked, codes))
+    elif codes is not None:
+        series, ids, owner = _folded(tenant, source, asked, decision)
+        refused, folds = (*refused, *_refused(asked, codes)), True
+    plain = np.fromiter((one.type != "distribution" for one in series), dtype=bool, count=len(series))
+    parts = tuple(_split(series, ids, owner, plain, shards))
+    return Admission(asked.width, parts, refused, would, _merging(owner, plain, folds))
 
 
 def _refused(asked: Candidates, codes: UInt8s) -> Iterator[tuple[Refusal, Positions]]:
@@ -106,20 +124,32 @@ def _folded(tenant: str, source: str, asked: Candidates, decision: Decision) -> 
     return series, np.fromiter(found, dtype=np.uint64, count=len(found)), target[asked.owner]
 
 
-def _split(series: list[Series], ids: UInt64s, owner: Positions, shards: int, folds: bool = False) -> Iterator[Part]:
+def _merging(owner: Positions, plain: Mask, folds: bool) -> Merging | None:
+    """Return what of these positions merges; owner as in _split, plain: which series are no distributions."""
+    kept = np.flatnonzero(owner >= 0)
+    width = np.bincount(owner[kept], minlength=len(plain))
+    shared = (width > 1) & plain
+    if not shared.any():
+        return None
+    members = kept[shared[owner[kept]]]
+    members = members[np.argsort(owner[members], kind="stable")]
+    heads = np.concatenate([[0], np.cumsum(width[shared])[:-1]])
+    return Merging(members, heads, members[heads], folds)
+
+
+def _split(series: list[Series], ids: UInt64s, owner: Positions, plain: Mask, shards: int) -> Iterator[Part]:
     """Yield the parts; owner: for each incoming position its series, or -1."""
     kept = np.flatnonzero(owner >= 0)
     kept = kept[np.argsort(owner[kept], kind="stable")]
-    width = np.bincount(owner[kept], minlength=len(series))
-    shard = (ids % np.uint64(shards)).astype(np.int64)
-    many = np.fromiter((one.type == "distribution" for one in series), dtype=np.int64, count=len(series))
-    group = shard * 2 + many
+    group = (ids % np.uint64(shards)).astype(np.int64) * 2 + ~plain
     for key in np.unique(group):
         mine = group == key
-        columns = kept[mine[owner[kept]]]
-        heads = np.concatenate([[0], np.cumsum(width[mine])[:-1]]) if (width[mine] > 1).any() else None
+        members = kept[mine[owner[kept]]]
+        # Sorted by owner, so that each series of the part is there, in order.
+        _, heads, groups = np.unique(owner[members], return_index=True, return_inverse=True)
         clean = encode_series_set([series[place] for place in np.flatnonzero(mine)])
-        yield Part(int(key) // 2, bool(key % 2), columns, clean, ids[mine], heads, folds)
+        merges = (members, groups) if len(heads) < len(members) else (None, None)
+        yield Part(int(key) // 2, bool(key % 2), members[heads], clean, ids[mine], *merges)
 
 
 @dataclass(slots=True)
@@ -134,7 +164,7 @@ class Admissions:
     def __post_init__(self) -> None:
         self._known = LRUCache(self.max_series, getsizeof=lambda admission: admission.width + 1)
 
-    def limits_of(self, tenant: str) -> Limits:
+    def limits_of(self, tenant: str, received_at: int) -> Limits:
         """Return the limits of a tenant."""
         return self.limits
 

@@ -42,6 +42,7 @@ class Budget:
     members: Members = field(default_factory=Members)
     values: dict[Pair, dict[int, int]] = field(default_factory=dict)
     metrics: dict[str, int] = field(default_factory=dict)
+    judged_by: int = 0  # when the policy came into force by which was judged last, broker's time, ms
     strangers: Positions = field(default_factory=lambda: np.empty(0, np.intp))  # of the last decision: not known before
     _own: list[int] = field(default_factory=list)
     _over: list[int] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Budget:
     _added: dict[int, tuple[int, int]] = field(default_factory=dict)
     _changed: list[Level] = field(default_factory=list)
     _changed_values: dict[Pair, dict[int, int]] = field(default_factory=dict)
+    _moved: bool = False
 
     def decide(self, series: Sequence[Series], ids: UInt64s, source: str, policy: Policy, now: int) -> Decision:
         """Judge the well-formed series of one batch that the broker stamped with now (ms since 1970 UTC)."""
@@ -71,6 +73,11 @@ class Budget:
                 folds.append(folded)
         self._settle()
         return Decision(self.epoch, codes if codes.any() else None, tuple(folds))
+
+    def judge_by(self, since: int) -> None:
+        """Take note of when the policy came into force that is judged by from now on."""
+        if since > self.judged_by:
+            self.judged_by, self._moved = since, True
 
     def epoch_of(self, policy: Policy) -> int:
         """Return the epoch it stands in, by the policy's measure."""
@@ -212,24 +219,29 @@ class Budget:
             self._over.append(0)
         return code
 
+    @property
+    def total(self) -> int:
+        """Return the series within the window, folded ones included."""
+        return self._total
+
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return series per metric within the window: (under their own labels, folded)."""
         return {name: self._held(name) for name in self.metrics}
 
     def changes(self) -> bytes | None:
         """Return what changed since the last call, for state; None if nothing did."""
-        if not self._changed and not self._changed_values:
+        if not self._changed and not self._changed_values and not self._moved:
             return None
         rows = Level()
         for more in self._changed:
             rows = rows.where(~np.isin(rows.ids, more.ids)).with_rows(more)
         chunk = self._encode(rows, self._changed_values)
-        self._changed, self._changed_values = [], {}
+        self._changed, self._changed_values, self._moved = [], {}, False
         return chunk
 
     def snapshot(self) -> bytes:
         """Return everything, for state: in place of all changes before."""
-        self._changed, self._changed_values = [], {}
+        self._changed, self._changed_values, self._moved = [], {}, False
         return self._encode(self.members.rows(), self.values)
 
     def _encode(self, rows: Level, values: dict[Pair, dict[int, int]]) -> bytes:
@@ -239,6 +251,7 @@ class Budget:
             {
                 "epoch": self.epoch,
                 "epoch_ms": self.epoch_ms,
+                "judged_by": self.judged_by,
                 "metrics": [names[code] for code in used],
                 "codes": codes.astype("<u4").tobytes(),
                 "ids": rows.ids.astype("<u8").tobytes(),
@@ -276,7 +289,7 @@ class Budget:
                 held = budget.values.setdefault((one["metric"], one["label"]), {})
                 marks = np.frombuffer(one["hashes"], "<u8").tolist()
                 held.update(zip(marks, np.frombuffer(one["epochs"], "<i8").tolist(), strict=True))
-            budget.epoch, budget.epoch_ms = read["epoch"], read["epoch_ms"]
+            budget.epoch, budget.epoch_ms, budget.judged_by = read["epoch"], read["epoch_ms"], read["judged_by"]
         budget._count()
         return budget
 

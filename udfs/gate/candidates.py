@@ -37,8 +37,9 @@ def candidates(tenant: str, source: str, series_set: bytes, limits: Limits, poli
     series: list[Series] = []
     owner = np.full(len(rows), -1, dtype=np.intp)
     refused: dict[Reason, tuple[Refusal, list[int]]] = {}
+    good: set[str] = set()
     for position, row in enumerate(rows):
-        refusal = check(row, limits)
+        refusal = check(row, limits, good)
         if refusal is None:
             one = row
             if strips and policy is not None:
@@ -68,6 +69,11 @@ def candidates(tenant: str, source: str, series_set: bytes, limits: Limits, poli
 
 def _clean(one: Series) -> Series:
     """Return the series with its labels sorted, those without a value left out."""
-    if list(one.labels) == sorted(one.labels) and all(label[1] for label in one.labels):
+    before = ("", "")
+    for pair in one.labels:
+        if pair < before or not pair[1]:
+            break
+        before = pair
+    else:
         return one
     return Series(one.name, tuple(sorted(label for label in one.labels if label[1])), one.type, one.unit)

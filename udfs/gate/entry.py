@@ -37,7 +37,9 @@ def refusal_of(error: CodecError, record: bytes) -> Refusal:
 def enter(record: bytes, limits: Limits) -> Batch | Refusal:
     """Return the batch of a MetricBatch or Metric record, or why there is none."""
     if len(record) > limits.max_record_bytes:
-        return Refusal(Reason.OVERSIZED, f"{len(record)} bytes", f"{limits.max_record_bytes} bytes", sample=record)
+        # How many more is not known: the source cuts them off.
+        most = f"{limits.max_record_bytes} bytes"
+        return Refusal(Reason.OVERSIZED, f"more than {most}", most, sample=record)
     if len(record) > _POINT_BYTES and codec("metric").knows(record):
         return Refusal(Reason.OVERSIZED, f"a Metric of {len(record)} bytes", f"{_POINT_BYTES} bytes", sample=record)
     try:

@@ -1,13 +1,14 @@
 """The gate's two steps as Flink functions: the gate itself, and the owner of each tenant's budget (docs/gate.md).
 
-Both get policies by broadcast, the gate verdicts too. A policy in broadcast state is the text as it came. Both yield
-ADDRESSED rows: topic, key, value, Kafka timestamp.
+Both get policies by broadcast, the gate verdicts too. Broadcast state is not used: what control.policies holds is read
+at the start, with its times, so that a replay finds the policies that the first run had. Both yield ADDRESSED rows:
+topic, key, value, Kafka timestamp.
 """
 
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cachetools import LRUCache
@@ -21,53 +22,45 @@ from schemas.policy import PolicyFault
 from udfs.gate.account import Account
 from udfs.gate.budget import Budget
 from udfs.gate.gate import Gate, Outcome, Passed, Refused
+from udfs.gate.growth import is_over
 from udfs.gate.limits import Limits
 from udfs.gate.policies import Policies
 from udfs.gate.standing import Owner, Standing, Verdict
 from udfs.gate.throttle import Throttle, Usage
+from udfs.gate.usage import Tally, Use, counted, gauges
 from udfs.mode import announce
 
 POLICIES = MapStateDescriptor("policies", Types.STRING(), Types.STRING())
 _BYTES = Types.PICKLED_BYTE_ARRAY()
+_GAUGED = 100
 _BUDGETS = 1000  # tenants whose budgets are held in memory; those of others are read from state when they come
 
 _log = logging.getLogger("tidegauge.gate")
 
+Change = tuple[str, bytes | None, int]
+History = Callable[[], Sequence[Change]]
+"""All of control.policies so far: key, value, the broker's stamp in ms."""
+
 
 class _Book:
-    """The Policies of one operator, kept equal to its broadcast state."""
+    """The Policies of one operator."""
 
-    def __init__(self, word: str, limits: Limits, max_series: int, runtime_context: RuntimeContext) -> None:
+    def __init__(
+        self, word: str, limits: Limits, max_series: int, history: History, runtime_context: RuntimeContext
+    ) -> None:
         announce(word, runtime_context)
         self.policies = Policies(limits, max_series)
-        self._loaded = False
         self._refused = runtime_context.get_metrics_group().counter("policies_refused")
+        for key, value, at in history():
+            self.take(key, value, at)
 
-    def load(self, ctx: Any) -> None:
-        """Read the broadcast state, once after a start."""
-        if not self._loaded:
-            self._loaded = True
-            for key, text in ctx.get_broadcast_state(POLICIES).items():
-                self._put(key, text.encode())
-
-    def take(self, key: str, value: bytes | None, ctx: Any) -> None:
+    def take(self, key: str, value: bytes | None, at: int) -> None:
         """Take one record of control.policies."""
-        self.load(ctx)
-        if self._put(key, value):
-            state = ctx.get_broadcast_state(POLICIES)
-            if value is None:
-                state.remove(key)
-            else:
-                state.put(key, value.decode())
-
-    def _put(self, key: str, value: bytes | None) -> bool:
         try:
-            self.policies.put(key, value)
+            self.policies.put(key, value, at)
         except PolicyFault as fault:
             self._refused.inc()
             _log.warning("policy %r refused, what was in force stays: %s", key, fault)
-            return False
-        return True
 
 
 class _Counters:
@@ -79,32 +72,46 @@ class _Counters:
         names = ("samples_received", "samples_forwarded", "samples_missing", "series_new")
         self._known: dict[str, Any] = {name: self._group.counter(name) for name in names}
 
-    def add(self, name: str, samples: int) -> None:
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        for name, number in counted(outcome):
+            self.inc(name, number)
+
+    def inc(self, name: str, number: int) -> None:
         """Add to a counter, made when it is first used."""
-        if samples:
-            counter = self._known.get(name)
-            if counter is None:
-                counter = self._known[name] = self._group.counter(name)
-            counter.inc(samples)
-
-    def account(self, account: Account) -> None:
-        """Count one record's samples."""
-        for name in ("received", "forwarded", "merged", "folded", "deduplicated", "shed"):
-            self.add(f"samples_{name}", getattr(account, name))
-        self.add("samples_missing", abs(account.balance))
-        for reason, samples in account.rejected.items():
-            self.add(f"rejected_{reason.replace('-', '_')}", samples)
+        counter = self._known.get(name)
+        if counter is None:
+            counter = self._known[name] = self._group.counter(name)
+        counter.inc(number)
 
 
-def _row(outcome: Outcome, received_at: int, counters: _Counters) -> Row:
+class _Gauges:
+    """Flink metrics of tenants, of the first hundred: Flink forgets none before the job ends.
+
+    As distributions, which hold the last value: a gauge of PyFlink's would call Python from the reporter's thread.
+    """
+
+    def __init__(self, runtime_context: RuntimeContext) -> None:
+        self._group = runtime_context.get_metrics_group()
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def set(self, tenant: str, values: Iterable[tuple[str, int]]) -> None:
+        """Set gauges of a tenant."""
+        if tenant not in self._known and len(self._known) >= _GAUGED:
+            return
+        known = self._known.setdefault(tenant, {})
+        for name, value in values:
+            if name not in known:
+                known[name] = self._group.add_group("tenant", tenant).distribution(name)
+            known[name].update(value)
+
+
+def _row(outcome: Passed | Refused | Account, received_at: int) -> Row:
     if isinstance(outcome, Passed):
         return Row(topics.VALID, outcome.key.encode(), outcome.batch.encode(), outcome.event_time)
     if isinstance(outcome, Refused):
-        counters.add(f"refusals_{outcome.refusal.reason.id.replace('-', '_')}", 1)
         record = outcome.refusal.encode(outcome.tenant, outcome.source, received_at)
         return Row(topics.REJECTED, outcome.tenant.encode(), record, received_at)
-    assert isinstance(outcome, Account)  # the callers deal with Unknown
-    counters.account(outcome)
     return Row(topics.LEDGER, outcome.tenant.encode(), outcome.encode(), received_at)
 
 
@@ -114,16 +121,19 @@ class GateFunction(BroadcastProcessFunction):
     IN rows (value, partition, offset, …). A record whose series set has no verdict goes to metrics.pending.
     """
 
-    def __init__(self, shards: int, limits: Limits, max_series: int, shed_lag_s: int, subtasks: int) -> None:
+    def __init__(
+        self, shards: int, limits: Limits, max_series: int, history: History, shed_lag_s: int, subtasks: int
+    ) -> None:
         self._shards = shards
         self._limits = limits
         self._max_series = max_series
+        self._history = history
         self._shed_lag = shed_lag_s * 1000
         self._subtasks = subtasks
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Begin knowing nothing: the first batches ask."""
-        self._book = _Book("gate", self._limits, self._max_series, runtime_context)
+        self._book = _Book("gate", self._limits, self._max_series, self._history, runtime_context)
         self._standing = Standing(self._shards, self._book.policies)
         self._standing.throttle = self._throttle = Throttle(
             # PyFlink 2.3 does not tell the subtask's index in thread mode; others only need to tell it from themselves.
@@ -131,19 +141,22 @@ class GateFunction(BroadcastProcessFunction):
             self._subtasks,
             self._shed_lag,
         )
-        self._gate = Gate(self._shards, self._limits, self._standing)
+        self._gate = Gate(self._limits, self._standing)
         self._counters = _Counters(runtime_context)
+        self._tally = Tally()
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[Row]:
         """Yield a row per passed batch, per refusal, and one for the ledger; or the record for the owner."""
-        self._book.load(ctx)
         record, partition, offset = bytes(value[0]), value[1], value[2]
-        now = ctx.timestamp()
-        for outcome in self._gate.judge(record, now, partition, offset, time.time_ns() // 1_000_000 - now):
+        now, clock = ctx.timestamp(), time.time_ns() // 1_000_000
+        for outcome in self._gate.judge(record, now, partition, offset, clock - now):
+            self._counters.add(outcome)
             if isinstance(outcome, Passed | Refused | Account):
-                yield _row(outcome, now, self._counters)
+                yield _row(outcome, now)
+                if isinstance(outcome, Account):
+                    self._tally.add(outcome.tenant, outcome)
             else:
-                self._counters.add("records_pending", 1)
+                self._tally.add(outcome.tenant)
                 asked = {
                     "tenant": outcome.tenant,
                     "received_at": now,
@@ -155,6 +168,8 @@ class GateFunction(BroadcastProcessFunction):
         for usage in self._throttle.reports:
             yield Row(topics.VERDICTS, usage.tenant.encode(), usage.encode(), now)
         self._throttle.reports.clear()
+        for tenant, tally in self._tally.due(clock):
+            yield Row(topics.PENDING, tenant.encode(), tally, now)
 
     def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Row]:
         """Take a policy or a verdict."""
@@ -168,7 +183,7 @@ class GateFunction(BroadcastProcessFunction):
             except CodecError as error:
                 _log.warning("a record of control.verdicts is unreadable: %s", error)
         else:
-            self._book.take(key, text, ctx)
+            self._book.take(key, text, ctx.timestamp())
         return iter(())
 
 
@@ -183,7 +198,7 @@ class TenantFunction(MapFunction):
     def map(self, value: Row) -> tuple[str, bytes]:
         """Name the tenant."""
         record = bytes(value[0])
-        return codec("pending").decode(record)["tenant"], record
+        return codec("tally" if codec("tally").knows(record) else "pending").decode(record)["tenant"], record
 
 
 def tenant_of(addressed: tuple[str, bytes]) -> str:
@@ -194,53 +209,83 @@ def tenant_of(addressed: tuple[str, bytes]) -> str:
 class OwnerFunction(KeyedBroadcastProcessFunction):
     """(tenant, record of metrics.pending) and policies to ADDRESSED rows, control.verdicts among them.
 
-    Keyed state: the budget as a snapshot and the changes since. It follows from the order of metrics.pending alone, so
-    that after a restore the same decisions are made again.
+    Keyed state: the budget as a snapshot and the changes since, and what grows. The budget follows from the order of
+    metrics.pending and the broker's stamps alone, so that after a restore the same decisions are made again.
     """
 
-    def __init__(self, shards: int, limits: Limits, max_series: int) -> None:
+    def __init__(self, shards: int, limits: Limits, max_series: int, history: History, operator: str) -> None:
         self._shards = shards
         self._limits = limits
         self._max_series = max_series
+        self._history = history
+        self._operator = operator
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Bind the state."""
-        self._book = _Book("owner", self._limits, self._max_series, runtime_context)
+        self._book = _Book("owner", self._limits, self._max_series, self._history, runtime_context)
         self._owner = Owner(self._shards, self._book.policies)
-        self._gate = Gate(self._shards, self._limits, self._owner)
+        self._gate = Gate(self._limits, self._owner)
         self._state = runtime_context.get_list_state(ListStateDescriptor("budget", _BYTES))
+        self._grown = runtime_context.get_map_state(MapStateDescriptor("growth", Types.STRING(), _BYTES))
         self._budgets: LRUCache[str, tuple[Budget, int]] = LRUCache(_BUDGETS)
         self._counters = _Counters(runtime_context)
+        self._use = Use(self._operator)
+        self._gauges = _Gauges(runtime_context)
 
     def process_element(
         self, value: tuple[str, bytes], ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
     ) -> Iterator[Row]:
         """Judge the record; the verdict goes to every subtask of the gate."""
-        self._book.load(ctx)
         tenant, record = value
-        held = self._budgets.get(tenant)
-        budget, kept = held or (Budget.restore(tenant, list(self._state.get())), -1)
+        budget, kept = self._budgets.get(tenant) or self._restored(tenant)
+        if codec("tally").knows(record):
+            yield from self._told(tenant, budget, codec("tally").decode(record)["counts"])
+            return
         self._owner.budget, self._owner.verdict = budget, None
         pending = codec("pending").decode(record)
         now = pending["received_at"]
         for outcome in self._gate.judge(pending["record"], now, pending["partition"], pending["offset"]):
+            self._counters.add(outcome)
             if isinstance(outcome, Passed | Refused | Account):
-                yield _row(outcome, now, self._counters)
+                yield _row(outcome, now)
+                if isinstance(outcome, Account):
+                    self._use.add(tenant, dict(outcome.counts()))
         if self._owner.verdict is not None:
             key, verdict = self._owner.verdict
             yield Row(topics.VERDICTS, tenant.encode(), verdict.encode(key), now)
         for grown in self._owner.grown:
             yield Row(topics.CARDINALITY, tenant.encode(), grown, now)
         self._owner.grown.clear()
-        self._counters.add("series_new", len(budget.strangers) if self._owner.verdict is not None else 0)
+        for key, grown in self._owner.growth.unsaved():
+            self._grown.put(key, grown)
+        self._counters.inc("series_new", len(budget.strangers) if self._owner.verdict is not None else 0)
         # Once an epoch the state is written anew: without what has left the window.
         if budget.epoch != kept:
             self._state.update([budget.snapshot()])
+            for key in [one for one in list(self._grown.keys()) if is_over(one, now)]:
+                self._grown.remove(key)
             self._budgets[tenant] = budget, budget.epoch
         elif (changes := budget.changes()) is not None:
             self._state.add(changes)
 
+    def _restored(self, tenant: str) -> tuple[Budget, int]:
+        """Return the tenant's budget from state, and that it is to be written anew."""
+        for grown in self._grown.values():
+            self._owner.growth.restore(tenant, grown)
+        held = self._budgets[tenant] = Budget.restore(tenant, list(self._state.get())), -1
+        return held
+
+    def _told(self, tenant: str, budget: Budget, counts: Mapping[str, int]) -> Iterator[Row]:
+        """Take what a subtask has counted; yield the series of the tenant's use if they are due."""
+        clock = time.time_ns() // 1_000_000
+        self._use.add(tenant, counts)
+        told = self._use.due(tenant, budget, self._book.policies.of(tenant, clock), clock)
+        if told:
+            self._gauges.set(tenant, gauges(told))
+            batch = self._use.batch(tenant, told, clock)
+            yield Row(topics.RAW, batch.source.encode(), batch.encode(), clock)
+
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> Iterator[Row]:
         """Take a policy."""
-        self._book.take(*_control(value), ctx)
+        self._book.take(*_control(value), ctx.timestamp())
         return iter(())

@@ -26,7 +26,7 @@ from udfs.gate.distribution import distributions, plain
 from udfs.gate.entry import enter, refusal_of
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
-from udfs.gate.share import share, single
+from udfs.gate.share import grouped, rows, share, single
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Authority(Protocol):
     def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> Refusal | None:
         """Return why a batch of so many samples does not enter, or None."""
 
-    def limits_of(self, tenant: str) -> Limits:
-        """Return the limits of a tenant."""
+    def limits_of(self, tenant: str, received_at: int) -> Limits:
+        """Return the limits of a tenant for what was received then."""
 
     def admission(self, batch: Batch, received_at: int) -> Admission | None:
         """Return the admission of a batch's set, None if it is not known here; raises CodecError."""
@@ -74,15 +74,15 @@ class Authority(Protocol):
 class Gate:
     """Judges records. All that it holds beside its authority is which sources' clocks it has just flagged."""
 
-    shards: int
     limits: Limits
-    authority: Authority = field(default=None)  # type: ignore[assignment]  # made of the other two if not given
+    authority: Authority
 
     _flagged: "LRUCache[tuple[str, str], int]" = field(default_factory=lambda: LRUCache(10_000))
 
-    def __post_init__(self) -> None:
-        if self.authority is None:
-            self.authority = Admissions(self.shards, self.limits)
+    @classmethod
+    def open(cls, shards: int, limits: Limits) -> "Gate":
+        """Return a gate without policies: every well-formed series enters."""
+        return cls(limits, Admissions(shards, limits))
 
     def judge(
         self, record: bytes, received_at: int, partition: int = 0, offset: int = 0, lag_ms: int = 0
@@ -126,7 +126,7 @@ class Gate:
         if admission is None:
             yield Unknown(tenant)
             return
-        limits = self.authority.limits_of(tenant)
+        limits = self.authority.limits_of(tenant, received_at)
         batch, flag = skew(batch, received_at, limits)
         if flag is not None and self._is_due(tenant, source, received_at):
             yield Refused(tenant, source, flag)
@@ -176,13 +176,16 @@ class Gate:
             index, stamps, values = replace(batch, timestamps=stamps, values=values).points()
         whole |= index is not None
         newest = min(int(stamps.max(initial=0)), account.received_at)
+        merging = admission.merging
+        if index is None and merging is not None:
+            values = rows(values, merging, numbers, account)
         for part in admission.parts:
             sub = share(batch, part, admission.width, stamps, values, index, weights)
-            sub, refusals = distributions(sub, limits) if part.distributions else plain(sub)
+            sub, refusals = distributions(grouped(sub, part), limits) if part.distributions else plain(sub)
             for refusal in refusals:
                 yield Refused(batch.tenant, batch.source, refusal)
-            if not part.distributions:
-                sub = single(sub, part, numbers, account)
+            if sub.index is not None and not part.distributions:
+                sub = single(sub, part, merging is not None and merging.folds, account)
             sub.received_at = account.received_at
             if len(sub.timestamps):
                 account.forwarded += sub.values.size if whole else sub.values.size - int(is_missing(sub.values).sum())

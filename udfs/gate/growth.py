@@ -1,15 +1,17 @@
 """Who makes series: per tenant, metric and hour the new ones, and the label, values and source behind them.
 
 What comes is counted whether it is admitted or not. Counts are exact up to 512 and from there on a HyperLogLog's
-(Apache DataSketches, lg k = 12: 1.6 % standard error). Kept in memory: after a restart an hour counts anew, and the
-larger count stands in the table.
+(Apache DataSketches, lg k = 12: 1.6 % standard error). Whenever a metric is told it is to be saved, so that a restart
+goes on from there.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import datasketches
+import numpy as np
+import xxhash
 import yaml
 from cachetools import LRUCache
 
@@ -52,6 +54,19 @@ class Distinct:
                 self._many.update(one)
         return True
 
+    def dump(self) -> dict[str, bytes | None]:
+        """Return what load() takes."""
+        few = np.fromiter(self._few, "<u8", len(self._few)).tobytes()
+        return {"few": few, "many": None if self._many is None else bytes(self._many.serialize_compact())}
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, bytes | None]) -> "Distinct":
+        """Return what was dumped."""
+        distinct = cls()
+        distinct._few = set(np.frombuffer(dumped["few"] or b"", "<u8").tolist())
+        distinct._many = None if dumped["many"] is None else datasketches.hll_sketch.deserialize(dumped["many"])
+        return distinct
+
     def __len__(self) -> int:
         return len(self._few) if self._many is None else max(len(self._few), round(self._many.get_estimate()))
 
@@ -70,23 +85,63 @@ class _Metric:
     told: tuple[int, int] = (0, 0)  # when, how many series
     minute: tuple[int, int] = (0, 0)  # when it began, series then
     rate: float = 0.0
+    last: dict[str, str] = field(default_factory=dict)  # value of each label: mostly the next one's too
 
     def add(self, one: Series, identity: int) -> None:
         self.series.add(identity)
         for label, value in one.labels:
+            if self.last.get(label) == value:
+                continue
             seen = self.labels.get(label)
             if seen is None:
                 if len(self.labels) >= _LABELS:
                     continue
                 seen = self.labels[label] = Distinct()
                 self.examples[label] = []
-            # The interpreter's own hash: it is as good here, and strings have it at hand.
-            if seen.add(hash(value)) and len(self.examples[label]) < _EXAMPLES:
+            self.last[label] = value
+            if seen.add(xxhash.xxh3_64_intdigest(value.encode())) and len(self.examples[label]) < _EXAMPLES:
                 self.examples[label].append(value[:200])
 
     def count(self, source: str, series: int) -> None:
         if source in self.sources or len(self.sources) < _SOURCES:
             self.sources[source] = self.sources.get(source, 0) + series
+
+    def dump(self, name: str) -> bytes:
+        return codec("growth_state").encode(
+            {
+                "metric": name,
+                "hour": self.hour,
+                "first_seen": self.first_seen,
+                "refused": self.refused,
+                "rate": self.rate,
+                "minute": self.minute[0],
+                "minute_series": self.minute[1],
+                "told": self.told[0],
+                "sources": self.sources,
+                "series": self.series.dump(),
+                "labels": [
+                    {"label": label, "values": seen.dump(), "examples": self.examples[label]}
+                    for label, seen in self.labels.items()
+                ],
+            }
+        )
+
+    @classmethod
+    def load(cls, data: bytes) -> tuple[str, "_Metric"]:
+        read = codec("growth_state").decode(data)
+        series = Distinct.load(read["series"])
+        return read["metric"], cls(
+            read["hour"],
+            read["first_seen"],
+            series,
+            {one["label"]: Distinct.load(one["values"]) for one in read["labels"]},
+            {one["label"]: one["examples"] for one in read["labels"]},
+            read["sources"],
+            read["refused"],
+            (read["told"], len(series)),
+            (read["minute"], read["minute_series"]),
+            read["rate"],
+        )
 
 
 @dataclass(slots=True)
@@ -94,6 +149,7 @@ class Growth:
     """What grows, over all tenants of one owner. It holds 200 metrics, 1 MB each at most."""
 
     _metrics: "LRUCache[tuple[str, str], _Metric]" = field(default_factory=lambda: LRUCache(_METRICS))
+    _unsaved: dict[tuple[str, str], _Metric] = field(default_factory=dict)
 
     def note(
         self,
@@ -123,7 +179,21 @@ class Growth:
                 entry.minute = now, count
             if count >= _WORTH_TELLING and now - entry.told[0] >= _EVERY_MS and count > entry.told[1]:
                 entry.told = now, count
+                self._unsaved[tenant, name] = entry
                 yield self._record(tenant, name, entry, now)
+
+    def unsaved(self) -> Iterator[tuple[str, bytes]]:
+        """Yield (key, what restore() takes) of metrics that were told since the last call, for the tenant's state."""
+        for (_, name), entry in self._unsaved.items():
+            yield f"{entry.hour}/{name}", entry.dump(name)
+        self._unsaved = {}
+
+    def restore(self, tenant: str, data: bytes) -> None:
+        """Go on from what was saved; raises CodecError."""
+        name, entry = _Metric.load(data)
+        held = self._metrics.get((tenant, name))
+        if held is None or held.hour < entry.hour:
+            self._metrics[tenant, name] = entry
 
     def _of(self, tenant: str, name: str, now: int) -> _Metric:
         entry = self._metrics.get((tenant, name))
@@ -152,6 +222,11 @@ class Growth:
                 "policy": suggestion(tenant, name, label),
             }
         )
+
+
+def is_over(key: str, now: int) -> bool:
+    """Tell whether the hour of a saved metric is over; key: as unsaved() gives it, now: ms."""
+    return int(key.partition("/")[0]) < now // HOUR_MS
 
 
 def suggestion(tenant: str, metric: str, label: str) -> str:

@@ -24,11 +24,12 @@ def dense(values: Floats, heads: Positions) -> Floats:
 
 def sparse(index: UInt32s, stamps: Int64s, values: Floats) -> tuple[UInt32s, Int64s, Floats]:
     """Return the columns with entries of one series and timestamp added up."""
-    if not len(index):
-        return index, stamps, values
     order = np.lexsort((stamps, index))
+    first = _first(index[order], stamps[order])
+    if first.all():
+        return index, stamps, values
     index, stamps, values = index[order], stamps[order], values[order]
-    heads = np.flatnonzero(_first(index, stamps))
+    heads = np.flatnonzero(first)
     merged = dense(values[None, :], heads)[0]
     return index[heads], stamps[heads], merged
 

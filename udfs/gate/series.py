@@ -14,16 +14,20 @@ _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")
 
 
-def check(series: Series, limits: Limits) -> Refusal | None:
-    """Return why the series is refused, or None. The first reason found counts."""
-    longest = f"{limits.max_name_length} characters"
+def check(series: Series, limits: Limits, good: set[str]) -> Refusal | None:
+    """Return why the series is refused, or None. The first reason found counts.
+
+    good: label names that were found to be so under these limits; those of this one are added.
+    """
     if not _is_metric(series.name, limits.max_name_length, limits.utf8):
-        return Refusal(Reason.NAME, series.name, longest)
+        return Refusal(Reason.NAME, series.name, f"{limits.max_name_length} characters")
     if len(series.labels) > limits.max_labels:
         return Refusal(Reason.LABEL_COUNT, f"{series.name} has {len(series.labels)}", f"{limits.max_labels} labels")
     for name, value in series.labels:
-        if not _is_label(name, limits.max_name_length, limits.utf8):
-            return Refusal(Reason.LABEL_NAME, name, longest)
+        if name not in good:
+            if not _is_label(name, limits.max_name_length, limits.utf8):
+                return Refusal(Reason.LABEL_NAME, name, f"{limits.max_name_length} characters")
+            good.add(name)
         if len(value) > limits.max_label_value_length or "\0" in value:
             return Refusal(Reason.LABEL_VALUE, f"{name}={value}", f"{limits.max_label_value_length} characters")
     if len(dict(series.labels)) < len(series.labels):

@@ -8,8 +8,7 @@ from schemas.batch import Batch, Int64s, UInt32s
 from schemas.nan import Floats, is_missing
 from udfs.gate import merge
 from udfs.gate.account import Account
-from udfs.gate.admission import Part
-from udfs.gate.members import Positions
+from udfs.gate.admission import Merging, Part
 
 
 def share(
@@ -22,11 +21,12 @@ def share(
     weights: UInt32s | None,
 ) -> Batch:
     """Return the part's share of the accepted columns as a batch of its own."""
+    members = part.columns if part.members is None else part.members
     if index is None:
-        values = values.take(part.columns, axis=1)
+        values = values.take(members if part.distributions else part.columns, axis=1)
     else:
         place = np.full(width, -1, dtype=np.int64)
-        place[part.columns] = np.arange(len(part.columns)) if part.heads is None else _group(part)
+        place[members] = np.arange(len(members))
         inside = index < width
         moved = place[index[inside]]
         mine = moved >= 0
@@ -47,42 +47,54 @@ def share(
     )
 
 
-def _group(part: Part) -> Positions:
-    """Return for each of the part's positions which of its series it belongs to."""
-    assert part.heads is not None  # asked by the caller
-    starts = np.zeros(len(part.columns), dtype=np.intp)
-    starts[part.heads[1:]] = 1
-    return np.cumsum(starts)
+def rows(values: Floats, merging: Merging, numbers: bool, account: Account) -> Floats:
+    """Return rows of a set with those cells added up that merge: each sum in the place of the first of them.
 
-
-def single(batch: Batch, part: Part, numbers: bool, account: Account) -> Batch:
-    """Return plain samples with one per series and timestamp: repeats dropped, those of merged series added up.
-
-    numbers: no value is NaN of any kind.
+    Whatever is in the others is not looked at any more. numbers: no value is NaN of any kind.
     """
-    index, stamps, values, before = batch.index, batch.timestamps, batch.values, batch.values.size
-    if index is not None:
-        if part.heads is None:
-            kept = merge.last(index, stamps)
-            if kept is not None:
-                account.deduplicated += before - int(kept.sum())
-                batch = replace(batch, index=index[kept], timestamps=stamps[kept], values=values[kept])
-            return batch
-        index, stamps, values = merge.sparse(index, stamps, values)
-        batch = replace(batch, index=index, timestamps=stamps, values=values)
-        gone = before - len(index)
-    elif part.heads is not None:
-        if numbers:
-            merged = np.add.reduceat(values, part.heads, axis=1)
-            gone = before - merged.size
-        else:
-            merged = merge.dense(values, part.heads)
-            gone = int(is_missing(merged).sum() - is_missing(values).sum()) + before - merged.size
-        batch = replace(batch, values=merged)
+    members = values.take(merging.members, axis=1)
+    if numbers:
+        merged = np.add.reduceat(members, merging.heads, axis=1)
+        gone = members.size - merged.size
     else:
+        merged = merge.dense(members, merging.heads)
+        gone = int(is_missing(merged).sum() - is_missing(members).sum()) + members.size - merged.size
+    values = values.copy()
+    values[:, merging.into] = merged
+    _count(merging.folds, gone, account)
+    return values
+
+
+def single(batch: Batch, part: Part, folds: bool, account: Account) -> Batch:
+    """Return plain samples, sparse, with one per series and timestamp.
+
+    Repeats are dropped, then those of merged series are added up.
+    """
+    index, stamps, values = batch.index, batch.timestamps, batch.values
+    assert index is not None  # rows() has done it
+    kept = merge.last(index, stamps)
+    if kept is not None:
+        account.deduplicated += len(index) - int(kept.sum())
+        index, stamps, values = index[kept], stamps[kept], values[kept]
+    if part.groups is not None:
+        before = len(index)
+        index, stamps, values = merge.sparse(part.groups[index].astype(np.uint32), stamps, values)
+        _count(folds, before - len(index), account)
+    elif kept is None:
         return batch
-    if part.folds:
+    return replace(batch, index=index, timestamps=stamps, values=values)
+
+
+def grouped(batch: Batch, part: Part) -> Batch:
+    """Return distributions with the entries of merged series under one index, and so as one."""
+    if part.groups is None:
+        return batch
+    index, stamps, values = batch.points()
+    return replace(batch, index=part.groups[index].astype(np.uint32), timestamps=stamps, values=values)
+
+
+def _count(folds: bool, gone: int, account: Account) -> None:
+    if folds:
         account.folded += gone
     else:
         account.merged += gone
-    return batch

@@ -28,9 +28,10 @@ Key = tuple[str, bytes]
 
 def set_key(batch: Batch, policy: Policy) -> Key:
     """Return what a verdict is known by. Where series merge they carry their source, which is then part of it."""
+    known = set_hash(batch.series_set)
     if policy.merges:
-        return batch.tenant, set_hash(batch.series_set + b"\0" + batch.source.encode())
-    return batch.tenant, set_hash(batch.series_set)
+        return batch.tenant, set_hash(known + batch.source.encode())
+    return batch.tenant, known
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +98,18 @@ class Standing:
         # Verdicts are broadcast: only those of sets that were seen here are kept.
         self._asked = LRUCache(100_000)
 
-    def limits_of(self, tenant: str) -> Limits:
+    def limits_of(self, tenant: str, received_at: int) -> Limits:
         """Return the limits of a tenant."""
-        return self.policies.limits_of(tenant)
+        return self.policies.limits_of(tenant, received_at)
 
     def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> Refusal | None:
         """Return why a batch is over a rate, or shed; None if it is neither."""
-        policy = self.policies.of(batch.tenant)
+        policy = self.policies.of(batch.tenant, received_at)
         return self.throttle.refuse(policy, batch.tenant, batch.source, samples, received_at, lag_ms)
 
     def admission(self, batch: Batch, received_at: int) -> Admission | None:
         """Return the admission of a batch's set, None if the owner has to be asked; raises CodecError."""
-        policy = self.policies.of(batch.tenant)
+        policy = self.policies.of(batch.tenant, received_at)
         epoch = received_at // policy.epoch_ms
         key = set_key(batch, policy)
         known = self._known.get(key)
@@ -117,14 +118,14 @@ class Standing:
             if answer is None or not _counts(answer, policy, epoch):
                 self._asked[key] = None
                 return None
-            known = self._learn(batch, key, answer, policy)
+            known = self._learn(batch, key, answer, policy, received_at)
         if epoch > known.verdict.decision.epoch and epoch > known.asked:
             known.asked = epoch
             return None
         return known.admission
 
-    def _learn(self, batch: Batch, key: Key, verdict: Verdict, policy: Policy) -> Known:
-        limits = self.limits_of(batch.tenant)
+    def _learn(self, batch: Batch, key: Key, verdict: Verdict, policy: Policy, received_at: int) -> Known:
+        limits = self.limits_of(batch.tenant, received_at)
         asked = candidates(batch.tenant, batch.source, batch.series_set, limits, policy)
         admission = resolve(batch.tenant, batch.source, asked, self.shards, verdict.decision, policy.dry_run)
         known = Known(verdict, admission, verdict.decision.epoch)
@@ -167,16 +168,17 @@ class Owner:
     def __post_init__(self) -> None:
         self._made = LRUCache(self.max_series, getsizeof=lambda known: known.admission.width + 1)
 
-    def limits_of(self, tenant: str) -> Limits:
+    def limits_of(self, tenant: str, received_at: int) -> Limits:
         """Return the limits of a tenant."""
-        return self.policies.limits_of(tenant)
+        return self.policies.limits_of(tenant, self._at(received_at))
 
     def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> None:
         """Let every batch in: the gate has looked at rates before it asked."""
 
     def admission(self, batch: Batch, received_at: int) -> Admission:
         """Return the admission of a batch's set; raises CodecError."""
-        policy = self.policies.of(batch.tenant)
+        policy = self.policies.of(batch.tenant, self._at(received_at))
+        self.budget.judge_by(self.policies.since(batch.tenant, self._at(received_at)))
         key = set_key(batch, policy)
         epoch = max(received_at // policy.epoch_ms, self.budget.epoch_of(policy))
         made = self._made.get(key)
@@ -188,8 +190,12 @@ class Owner:
         self.verdict = key, made.verdict
         return made.admission
 
+    def _at(self, received_at: int) -> int:
+        """Return the time whose policy counts: once a tenant was judged by a newer one, no older one does any more."""
+        return max(received_at, self.budget.judged_by)
+
     def _decide(self, batch: Batch, received_at: int, policy: Policy) -> Known:
-        limits = self.limits_of(batch.tenant)
+        limits = self.limits_of(batch.tenant, received_at)
         asked = candidates(batch.tenant, batch.source, batch.series_set, limits, policy)
         decision = self.budget.decide(asked.series, asked.ids, batch.source, policy, received_at)
         new = self.budget.strangers

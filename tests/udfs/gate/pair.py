@@ -12,7 +12,7 @@ from udfs.gate.account import Account
 from udfs.gate.budget import Budget
 from udfs.gate.gate import Gate, Passed, Refused
 from udfs.gate.limits import Limits
-from udfs.gate.policies import Policies
+from udfs.gate.policies import DELAY_MS, Policies
 from udfs.gate.standing import Owner, Standing, Verdict
 
 NOW = 1_800_000_000_000
@@ -46,24 +46,29 @@ class Pair:
         self.log: list[tuple[bytes, int]] = []
         self.accounts: list[Account] = []
         self.refused: list[Refused] = []
+        self.passed: list[Batch] = []
         self.samples: dict[tuple[int, int], float] = {}
         self.names: dict[int, Series] = {}
+        self.changes: list[tuple[str, bytes, int]] = []
         self.restart()
+        if self.policy:
+            self.change(self.policy)
 
     def restart(self) -> None:
         """Forget everything but the owner's state."""
         self.policies = Policies(LIMITS, self.max_series)
-        if self.policy:
-            self.change(self.policy)
-        self.gates = [Gate(self.shards, LIMITS, Standing(self.shards, self.policies)) for _ in range(self.subtasks)]
+        for change in self.changes:
+            self.policies.put(*change)
+        self.gates = [Gate(LIMITS, Standing(self.shards, self.policies)) for _ in range(self.subtasks)]
         self.owner = Owner(self.shards, self.policies)
-        self.slow = Gate(self.shards, LIMITS, self.owner)
+        self.slow = Gate(LIMITS, self.owner)
         self.budgets = {tenant: Budget.restore(tenant, chunks) for tenant, chunks in self.state.items()}
 
-    def change(self, policy: Mapping[str, object]) -> None:
-        """Bring a policy into force."""
+    def change(self, policy: Mapping[str, object], at: int = -DELAY_MS) -> None:
+        """Bring a policy into force; at: the broker's stamp, else it has been in force for ever."""
         made = Policy.model_validate({"tenant": "acme", **policy})
-        self.policies.put(made.tenant, made.encode())
+        self.changes.append((made.tenant, made.encode(), at))
+        self.policies.put(*self.changes[-1])
 
     def send(self, data: bytes, at: int = NOW, subtask: int = 0) -> str:
         """Return which way the record went: fast or slow."""
@@ -79,12 +84,14 @@ class Pair:
     def decide(self, data: bytes, at: int, tenant: str) -> None:
         """Let the owner judge a record of metrics.pending."""
         budget = self.budgets.setdefault(tenant, Budget(tenant))
-        self.owner.budget = budget
+        self.owner.budget, epoch = budget, budget.epoch
         for one in self.slow.judge(data, at):
             assert isinstance(one, Passed | Refused | Account)
             self._take(one)
-        changes = budget.changes()
-        if changes is not None:
+        # As OwnerFunction keeps its state.
+        if budget.epoch != epoch:
+            self.state[tenant] = [budget.snapshot()]
+        elif (changes := budget.changes()) is not None:
             self.state.setdefault(tenant, []).append(changes)
         if self.owner.verdict is not None and not self.deaf:
             key, verdict = self.owner.verdict
@@ -104,6 +111,7 @@ class Pair:
     def _store(self, batch: Batch) -> None:
         from schemas.batch import decode_series_set
 
+        self.passed.append(batch)
         assert batch.series_ids is not None
         for identity, name in zip(batch.series_ids.tolist(), decode_series_set(batch.series_set), strict=True):
             assert identity == series_id(batch.tenant, name.name, name.labels)

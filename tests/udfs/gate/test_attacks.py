@@ -1,9 +1,12 @@
 """Attacks: records that declare what they do not hold, or hold what nobody can want. No crash, no memory, no time."""
 
+import gzip
+import io
 import random
 import time
 import tracemalloc
 
+import fastavro
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,6 +33,13 @@ def batch_header() -> bytes:
     return codec("metric_batch").header
 
 
+def container(codec_name: str) -> bytes:
+    """Return an Avro file whose one block unpacks to 64 MB."""
+    out = io.BytesIO()
+    fastavro.writer(out, fastavro.parse_schema("bytes"), [b"\0" * (64 << 20)], codec=codec_name)
+    return out.getvalue()
+
+
 BOMBS: list[tuple[str, Reason, bytes]] = [
     ("length of the tenant", Reason.TRUNCATED, batch_header() + HUGE + b"x" * 100),
     ("negative length", Reason.TRUNCATED, batch_header() + b"\x01" + b"x" * 100),
@@ -54,6 +64,10 @@ BOMBS: list[tuple[str, Reason, bytes]] = [
         codec("metric").header + b"\x02t\x02s\x02m" + MILLION * 200_000,
     ),
     ("no end of blocks", Reason.TRUNCATED, carrying(b"\x02\x02m\0\0\0" * 50)),
+    # Nothing is ever unpacked: what is compressed is no single object.
+    ("an Avro file that unpacks to 64 MB", Reason.NOT_AVRO, container("deflate")),
+    ("gzip of 64 MB", Reason.NOT_AVRO, gzip.compress(b"\0" * (64 << 20))),
+    ("a series set that is gzip of 64 MB", Reason.MALFORMED, carrying(gzip.compress(b"\0" * (64 << 20)))),
     ("eight megabytes of nothing", Reason.NOT_AVRO, b"\0" * (8 << 20)),
     ("more than eight megabytes", Reason.OVERSIZED, b"\0" * (30 << 20)),
 ]
@@ -174,6 +188,6 @@ def test_a_flood_of_values_costs_its_own_tenant_only_and_heals() -> None:
 
 def test_a_good_gate_lets_the_good_ones_pass() -> None:
     for one in GOOD:
-        outcomes = list(Gate(4, LIMITS).judge(one, NOW))
+        outcomes = list(Gate.open(4, LIMITS).judge(one, NOW))
         assert any(isinstance(outcome, Passed) for outcome in outcomes)
         assert not any(isinstance(outcome, Refused) for outcome in outcomes)

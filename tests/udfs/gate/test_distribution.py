@@ -37,7 +37,7 @@ def batch_of(entries: list[Entry], series: list[Series] = SERIES) -> Batch:
 
 
 def judged(batch: Batch, shards: int = 1) -> tuple[list[Batch], list[Refused]]:
-    outcomes = list(Gate(shards, LIMITS).judge(batch.encode(), NOW))
+    outcomes = list(Gate.open(shards, LIMITS).judge(batch.encode(), NOW))
     return (
         [one.batch for one in outcomes if isinstance(one, Passed)],
         [one for one in outcomes if isinstance(one, Refused)],
@@ -110,7 +110,8 @@ def test_without_weights_each_value_weighs_one() -> None:
 
 def test_a_single_metric_record_may_be_a_distribution() -> None:
     point = {"tenant": "acme", "source": "s", "name": "m", "labels": {}, "timestamp": NOW, "value": 3.0}
-    outcomes = list(Gate(1, LIMITS).judge(codec("metric").encode({**point, "type": "distribution", "unit": ""}), NOW))
+    data = codec("metric").encode({**point, "type": "distribution", "unit": ""})
+    outcomes = list(Gate.open(1, LIMITS).judge(data, NOW))
     passed = [one.batch for one in outcomes if isinstance(one, Passed)]
     assert [entry[1:] for entry in entries_of(passed)] == [(NOW, 3.0, 1)]
 
@@ -134,7 +135,7 @@ def test_every_entry_is_passed_or_refused(seed: int) -> None:
     batch.weights = rng.integers(0, 9, many).astype(np.uint32)
     batch.values = np.where(rng.random(many) < 0.05, np.nan, rng.normal(size=many))
     passed, refused = judged(batch, shards=3)
-    account = list(Gate(3, LIMITS).judge(batch.encode(), NOW))[-1]
+    account = list(Gate.open(3, LIMITS).judge(batch.encode(), NOW))[-1]
     assert isinstance(account, Account)
     known = sum(one.refusal.samples for one in refused) + account.deduplicated
     assert len(entries_of(passed)) + known == many

@@ -19,7 +19,7 @@ GOOD = Series("up", (("job", "node"),))
 
 
 def judged(record: bytes, shards: int = 4) -> tuple[list[Passed], list[Refused]]:
-    outcomes = list(Gate(shards, LIMITS).judge(record, NOW))
+    outcomes = list(Gate.open(shards, LIMITS).judge(record, NOW))
     return [o for o in outcomes if isinstance(o, Passed)], [o for o in outcomes if isinstance(o, Refused)]
 
 
@@ -84,7 +84,7 @@ BAD_SERIES = [
 def test_a_bad_series_is_named_and_its_neighbours_pass(reason: Reason, bad: Series) -> None:
     limits = Limits(max_record_bytes=4 << 20, max_labels=3, max_label_value_length=20)
     record = batch_of([GOOD, bad, Series("node_load1", ())], [NOW - 10, NOW]).encode()
-    outcomes = list(Gate(4, limits).judge(record, NOW))
+    outcomes = list(Gate.open(4, limits).judge(record, NOW))
     refused = [o for o in outcomes if isinstance(o, Refused)]
     assert [(o.refusal.reason, o.refusal.series, o.refusal.samples) for o in refused] == [(reason, 1, 2)]
     assert len(samples([o for o in outcomes if isinstance(o, Passed)])) == 4

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import codec
 from schemas.policy import parse
 from tests.udfs.gate.pair import NOW, series
-from udfs.gate.growth import EXACT, Distinct, Growth, suggestion
+from udfs.gate.growth import EXACT, Distinct, Growth, is_over, suggestion
 
 HOUR = NOW - NOW % 3_600_000
 
@@ -62,3 +63,37 @@ def test_every_suggestion_is_a_policy_that_names_its_metric(metric: str, label: 
     (policy,) = parse(suggestion("acme", metric, label), "pasted")
     assert policy.metric(metric).name != "*" or metric == "*"
     assert policy.metric(metric).action == "fold"
+
+
+@pytest.mark.parametrize("count", [150, 5000])
+def test_a_restart_goes_on_counting(count: int) -> None:
+    whole, before, after = Growth(), Growth(), Growth()
+    told(before, 0, count, NOW)
+    for key, data in before.unsaved():
+        assert not is_over(key, NOW)
+        assert is_over(key, NOW + 3_600_000)
+        after.restore("acme", data)
+    assert list(before.unsaved()) == []
+    told(whole, 0, count, NOW)
+    # Half of what comes is known.
+    (known,) = told(after, count // 2, count, NOW + 3000)
+    (wanted,) = told(whole, count // 2, count, NOW + 3000)
+    assert codec("growth").decode(known) == codec("growth").decode(wanted)
+
+
+def test_what_is_saved_does_not_replace_what_is_newer() -> None:
+    growth = Growth()
+    told(growth, 0, 150, NOW)
+    ((_, old),) = growth.unsaved()
+    told(growth, 0, 300, NOW + 3_600_000)
+    growth.restore("acme", old)
+    (one,) = told(growth, 300, 100, NOW + 3_603_000)
+    assert codec("growth").decode(one)["series"] == 400
+
+
+def test_what_is_saved_means_the_same_to_another_process() -> None:
+    growth = Growth()
+    told(growth, 0, 150, NOW)
+    ((_, data),) = growth.unsaved()
+    values = next(one["values"] for one in codec("growth_state").decode(data)["labels"] if one["label"] == "method")
+    assert values == {"few": xxhash.xxh3_64_digest(b"GET")[::-1], "many": None}

@@ -228,3 +228,32 @@ def test_members_that_are_stale_or_absent_add_nothing() -> None:
     assert [pair.total("hits", NOW), pair.total("hits", NOW + 1)] == [5.0, 4.0]
     assert np.isnan(pair.total("hits", NOW + 2))
     assert (pair.accounts[0].received, pair.accounts[0].forwarded, pair.accounts[0].merged) == (8, 3, 5)
+
+
+STRIP = {"metrics": [{"name": "*", "allowed_labels": ["method"]}]}
+
+
+def test_repeats_are_no_members_of_a_sum() -> None:
+    pair = Pair(STRIP)
+    index, values = np.array([0, 1, 0, 2, 3, 3], np.uint32), np.array([1.0, 2.0, 10.0, 4.0, 7.0, 8.0])
+    rows = [*users(1, 2, 3), series("up", method="GET")]
+    pair.send(Batch("acme", "s", 0, encode_series_set(rows), np.full(6, NOW), values, index).encode())
+    assert (pair.total("hits"), pair.total("up")) == (16.0, 8.0)
+    (account,) = pair.accounts
+    assert (account.received, account.deduplicated, account.merged, account.forwarded) == (6, 2, 2, 2)
+
+
+@pytest.mark.parametrize("weighed", [False, True], ids=["dense", "sparse"])
+def test_stripped_distributions_become_one(weighed: bool) -> None:
+    pair = Pair(STRIP)
+    rows = [Series("latency", (("user", f"u{number}"),), "distribution") for number in range(3)]
+    batch = Batch("acme", "s", 0, encode_series_set(rows), np.array([NOW]), np.array([[1.0, 2.0, 4.0]]))
+    if weighed:
+        batch.index, batch.timestamps, batch.values = batch.points()
+        batch.weights = np.ones(3, np.uint32)
+    pair.send(batch.encode())
+    assert [(one.source, one.index.tolist(), one.values.tolist()) for one in pair.passed if one.index is not None] == [
+        ("s", [0, 0, 0], [1.0, 2.0, 4.0])
+    ]
+    assert pair.passed[0].series_ids is not None
+    assert len(pair.passed[0].series_ids) == 1

@@ -12,7 +12,11 @@ from schemas.batch import Batch, BatchBuilder, Series, encode_series_set
 from schemas.codec import MAGIC, codec
 from schemas.reason import Reason
 from tests.udfs.gate.pair import NOW, Pair, record, series
+from udfs.gate.account import Account
+from udfs.gate.gate import Refused
+from udfs.gate.standing import Standing
 from udfs.gate.throttle import Throttle
+from udfs.gate.usage import counted
 from udfs.write.refused import refused_block
 
 UP = series("up")
@@ -65,13 +69,31 @@ RAISED: Mapping[Reason, bytes | tuple[dict[str, object], list[bytes]]] = {
 }
 
 
+# What cannot be read has none to count, and a flag refuses none.
+WITHOUT_SAMPLES = {
+    Reason.OVERSIZED,
+    Reason.TRUNCATED,
+    Reason.NOT_AVRO,
+    Reason.UNKNOWN_SCHEMA,
+    Reason.MALFORMED,
+    Reason.CLOCK_SKEW,
+}
+
+
 def shed() -> str:
     pair = Pair({"priority": "low"})
     standing = pair.gates[0].authority
-    standing.throttle = Throttle(shed_lag_ms=1000)  # type: ignore[attr-defined]  # a Standing, as Pair makes it
+    assert isinstance(standing, Standing)
+    standing.throttle = Throttle(shed_lag_ms=1000)
     (refused, account) = pair.gates[0].judge(WHOLE, NOW, lag_ms=1001)
-    assert account.shed == 1  # type: ignore[union-attr]  # the account comes last
-    return str(refused.refusal.reason.id)  # type: ignore[union-attr]
+    assert isinstance(refused, Refused)
+    assert isinstance(account, Account)
+    assert dict([*counted(refused), *counted(account)]) == {
+        "refusals_TG_shed": 1,
+        "samples_received": 1,
+        "samples_shed": 1,
+    }
+    return refused.refusal.reason.id
 
 
 ELSEWHERE: Mapping[Reason, Callable[[], str]] = {
@@ -95,8 +117,12 @@ def test_every_reason_is_raised_and_counted(reason: Reason) -> None:
         pair.send(one)
     assert [one.refusal.reason for one in pair.refused] == [reason]
     refusal = pair.refused[0].refusal
-    counted = sum(account.rejected.get(reason.id, 0) for account in pair.accounts)
-    assert counted == refusal.samples
+    assert sum(account.rejected.get(reason.id, 0) for account in pair.accounts) == refusal.samples
+    counters = [*counted(pair.refused[0]), *(one for account in pair.accounts for one in counted(account))]
+    dashless = reason.id.replace("-", "_")
+    assert (f"refusals_{dashless}", 1) in counters
+    assert sum(number for name, number in counters if name == f"rejected_{dashless}") == refusal.samples
+    assert (refusal.samples > 0) == (reason not in WITHOUT_SAMPLES)
     assert sum(account.balance for account in pair.accounts) == 0
     said = codec("rejected").decode(refusal.encode("acme", "s", NOW))
     assert (said["id"], said["setting"]) == (reason.id, reason.setting)

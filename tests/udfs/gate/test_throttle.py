@@ -5,6 +5,9 @@ import pytest
 from schemas.policy import Policy
 from schemas.reason import Reason
 from tests.udfs.gate.pair import NOW, Pair, record, series
+from udfs.gate.account import Account
+from udfs.gate.gate import Refused
+from udfs.gate.standing import Standing
 from udfs.gate.throttle import Throttle, Usage
 
 
@@ -94,3 +97,35 @@ def test_the_lowest_priority_is_shed_first(priority: str, lag_ms: int, shed: boo
 
 def test_without_the_setting_nothing_is_shed() -> None:
     assert Throttle().refuse(policy(priority="low"), "acme", "s", 5, NOW, 9_999_999) is None
+
+
+# How far the gate is behind as it catches up with an outage, s, and whose batches are shed then.
+CATCHING_UP = [(0, ""), (31, "low"), (90, "low normal"), (61, "low normal"), (59, "low"), (30, ""), (0, "")]
+
+
+def test_when_the_gate_lags_the_lowest_priority_is_shed_first_and_all_come_back() -> None:
+    pair = Pair()
+    standing = pair.gates[0].authority
+    assert isinstance(standing, Standing)
+    standing.throttle = Throttle(shed_lag_ms=30_000)
+    tenants = ("low", "normal", "high")
+    for priority in tenants:
+        pair.policies.put(priority, Policy.model_validate({"tenant": priority, "priority": priority}).encode())
+        pair.send(record([series("up"), series("load")], tenant=priority))
+    for step, (lag_s, shed) in enumerate(CATCHING_UP, start=1):
+        at = NOW + step * 1000
+        found = []
+        for priority in tenants:
+            outcomes = list(
+                pair.gates[0].judge(record([series("up"), series("load")], at, priority), at, 0, 0, lag_s * 1000)
+            )
+            account = outcomes[-1]
+            assert isinstance(account, Account)
+            assert account.balance == 0
+            assert account.forwarded + account.shed == 2
+            if account.shed:
+                found.append(priority)
+                assert isinstance(outcomes[0], Refused)
+                assert outcomes[0].refusal.reason is Reason.SHED
+        assert found == shed.split()
+    assert {tenant: budget.total for tenant, budget in pair.budgets.items()} == dict.fromkeys(tenants, 2)
