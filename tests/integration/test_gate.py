@@ -173,6 +173,7 @@ def test_limits_and_their_use_are_series(pipeline: Pipeline, apply: Callable[[st
     assert (found["series"], found["series_limit"], found["samples_per_second_limit"]) == (8, 9, 50)
 
 
+@pytest.mark.kills
 def test_a_kill_around_a_change_of_policy_decides_nothing_twice(
     pipeline: Pipeline, apply: Callable[[str], None], tmp_path: Path
 ) -> None:
