@@ -78,7 +78,9 @@ class MemoryStore:
         )
         return MemoryRows(numbers, tier.width_ms)
 
-    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+    def completeness(
+        self, tenant: str, now_ms: int, tier: Tier = MINUTE, written: Written | None = None
+    ) -> Completeness | None:
         """Return what was put into `complete`: for minutes, and for the whole windows of a coarser tier before it."""
         said = self.complete.get(tenant)
         return said if said is None else replace(said, until_ms=said.until_ms - said.until_ms % tier.width_ms)

@@ -32,4 +32,8 @@ FLIGHTS = Counter("tidegauge_query_flights", "Blocks that were not in the cache"
 STALE_BLOCKS = Counter("tidegauge_query_stale_blocks", "Blocks served while ClickHouse was away", registry=REGISTRY)
 # outcome: hit, miss, or error (Redis absent, slow, or an entry that is not whole), per block.
 CACHE = Counter("tidegauge_query_cache_blocks", "Blocks asked of the cache", ["outcome"], registry=REGISTRY)
+# outcome: hit, miss.
+BODIES = Counter(
+    "tidegauge_query_bodies", "Whole answers asked of the service's memory", ["outcome"], registry=REGISTRY
+)
 CACHE_STORED = Counter("tidegauge_query_cache_stored_bytes", "Bytes written to the cache", registry=REGISTRY)

@@ -43,7 +43,13 @@ class Leaving(MemoryStore):
         self._answer()
         return super().versions(tenant, metrics, start_ms, end_ms)
 
-    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+    def written(self) -> Written | None:
+        self._answer()
+        return super().written()
+
+    def completeness(
+        self, tenant: str, now_ms: int, tier: Tier = MINUTE, written: Written | None = None
+    ) -> Completeness | None:
         if self.completeness_too:
             self._answer()
         return super().completeness(tenant, now_ms)

@@ -7,11 +7,12 @@ import pytest
 
 from promql.columns import Selector
 from query import sql_catalog
+from query.clickhouse import ClickhouseStore
 from query.errors import QueryError
 from query.memory import MemoryStore
 from query.source import Limits
 from query.spent import Spent, begin
-from query.store import Alert, ClickhouseStore
+from query.store import Alert
 from sinks import rows
 from sinks.clickhouse import Clickhouse, ClickhouseError
 from sinks.ddl import apply

@@ -12,12 +12,12 @@ from promql.plan import Select
 from promql.series import signature
 from query.blocks import HOUR_MS, Steps
 from query.cache import NoCache, RedisCache
+from query.clickhouse import ClickhouseStore
 from query.encode import matrix
 from query.errors import QueryError
 from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.source import Limits
-from query.store import ClickhouseStore
 from schemas.batch import Frame
 from schemas.batch import Series as Meta
 from schemas.ids import series_id
