@@ -74,7 +74,10 @@ class Api:
         time = time if newest_ms is None else min(time, newest_ms)
         said = Annotations()
         source = self.store.source(request.tenant, 1, seen)
-        value = evaluate(expr, source, time, time, 0, self.lookback_ms, annotations=said, max_cells=self.max_cells)
+        grids = self.store.grids(request.tenant, seen)
+        value = evaluate(
+            expr, source, time, time, 0, self.lookback_ms, annotations=said, max_cells=self.max_cells, grids=grids
+        )
         keep_order = encode.ordered(expr)
         value, cut = _limited(params.limit(request.params), value, keep_order)
         data = encode.instant(value, time, keep_order)

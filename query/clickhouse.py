@@ -12,6 +12,7 @@ from query import sql, sql_catalog
 from query.blocks import HOUR_MS
 from query.completeness import HOUR_S, Completeness
 from query.errors import QueryError, refused, timeout, unavailable
+from query.grids import LACKING, Able, ClickhouseGrids
 from query.rolled import ClickhouseRows
 from query.shared import Shared
 from query.source import ClickhouseSource, Limits, labels_of
@@ -22,6 +23,8 @@ from schemas.tiers import MINUTE, Tier
 from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable, Value
 
 UNKNOWN_REGEX = 427
+# No such function, no such aggregate function (or it is not allowed), no such setting, support is disabled.
+LACKS = frozenset({46, 63, 115, 344})
 REFUSED = "TG-query-store"
 COMPLETENESS_MS = 2000
 MOST_TENANTS = 10_000
@@ -37,28 +40,31 @@ class ClickhouseStore:
         self._clickhouse = clickhouse
         self.limits = limits
         self._said: dict[tuple[str, Tier], tuple[int, int | None, Completeness | None]] = {}
+        self._able = Able()
         self._writes = Shared(self._written)
         self._versions: dict[tuple[str, tuple[str, ...], int, int], tuple[tuple[int, int], Versions]] = {}
 
-    def rows(self, statement: sql.Statement) -> pa.Table:
+    def rows(self, statement: sql.Statement, settings: Mapping[str, str] | None = None) -> pa.Table:
         """Return the answer of a statement; raises QueryError.
 
         ClickHouse ends it when the request's time is over: nothing runs on for an answer that nobody waits for.
         """
         spent = current()
         if spent is None:
-            return self._rows(statement, self.limits.timeout_s, self.limits.timeout_s)
+            return self._rows(statement, self.limits.timeout_s, self.limits.timeout_s, settings)
         began = spent.clock()
         try:
-            return self._rows(statement, spent.left_s(), spent.limit_s)
+            return self._rows(statement, spent.left_s(), spent.limit_s, settings)
         finally:
             spent.statements += 1
             spent.store_s += spent.clock() - began
 
-    def _rows(self, statement: sql.Statement, left_s: float, limit_s: float) -> pa.Table:
+    def _rows(
+        self, statement: sql.Statement, left_s: float, limit_s: float, more: Mapping[str, str] | None
+    ) -> pa.Table:
         text, params = statement
         values: Mapping[str, Value] = params
-        settings = {"max_execution_time": f"{max(left_s, 0.001):.3f}"}
+        settings = {**(more or {}), "max_execution_time": f"{max(left_s, 0.001):.3f}"}
         try:
             try:
                 return self._clickhouse.query(text, values, settings)
@@ -73,11 +79,15 @@ class ClickhouseStore:
             if error.code == UNKNOWN_REGEX:
                 raise refused("TG-query-regex", f"ClickHouse cannot run the regular expression: {error}") from error
             message = f"ClickHouse refused the query: code {error.code}: {str(error)[:500]}"
-            raise QueryError(500, "internal", REFUSED, message) from error
+            raise QueryError(500, "internal", LACKING if error.code in LACKS else REFUSED, message) from error
 
     def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> ClickhouseSource:
         """Return the source of a tenant's samples."""
         return ClickhouseSource(self, tenant, steps, view)
+
+    def grids(self, tenant: str, view: View = EVERYTHING) -> ClickhouseGrids | None:
+        """Return what computes range functions of a tenant's samples; None: it does not know what arrived when."""
+        return None if view.as_of_ms is not None else ClickhouseGrids(self, tenant, self._able)
 
     def rolled(self, tenant: str, steps: int, tier: Tier) -> ClickhouseRows:
         """Return the source of a tenant's rows of a tier."""

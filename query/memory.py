@@ -69,6 +69,9 @@ class MemoryStore:
     def _known(self, sample: tuple[str, Signature, int], as_of_ms: int | None) -> bool:
         return as_of_ms is None or max(sample[2], self._arrived.get(sample, sample[2])) <= as_of_ms
 
+    def grids(self, tenant: str, view: View = EVERYTHING) -> None:
+        """Return nothing: memory only holds samples."""
+
     def rolled(self, tenant: str, steps: int, tier: Tier) -> MemoryRows:
         """Return the rows of a tier."""
         self.reads += 1

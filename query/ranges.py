@@ -244,6 +244,7 @@ class Ranges:
             annotations=said,
             max_cells=self.max_cells,
             tier=None if tier is None else self.store.rolled(asked.tenant, steps.size, tier),
+            grids=self.store.grids(asked.tenant, asked.view),
         )
         return Answer(value, said.infos, said.warnings)
 

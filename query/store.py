@@ -1,4 +1,4 @@
-"""What the API reads from: columns, label sets, versions. In ClickHouse (clickhouse.py), in memory for tests (memory.py)."""
+"""What the API reads from: columns, label sets, versions. clickhouse.py implements it, and memory.py for tests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Protocol
 
 from promql.columns import Labels, Source
 from promql.plan import Select
+from promql.pushed import GridSource
 from promql.tiers import RowSource
 from query.completeness import Completeness
 from query.view import EVERYTHING, View
@@ -48,6 +49,10 @@ class Store(Protocol):
 
     def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> Source:
         """Return the source of a tenant's samples, for an evaluation of so many steps."""
+        ...
+
+    def grids(self, tenant: str, view: View = EVERYTHING) -> GridSource | None:
+        """Return what computes range functions of a tenant's samples where they are, None if nothing does."""
         ...
 
     def rolled(self, tenant: str, steps: int, tier: Tier) -> RowSource:

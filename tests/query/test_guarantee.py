@@ -100,7 +100,7 @@ class Whole(Bodies):
 
 
 def walk(seed: int, count: int) -> tuple[int, int, int, int]:
-    """Take random steps; return (answers that differ, blocks from the cache, tails and whole answers that were kept)."""
+    """Take random steps; return (answers that differ, blocks from the cache, tails kept, whole answers kept)."""
     rng = random.Random(seed)
     store, cache = MemoryStore(TAIL), DictCache()
     tails, near = Kept(), Kept()
