@@ -25,6 +25,7 @@ from query.recent import Layered, Lru, Recent
 from query.service import Clock, Service
 from query.settings import QuerySettings
 from query.source import Limits
+from query.sql import GRID_SETTINGS
 from query.status import Status
 from query.store import Store
 from query.tenants import KeyTenants, OpenTenants, Tenants
@@ -145,8 +146,8 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
         # People wait; the store itself decides what is worth a second attempt.
         attempts=1,
         timeout_s=settings.query_timeout_s,
-        # A read-only user too must not leave statements running for nobody.
-        always=frozenset({"max_execution_time"}),
+        # A read-only user too must not leave statements running for nobody; of the functions it is told if it may not.
+        always=frozenset({"max_execution_time", *GRID_SETTINGS}),
     )
     limits = Limits(
         settings.query_max_series,

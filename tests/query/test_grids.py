@@ -22,6 +22,7 @@ from schemas.nan import STALE
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
 from tests import embedded
+from tests.notation import Series
 from tests.query.test_store import write
 
 M = 60_000
@@ -30,7 +31,7 @@ SPAN = 400  # samples of a series without gaps, one in 15 s
 LIMITS = Limits(series=1000, samples=1_000_000, cells=1_000_000, timeout_s=60)
 
 
-def random_series(rng: np.random.Generator, number: int) -> tuple[dict[str, str], np.ndarray, np.ndarray]:
+def random_series(rng: np.random.Generator, number: int) -> Series:
     """A counter or a gauge with gaps, jitter, resets, large and small values, NaN, infinities and staleness."""
     at = START + np.arange(1, SPAN + 1, dtype=np.int64) * 15_000
     at += rng.integers(0, 900, SPAN) if number % 3 else 0
