@@ -82,7 +82,7 @@ class ClickhouseStore:
             if error.code == UNKNOWN_REGEX:
                 raise refused("TG-query-regex", f"ClickHouse cannot run the regular expression: {error}") from error
             message = f"ClickHouse refused the query: code {error.code}: {str(error)[:500]}"
-            raise QueryError(500, "internal", LACKING if error.code in LACKS else REFUSED, message) from error
+            raise QueryError(500, "internal", LACKING if more and error.code in LACKS else REFUSED, message) from error
 
     def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> ClickhouseSource:
         """Return the source of a tenant's samples."""
