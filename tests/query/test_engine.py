@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from promql.columns import Selector
@@ -18,7 +19,7 @@ from query.memory import MemoryStore
 from query.settings import QuerySettings
 from query.source import Limits
 from query.spent import Spent, begin
-from query.sql import GRID_SETTINGS
+from query.sql import GRID_SETTINGS, Statement
 from query.store import Alert
 from query.tenants import OpenTenants
 from schemas.batch import Frame, Series
@@ -209,6 +210,30 @@ def test_rows_of_tiers_are_limited_as_samples_are(admin: Clickhouse, reader: Cli
         with pytest.raises(QueryError) as caught:
             read(limits, times)
         assert (caught.value.id, caught.value.status) == (error_id, 422)
+
+
+def test_series_are_asked_once_in_a_request(reader: Clickhouse) -> None:
+    class Counted(ClickhouseStore):
+        asked = 0
+
+        def rows(self, statement: Statement, settings: Mapping[str, str] | None = None) -> pa.Table:
+            self.asked += "FROM series" in statement[0]
+            return super().rows(statement, settings)
+
+    def read(store: Counted, *starts: int) -> list[int]:
+        source = store.source("t", 1)
+        return [len(source.select(Selector("http", (), start, START + H)).values) for start in starts]
+
+    store = Counted(reader, LIMITS)
+    begin(Spent(20, time.monotonic))
+    assert (read(store, START - M, START, START - M), store.asked) == ([22, 20, 22], 1)
+    # An earlier start may have series that have ended since.
+    assert (read(store, START - 2 * M), store.asked) == ([22], 2)
+    store.source("u", 1).select(Selector("http", (), START, START + H))
+    store.source("t", 1).select(Selector("http", (("job", "=", "db"),), START, START + H))
+    assert store.asked == 4
+    begin(Spent(20, time.monotonic))
+    assert (read(store, START), store.asked) == ([20], 5)
 
 
 def test_cardinality_is_that_of_the_memory_store(store: ClickhouseStore) -> None:
