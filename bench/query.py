@@ -11,8 +11,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,32 @@ def now_ms() -> int:
 
 
 def one_by_one(endpoint: str, runs: int, asked: Sequence[Panel] = PANELS) -> Times:
-    """Return the ms of each panel, asked in turn as often as `runs`."""
+    """Return the ms of each panel, asked in turn as often as `runs`, as the clock goes on."""
+    return in_turn(endpoint, asked, (now_ms for _ in range(runs)))
+
+
+def in_turn(endpoint: str, asked: Sequence[Panel], clocks: Iterable[Callable[[], int]]) -> Times:
+    """Return the ms of each panel, asked in turn once for each clock, its newest step by that clock."""
     client = Client(endpoint)
     times: Times = {panel.name: [] for panel in asked}
-    for _ in range(runs):
+    for clock in clocks:
         for panel in asked:
-            times[panel.name].append(client.ms(panel, now_ms()))
+            times[panel.name].append(client.ms(panel, clock()))
     return times
+
+
+def again(endpoint: str, runs: int) -> Times:
+    """Return the same for one range: what the cache has, whole."""
+    moment = now_ms()
+    in_turn(endpoint, PANELS, [lambda: moment])
+    return in_turn(endpoint, PANELS, [lambda: moment] * runs)
+
+
+def refreshed(endpoint: str, runs: int) -> Times:
+    """Return the same for ranges that move on a step each time, up to now: the newest steps are not in the cache."""
+    last = now_ms()
+    moments = range(last - (runs - 1) * FINE.step_ms, last + 1, FINE.step_ms)
+    return in_turn(endpoint, PANELS, [partial(int, moment) for moment in moments])
 
 
 def at_once(endpoint: str, runs: int, asked: Sequence[Panel] = PANELS) -> Times:
@@ -177,7 +197,8 @@ def measure(
     raw = [panel for panel in PANELS if panel.raw]
     ways: dict[str, Callable[[], Times]] = {
         "cold": lambda: one_by_one(cold, max(3, runs // 4)),
-        "cached": lambda: one_by_one(cached, runs),
+        "cached": lambda: again(cached, runs),
+        "refreshed": lambda: refreshed(cached, runs),
         "cached, writes": lambda: with_writes(cached, runs, arriving),
         f"cached, {AT_ONCE} at once": lambda: at_once(cached, max(3, runs // 2)),
     }

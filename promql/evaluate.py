@@ -15,6 +15,7 @@ from promql.grid import Grid
 from promql.instant import mapped
 from promql.match import matches
 from promql.plan import Aggregate, At, Binary, Call, Expr, Negate, Number, Select, Subquery, Text, Window, kind
+from promql.pushed import GridSource, over_grid, pushable
 from promql.reads import LOOKBACK_MS, SUBQUERY_STEP_MS, at_ms, first_step, selector_of, selectors
 from promql.result import Matrix, Result, Scalar, String, Vector
 from promql.series import distinct, drop_name, prune
@@ -65,21 +66,22 @@ def evaluate(
     subquery_step_ms: int = SUBQUERY_STEP_MS,
     max_cells: int = MAX_CELLS,
     tier: RowSource | None = None,
+    grids: GridSource | None = None,
 ) -> Result:
     """Return the value of a plan at start, start + step, … up to end; an instant query has start = end.
 
     Times are ms since 1970 UTC. Series present at no step are left out. annotations: collects warnings and infos.
     subquery_step_ms: of subqueries that name no step. max_cells: most series times steps of any node, subqueries
     included. tier: the rows that all selectors are answered from instead of source, where promql.tiers.answerable says
-    that they can be. A range selector alone gives a Matrix; the caller allows it at one step only. Raises PromqlError
-    EXECUTION.
+    that they can be. grids: what computes range functions where the samples are (promql.pushed). A range selector
+    alone gives a Matrix; the caller allows it at one step only. Raises PromqlError EXECUTION.
     """
     grid = Grid(start_ms, end_ms, step_ms, lookback_ms)
     limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells)
     notes = Annotations() if annotations is None else annotations
     # NaN and Inf are ordinary values here.
     with np.errstate(all="ignore"):
-        value = _Evaluation(source, grid, limits, notes, tier).value(expr)
+        value = _Evaluation(source, grid, limits, notes, tier, grids).value(expr)
     if isinstance(value, Windows):
         return Matrix(value.trimmed())
     return prune(value) if isinstance(value, Vector) else value
@@ -94,6 +96,7 @@ class _Evaluation:
     limits: Limits
     notes: Annotations
     tier: RowSource | None = None
+    grids: GridSource | None = None
     _read: dict[Selector, Columns] = field(default_factory=dict)
 
     def value(self, expr: Expr) -> Value:
@@ -127,7 +130,7 @@ class _Evaluation:
                 return self._binary(expr)
 
     def _on(self, grid: Grid) -> "_Evaluation":
-        return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self._read)
+        return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self.grids, self._read)
 
     def _allow(self, series: int) -> None:
         if series * self.grid.size > self.limits.max_cells:
@@ -198,6 +201,10 @@ class _Evaluation:
                 return over_rows(expr.function, window, self.tier, self.grid, self.notes)
             case (Number() as level, Window() as window) if self.tier is not None:
                 return over_digests(level, window, self.tier, self.grid, self.notes)
+            case (Window() as window,) if self.grids is not None and pushable(expr.function, window, self.grid):
+                pushed = over_grid(expr.function, window, self.grids, self.grid)
+                if pushed is not None:
+                    return pushed
         function = FUNCTIONS[expr.function]
         arguments = [self.value(arg) for arg in expr.args]
         notes = {"notes": self.notes} if function.annotates else {}

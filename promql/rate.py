@@ -41,15 +41,15 @@ def delta(windows: Windows) -> Cells:
     return _extrapolated(windows, counter=False)
 
 
-def lost(windows: Windows) -> Floats:
-    """Return what resets took from the counter in each window, [S, T]: to be added to last - first."""
+def lost(windows: Windows) -> Floats | None:
+    """Return what resets took from the counter in each window, [S, T], to be added to last - first; None: nothing."""
     columns = windows.columns
     values = columns.values
     fell = np.zeros(len(values), np.bool_)
     fell[1:] = values[1:] < values[:-1]
     fell[columns.offsets[:-1][np.diff(columns.offsets) > 0]] = False
     if not fell.any():
-        return np.zeros(windows.count.shape)
+        return None
     before = np.zeros(len(values))
     before[1:][fell[1:]] = values[:-1][fell[1:]]
     # A window's first sample cannot be a reset within it.
@@ -59,6 +59,8 @@ def lost(windows: Windows) -> Floats:
 def _restored(windows: Windows, change: Floats) -> Floats:
     """Return last - first with what resets took; where the sum would cancel, in Prometheus's order of adding."""
     taken = lost(windows)
+    if taken is None:
+        return change
     whole = change + taken
     doubtful = np.abs(change) + np.abs(taken) > CANCELLATION * np.abs(whole)
     low, high = windows.low.reshape(-1), windows.high.reshape(-1)
@@ -90,17 +92,23 @@ def _extrapolated(windows: Windows, counter: bool) -> Cells:
 
 def extrapolated(edges: Edges, change: Floats, present: Mask, counter: bool) -> Cells:
     """Return the change between first and last sample as that of the whole window, where present."""
-    first = edges.first
-    sampled = np.where(present, (edges.last_ms - edges.first_ms) / 1000, 1.0)
+    # In place where it can be: these are the largest arrays of a query, and fresh ones cost more than the arithmetic.
+    sampled = edges.last_ms - edges.first_ms
+    sampled = np.divide(sampled, 1000, out=np.ones(sampled.shape), where=present)
     average = sampled / np.maximum(edges.count - 1, 1)
     threshold = average * 1.1
+    average /= 2
     to_start = (edges.first_ms - edges.start_ms) / 1000
     to_end = (edges.end_ms - edges.last_ms) / 1000
-    to_start = np.where(to_start >= threshold, average / 2, to_start)
-    to_end = np.where(to_end >= threshold, average / 2, to_end)
+    np.copyto(to_start, average, where=to_start >= threshold)
+    np.copyto(to_end, average, where=to_end >= threshold)
     if counter:
         # A counter is not negative: it cannot have begun before the point where it would cross zero.
-        crosses = (change > 0) & (first >= 0)
-        to_zero = np.divide(sampled * first, change, out=np.full(change.shape, np.inf), where=crosses)
-        to_start = np.minimum(to_start, to_zero)
-    return change * ((sampled + to_start + to_end) / sampled), present
+        crosses = (change > 0) & (edges.first >= 0)
+        to_zero = np.divide(sampled * edges.first, change, out=np.full(change.shape, np.inf), where=crosses)
+        np.minimum(to_start, to_zero, out=to_start)
+    factor = np.add(sampled, to_start, out=to_start)
+    factor += to_end
+    factor /= sampled
+    factor *= change
+    return factor, present

@@ -73,15 +73,16 @@ class Windows:
     @classmethod
     def cut(cls, columns: Columns, grid: Grid, range_ms: int, offset_ms: int) -> "Windows":
         """Return the windows (t - offset - range, t - offset] of every step of the grid."""
-        first = grid.start_ms - offset_ms
+        first, step, size = grid.start_ms - offset_ms, grid.step_ms, grid.size
         end_ms = grid.times() - offset_ms
-        return cls(
-            columns,
-            low=ends(columns, first - range_ms, grid.step_ms, grid.size),
-            high=ends(columns, first, grid.step_ms, grid.size),
-            start_ms=end_ms - range_ms,
-            end_ms=end_ms,
-        )
+        if step > 0 and range_ms % step == 0 and range_ms // step <= size:
+            # Windows begin where others end: one pass for both.
+            shift = range_ms // step
+            edges = ends(columns, first - range_ms, step, size + shift)
+            low, high = edges[:, :size], edges[:, shift:]
+        else:
+            low, high = ends(columns, first - range_ms, step, size), ends(columns, first, step, size)
+        return cls(columns, low, high, start_ms=end_ms - range_ms, end_ms=end_ms)
 
     @cached_property
     def count(self) -> Int64s:
@@ -105,8 +106,10 @@ class Windows:
 
     def take(self, values: npt.NDArray[Number], at: Int64s, present: Mask) -> npt.NDArray[Number]:
         """Return values[at] where present and 0 elsewhere, [S, T]."""
-        out = np.zeros(at.shape, values.dtype)
-        out[present] = values[at[present]]
+        if not len(values):
+            return np.zeros(at.shape, values.dtype)
+        out = values.take(at, mode="clip")
+        out[~present] = 0
         return out
 
     def reduce(self, ufunc: np.ufunc, values: Floats, low: Int64s | None = None) -> Floats:

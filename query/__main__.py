@@ -6,6 +6,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
+from query.allocator import keep_memory
 from query.app import of_settings
 from query.errors import ConfigError
 from query.settings import QuerySettings
@@ -14,6 +15,7 @@ from schemas.retention import RetentionError
 
 def main() -> int:
     """Serve until a signal comes; return the exit code."""
+    keep_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         settings = QuerySettings()

@@ -12,6 +12,7 @@ from promql.steps import pinned
 from query import encode, params
 from query.answers import TRUNCATED, Reply, Request
 from query.blocks import Steps
+from query.bodies import Body
 from query.completeness import (
     LEFT_OUT,
     PARTIAL,
@@ -26,9 +27,9 @@ from query.completeness import (
 )
 from query.errors import UNAVAILABLE, QueryError, bad_data, refused
 from query.guard import Guard
-from query.ranges import Ranges
+from query.ranges import Answer, Ranges
 from query.spent import current
-from query.store import Store
+from query.store import Store, Written
 from query.view import View, known_infos, view_of
 from schemas.retention import Policy
 
@@ -73,9 +74,12 @@ class Api:
         time = time if newest_ms is None else min(time, newest_ms)
         said = Annotations()
         source = self.store.source(request.tenant, 1, seen)
-        value = evaluate(expr, source, time, time, 0, self.lookback_ms, annotations=said, max_cells=self.max_cells)
+        grids = self.store.grids(request.tenant, seen)
+        value = evaluate(
+            expr, source, time, time, 0, self.lookback_ms, annotations=said, max_cells=self.max_cells, grids=grids
+        )
         keep_order = encode.ordered(expr)
-        value, cut = _limited(request, value, keep_order)
+        value, cut = _limited(params.limit(request.params), value, keep_order)
         data = encode.instant(value, time, keep_order)
         return _reply(request, data, [*said.infos, *infos], [*said.warnings, *cut])
 
@@ -117,18 +121,24 @@ class Api:
                 f'invalid expression type "{what}" for range query, must be Scalar or instant Vector',
             )
         seen = view_of(request.params, request.now_ms)
+        written = self.ranges.written(seen)
         steps = Steps(start, Grid(start, end, step, self.lookback_ms).last_ms, step)
-        infos, newest_ms = self._limits(request, seen, expr, steps, LEFT_OUT)
+        infos, newest_ms = self._limits(request, seen, expr, steps, LEFT_OUT, written)
         left = steps if newest_ms is None else kept(steps, newest_ms)
         if left is None:
             return _reply(request, encode.no_steps(), infos, [])
-        answer = self.ranges.answer(request.tenant, expr, left, request.now_ms, seen)
-        value, cut = _limited(request, answer.value, False)
-        data = encode.matrix(value, left.times())
-        return _reply(request, data, [*answer.infos, *infos], [*answer.warnings, *cut])
+        most = params.limit(request.params)
+
+        def made(answer: Answer) -> Body:
+            value, cut = _limited(most, answer.value, False)
+            return Body(encode.matrix(value, left.times()), tuple(answer.infos), (*answer.warnings, *cut))
+
+        form = f"matrix, limit {most}", made
+        body = self.ranges.body(request.tenant, expr, left, request.now_ms, seen, written, form)
+        return _reply(request, body.data, [*body.infos, *infos], list(body.warnings))
 
     def _limits(
-        self, request: Request, seen: View, expr: Expr, steps: Steps, fate: str
+        self, request: Request, seen: View, expr: Expr, steps: Steps, fate: str, written: Written | None = None
     ) -> tuple[list[str], int | None]:
         """Return what to say of the answer, and the newest time that complete_only allows, None if it is not asked.
 
@@ -142,7 +152,7 @@ class Api:
             return known_infos(seen.as_of_ms, request.now_ms, self.late_after_ms, days), None
         reach_ms = reach(expr, steps, self.lookback_ms)
         recent = reach_ms is not None and steps.last_ms + reach_ms >= request.now_ms - RECENT_MS
-        complete = self._complete(request, only) if only or recent else None
+        complete = self._complete(request, only, written) if only or recent else None
         if complete is None and only:
             why = "the rollup job has closed no window of this tenant yet, or does not run"
             raise refused("TG-query-completeness", f"complete_only: nothing is known of completeness: {why}")
@@ -153,9 +163,9 @@ class Api:
         said = completeness_infos(complete, steps, reach_ms, fate if only else PARTIAL)
         return said, whole(complete, reach_ms) if only else None
 
-    def _complete(self, request: Request, needed: bool) -> Completeness | None:
+    def _complete(self, request: Request, needed: bool, written: Written | None) -> Completeness | None:
         try:
-            return self.store.completeness(request.tenant, request.now_ms)
+            return self.store.completeness(request.tenant, request.now_ms, written=written)
         except QueryError as error:
             if needed or error.id != UNAVAILABLE:
                 raise
@@ -170,9 +180,8 @@ def _reply(request: Request, data: bytes, infos: list[str], warnings: list[str])
     return Reply(data, infos, warnings)
 
 
-def _limited(request: Request, value: Result, keep_order: bool) -> tuple[Result, list[str]]:
-    """Return at most `limit` series, those that would stand first, and a warning if there were more."""
-    most = params.limit(request.params)
+def _limited(most: int, value: Result, keep_order: bool) -> tuple[Result, list[str]]:
+    """Return at most so many series (0: all), those that would stand first, and a warning if there were more."""
     if isinstance(value, Vector) and 0 < most < len(value.labels):
         rows = list(range(most)) if keep_order else encode.by_labels(value.labels)[:most]
         return Vector([value.labels[row] for row in rows], value.values[rows], value.present[rows]), [TRUNCATED]

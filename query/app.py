@@ -15,17 +15,19 @@ from query.answers import Reply, Request
 from query.api import Api
 from query.cache import Cache, NoCache, RedisCache
 from query.catalog import Catalog
+from query.clickhouse import ClickhouseStore
 from query.errors import QueryError
 from query.guard import Guard
 from query.metrics import REGISTRY
 from query.places import Places
 from query.ranges import Ranges
-from query.recent import Layered, Recent
+from query.recent import Layered, Lru, Recent
 from query.service import Clock, Service
 from query.settings import QuerySettings
 from query.source import Limits
+from query.sql import GRID_SETTINGS
 from query.status import Status
-from query.store import ClickhouseStore, Store
+from query.store import Store
 from query.tenants import KeyTenants, OpenTenants, Tenants
 from schemas.retention import Policy
 from sinks.clickhouse import Clickhouse
@@ -99,7 +101,8 @@ def build(
     lookback_ms = round(settings.query_lookback_s * 1000)
     settled_ms = round((settings.fresh_tail_s + settings.query_cache_margin_s) * 1000)
     guard = Guard(settings.query_max_text, settings.query_max_regex)
-    recent = Recent(settings.query_cache_memory) if settings.query_cache_memory else None
+    memory = settings.query_cache_memory
+    recent = Recent(memory - memory // 4) if memory else None
     api = Api(
         store,
         Ranges(
@@ -110,6 +113,7 @@ def build(
             settings.query_max_cells,
             retention,
             tails=recent,
+            bodies=Lru(memory // 4) if memory else None,
         ),
         guard,
         lookback_ms,
@@ -142,8 +146,8 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
         # People wait; the store itself decides what is worth a second attempt.
         attempts=1,
         timeout_s=settings.query_timeout_s,
-        # A read-only user too must not leave statements running for nobody.
-        always=frozenset({"max_execution_time"}),
+        # A read-only user too must not leave statements running for nobody; of the functions it is told if it may not.
+        always=frozenset({"max_execution_time", *GRID_SETTINGS}),
     )
     limits = Limits(
         settings.query_max_series,

@@ -69,6 +69,9 @@ class MemoryStore:
     def _known(self, sample: tuple[str, Signature, int], as_of_ms: int | None) -> bool:
         return as_of_ms is None or max(sample[2], self._arrived.get(sample, sample[2])) <= as_of_ms
 
+    def grids(self, tenant: str, view: View = EVERYTHING) -> None:
+        """Return nothing: memory only holds samples."""
+
     def rolled(self, tenant: str, steps: int, tier: Tier) -> MemoryRows:
         """Return the rows of a tier."""
         self.reads += 1
@@ -78,7 +81,9 @@ class MemoryStore:
         )
         return MemoryRows(numbers, tier.width_ms)
 
-    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+    def completeness(
+        self, tenant: str, now_ms: int, tier: Tier = MINUTE, written: Written | None = None
+    ) -> Completeness | None:
         """Return what was put into `complete`: for minutes, and for the whole windows of a coarser tier before it."""
         said = self.complete.get(tenant)
         return said if said is None else replace(said, until_ms=said.until_ms - said.until_ms % tier.width_ms)

@@ -19,6 +19,7 @@ RUNNING = Gauge("tidegauge_query_running", "Evaluations running now", registry=R
 ERRORS = Counter("tidegauge_query_errors", "Requests refused or failed, by stable id", ["id"], registry=REGISTRY)
 SAMPLES_READ = Counter("tidegauge_query_samples_read", "Samples read from ClickHouse", registry=REGISTRY)
 ROWS_READ = Counter("tidegauge_query_rows_read", "Rollup rows read from ClickHouse", ["tier"], registry=REGISTRY)
+PUSHED = Counter("tidegauge_query_pushed", "Range functions that ClickHouse computed", registry=REGISTRY)
 ESTIMATES = Counter("tidegauge_query_estimates", "Selectors whose cost was asked before", registry=REGISTRY)
 WAITED = Histogram(
     "tidegauge_query_queue_seconds",
@@ -32,4 +33,8 @@ FLIGHTS = Counter("tidegauge_query_flights", "Blocks that were not in the cache"
 STALE_BLOCKS = Counter("tidegauge_query_stale_blocks", "Blocks served while ClickHouse was away", registry=REGISTRY)
 # outcome: hit, miss, or error (Redis absent, slow, or an entry that is not whole), per block.
 CACHE = Counter("tidegauge_query_cache_blocks", "Blocks asked of the cache", ["outcome"], registry=REGISTRY)
+# outcome: hit, miss.
+BODIES = Counter(
+    "tidegauge_query_bodies", "Whole answers asked of the service's memory", ["outcome"], registry=REGISTRY
+)
 CACHE_STORED = Counter("tidegauge_query_cache_stored_bytes", "Bytes written to the cache", registry=REGISTRY)

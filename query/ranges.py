@@ -4,26 +4,26 @@ A cached answer must equal a fresh one. What makes it so: blocks end before the 
 write raises a version; versions are read before any data is; a step's value depends on that step alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from promql.annotations import Annotations
-from promql.digested import approximate
 from promql.errors import PromqlError
 from promql.evaluate import MAX_CELLS, evaluate
-from promql.plan import Expr, Select, canonical, kind, walk
+from promql.plan import Expr, kind
 from promql.result import Result, Vector
-from promql.steps import stepwise
-from query.blocks import HOUR_MS, Steps, finished_blocks, hulls, lacking, merged, overlap, within
+from query.blocks import Steps, finished_blocks, lacking, merged, overlap, within
+from query.bodies import Bodies, Body
 from query.cache import Block, Cache, CacheKey, NoCache
 from query.completeness import kept, reach, whole
 from query.errors import UNAVAILABLE, QueryError
 from query.flights import Flights
-from query.metrics import STALE_BLOCKS
+from query.keys import Asked, Keys, cacheable
+from query.metrics import BODIES, STALE_BLOCKS
 from query.pieces import cut, join
 from query.recent import Recent
 from query.spent import count_cached
-from query.store import Store, Version, Versions, Written
+from query.store import Store, Written
 from query.tiers import begins, chosen, short_infos
 from query.view import EVERYTHING, View
 from schemas.retention import Policy
@@ -32,32 +32,22 @@ from schemas.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The value at the steps, and what a reader must know of it."""
+    """The value at the steps, and what a reader must know of it. stale: of blocks that may be outdated."""
 
     value: Result
     infos: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    stale: bool = False
 
 
 Piece = tuple[Steps, Block]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A plan of a tenant, and from which tiers it is answered (query/tiers.py); now_ms: the wall clock."""
-
-    tenant: str
-    expr: Expr
-    tiers: tuple[Tier, ...]
-    now_ms: int
-    view: View
-
-
-@dataclass(frozen=True, slots=True)
 class Ranges:
     """Answers range queries. settled_ms: how old data must be for every write into it to raise a version.
 
-    tails: keeps what is not finished until the next write; None: nothing does.
+    tails: keeps what is not finished until the next write, bodies whole answers; None: nothing does.
     """
 
     store: Store
@@ -68,19 +58,75 @@ class Ranges:
     retention: Policy = field(default_factory=lambda: Policy.model_validate({}))
     flights: Flights = field(default_factory=Flights)
     tails: Recent | None = None
+    bodies: Bodies | None = None
+
+    @property
+    def keys(self) -> Keys:
+        """What makes the keys of what is kept."""
+        return Keys(self.store, self.lookback_ms)
 
     def answer(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View = EVERYTHING) -> Answer:
         """Return the value of the plan at the steps; now_ms is the wall clock, read before anything else."""
+        asked = self._asked(tenant, expr, steps, now_ms, view)
+        return self._answer(asked, steps, self.written(view))
+
+    def body(
+        self,
+        tenant: str,
+        expr: Expr,
+        steps: Steps,
+        now_ms: int,
+        view: View,
+        written: Written | None,
+        form: tuple[str, Callable[[Answer], Body]],
+    ) -> Body:
+        """Return the answer in a form, by name and function; written: as written() was when the request came.
+
+        It is the one that was given before, if nothing has been written since into a table that it was made from.
+        """
+        asked = self._asked(tenant, expr, steps, now_ms, view)
+        name, make = form
+        if written is None or self.bodies is None:
+            return make(self._answer(asked, steps, written))
+        key = (name, asked.short, self.keys.passing(asked, [steps], written)[steps])
+        held = self.bodies.get(key)
+        if held is not None:
+            BODIES.labels("hit").inc()
+            return held
+        BODIES.labels("miss").inc()
+        answer = self._answer(asked, steps, written)
+        body = make(answer)
+        if not answer.stale:
+            self.bodies.put(key, body, body.size)
+        return body
+
+    def written(self, view: View) -> Written | None:
+        """Return what was written last, None if it cannot be told now or nothing is kept by it.
+
+        Read before the versions and the data, so that it is never newer than what is kept under it.
+        """
+        if self.tails is None or view.raw_only:
+            return None
+        try:
+            return self.store.written()
+        except QueryError as error:
+            if error.id != UNAVAILABLE:
+                raise
+            # The cache may still have an answer.
+            return None
+
+    def _asked(self, tenant: str, expr: Expr, steps: Steps, now_ms: int, view: View) -> Asked:
         keeps = self.retention.of(tenant)
         tiers = () if view.raw_only else chosen(expr, steps, self.lookback_ms, now_ms, keeps)
-        answer = self._answer(Asked(tenant, expr, tiers, now_ms, view), steps)
         begin = begins(expr, steps, self.lookback_ms)
-        if begin is None:
-            return answer
-        short = short_infos(begin, tiers[0] if tiers else None, now_ms, keeps)
-        return replace(answer, infos=[*answer.infos, *short])
+        short = [] if begin is None else short_infos(begin, tiers[0] if tiers else None, now_ms, keeps)
+        return Asked(tenant, expr, tiers, now_ms, view, tuple(short))
 
-    def _answer(self, asked: Asked, steps: Steps) -> Answer:
+    def _answer(self, asked: Asked, steps: Steps, written: Written | None) -> Answer:
+        answer = self._found(asked, steps, written)
+        return replace(answer, infos=[*answer.infos, *asked.short])
+
+    def _found(self, asked: Asked, steps: Steps, written: Written | None) -> Answer:
         blocks: list[Steps] = []
         asleep = self.tails is None and isinstance(self.cache, NoCache)
         if cacheable(asked.expr) and not asked.view.raw_only and not asleep:
@@ -89,7 +135,7 @@ class Ranges:
         if not blocks and not tail:
             return self._evaluate(asked, steps)
         try:
-            return joined(self._through_cache(asked, steps, blocks), steps)
+            return joined(self._through_cache(asked, steps, blocks, written), steps)
         except PromqlError:
             if not blocks:
                 raise
@@ -100,14 +146,15 @@ class Ranges:
                 raise
             return self._last_known(asked, steps, blocks, error)
 
-    def _through_cache(self, asked: Asked, steps: Steps, blocks: Sequence[Steps]) -> list[Piece]:
-        # Before the versions and the data, so that it is never newer than what is kept under it.
-        written = None if self.tails is None else self.store.written()
-        keys = dict(zip(blocks, self._keys(asked, blocks, written), strict=True))
+    def _through_cache(
+        self, asked: Asked, steps: Steps, blocks: Sequence[Steps], written: Written | None
+    ) -> list[Piece]:
+        keys = dict(zip(blocks, self.keys.finished(asked, blocks, written), strict=True))
         found = zip(blocks, self.cache.get(list(keys.values())), strict=True)
         held = [(steps_, block) for steps_, block in found if block is not None]
         needed = lacking(steps, [block for block, _ in held], blocks)
-        passing = self._passing(asked, [piece for piece in needed if piece not in keys], written)
+        loose = [] if written is None else [piece for piece in needed if piece not in keys]
+        passing = {} if written is None else self.keys.passing(asked, loose, written)
         keys |= passing
         held += self._kept(passing)
         count_cached(len(held))
@@ -145,19 +192,6 @@ class Ranges:
         pieces += self._evaluated(asked, merged(lost))
         return held + pieces
 
-    def _passing(self, asked: Asked, pieces: Sequence[Steps], written: Written | None) -> dict[Steps, CacheKey]:
-        """Return the keys of pieces that no version covers: of what was written last."""
-        if written is None:
-            return {}
-        read = {"samples", "series"}
-        if asked.tiers:
-            read |= {"completeness", *(tier.table for tier in asked.tiers)}
-        newest: tuple[tuple[str, Version], ...] = tuple(
-            (table, (0, "written", written.get(table, 0))) for table in sorted(read)
-        )
-        plan = canonical(asked.expr)
-        return {piece: self._key(asked, plan, piece, newest + self._closed(asked, piece)) for piece in pieces}
-
     def _kept(self, keys: Mapping[Steps, CacheKey]) -> list[Piece]:
         """Return the pieces that are as they were since the last write."""
         if self.tails is None:
@@ -170,8 +204,7 @@ class Ranges:
 
     def _last_known(self, asked: Asked, steps: Steps, blocks: Sequence[Steps], error: QueryError) -> Answer:
         """Return what the cache held last, with a warning; raises the error if it holds nothing of the steps."""
-        keys = [self._key(asked, canonical(asked.expr), block, ()) for block in blocks]
-        known = zip(blocks, self.cache.last(keys), strict=True)
+        known = zip(blocks, self.cache.last(self.keys.unversioned(asked, blocks)), strict=True)
         held = [(steps_, block) for steps_, block in known if block is not None]
         count = sum(overlap(block, steps) for block, _ in held)
         if not count:
@@ -180,7 +213,7 @@ class Ranges:
         said = f"ClickHouse does not answer: {count} of {steps.size} steps are from the cache and may be outdated"
         rest = "" if count == steps.size else "; the others are missing"
         answer = joined(held, steps)
-        return replace(answer, warnings=[*answer.warnings, f"{said}{rest} [TG-query-stale]"])
+        return replace(answer, warnings=[*answer.warnings, f"{said}{rest} [TG-query-stale]"], stale=True)
 
     def _evaluate(self, asked: Asked, steps: Steps) -> Answer:
         """Return the value at the steps: of each tier those that it has closed, the rest from raw."""
@@ -211,41 +244,9 @@ class Ranges:
             annotations=said,
             max_cells=self.max_cells,
             tier=None if tier is None else self.store.rolled(asked.tenant, steps.size, tier),
+            grids=self.store.grids(asked.tenant, asked.view),
         )
         return Answer(value, said.infos, said.warnings)
-
-    def _keys(self, asked: Asked, blocks: Sequence[Steps], written: Written | None) -> list[CacheKey]:
-        if not blocks:
-            return []
-        read = [one for block in blocks for one in hulls(asked.expr, block, self.lookback_ms)]
-        metrics = sorted({one.metric for one in read})
-        start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
-        versions = self.store.versions(asked.tenant, metrics, start, end, written)
-        plan = canonical(asked.expr)
-        return [
-            self._key(
-                asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms) + self._closed(asked, block)
-            )
-            for block in blocks
-        ]
-
-    def _key(self, asked: Asked, plan: str, block: Steps, versions: tuple[tuple[str, Version], ...]) -> CacheKey:
-        source = ",".join(tier.name for tier in asked.tiers) or "raw"
-        return CacheKey(
-            asked.tenant, plan, source, block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions
-        )
-
-    def _closed(self, asked: Asked, block: Steps) -> tuple[tuple[str, Version], ...]:
-        """Return how many steps of a block each tier has closed: digests there, samples elsewhere, of other values."""
-        if not asked.tiers or not approximate(asked.expr):
-            return ()
-        ahead = reach(asked.expr, block, self.lookback_ms)
-        told: list[tuple[str, Version]] = []
-        for tier in asked.tiers:
-            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
-            mine = None if complete is None or ahead is None else kept(block, whole(complete, ahead))
-            told.append((tier.table, (0, "closed", 0 if mine is None else mine.size)))
-        return tuple(told)
 
 
 def part_of(steps: Steps, answer: Answer) -> Piece:
@@ -259,33 +260,3 @@ def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:
     value = join([(have, block.vector) for have, block in pieces], steps)
     infos = sorted({info for _, block in pieces for info in block.infos})
     return Answer(value, infos, sorted({one for _, block in pieces for one in block.warnings}))
-
-
-def cacheable(expr: Expr) -> bool:
-    """Tell whether blocks of the plan may be cached.
-
-    Every selector must fix its metric: versions are kept by metric; and series of several names can collide
-    after a function took the names away, an error that only an evaluation of the whole range can see (stepwise).
-    """
-    selects = [node for node in walk(expr) if isinstance(node, Select)]
-    fixed = bool(selects) and all(select.metric for select in selects)
-    return kind(expr) == "vector" and fixed and stepwise(expr)
-
-
-def covering(versions: Versions, expr: Expr, block: Steps, lookback_ms: int) -> tuple[tuple[str, Version], ...]:
-    """Return the versions of all that a block reads: its hours of data, and how many series were first seen by its end.
-
-    A series is never unseen, so their number rises with each one that appears.
-    """
-    chosen = set()
-    for one in hulls(expr, block, lookback_ms):
-        known = 0
-        for hour, what, version in versions.get(one.metric, []):
-            if hour * 1000 > one.end_ms:
-                continue
-            if what == "series":
-                known += version
-            elif hour * 1000 + HOUR_MS > one.start_ms:
-                chosen.add((one.metric, (hour, what, version)))
-        chosen.add((one.metric, (one.end_ms // 1000, "series", known)))
-    return tuple(sorted(chosen))

@@ -6,7 +6,8 @@ each table that it reads (Store.written): the next write, whoever's, makes anoth
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
 
 from promql.result import Vector
 from query.cache import Block, Cache, CacheKey
@@ -16,17 +17,21 @@ from query.metrics import CACHE
 _LABELS_BYTES = 500
 
 
-class Recent:
-    """At most about max_bytes of blocks; the least recently used goes first. For any number of threads."""
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Lru(Generic[K, V]):
+    """At most about max_bytes of values; the least recently used goes first. For any number of threads."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._lock = threading.Lock()
-        self._held: OrderedDict[CacheKey, tuple[Block, int]] = OrderedDict()
+        self._held: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
-    def get(self, key: CacheKey) -> Block | None:
-        """Return the block of the key, None if it is not here."""
+    def get(self, key: K) -> V | None:
+        """Return the value of the key, None if it is not here."""
         with self._lock:
             found = self._held.get(key)
             if found is None:
@@ -34,21 +39,36 @@ class Recent:
             self._held.move_to_end(key)
             return found[0]
 
-    def put(self, key: CacheKey, block: Block) -> None:
-        """Keep a block."""
-        vector = block.vector
-        size = vector.values.nbytes + vector.present.nbytes + _LABELS_BYTES * (len(vector.labels) + 1)
+    def put(self, key: K, value: V, size: int) -> None:
+        """Keep a value of so many bytes, unless it alone is more than all may be."""
         if size > self._max_bytes:
             return
-        # A copy: the arrays may be windows of a whole answer's.
-        own = Block(Vector(vector.labels, vector.values.copy(), vector.present.copy()), block.infos, block.warnings)
         with self._lock:
-            _, old = self._held.pop(key, (own, 0))
-            self._held[key] = own, size
+            _, old = self._held.pop(key, (value, 0))
+            self._held[key] = value, size
             self._bytes += size - old
             while self._bytes > self._max_bytes:
                 _, (_, gone) = self._held.popitem(last=False)
                 self._bytes -= gone
+
+
+class Recent:
+    """At most about max_bytes of blocks."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._held: Lru[CacheKey, Block] = Lru(max_bytes)
+
+    def get(self, key: CacheKey) -> Block | None:
+        """Return the block of the key, None if it is not here."""
+        return self._held.get(key)
+
+    def put(self, key: CacheKey, block: Block) -> None:
+        """Keep a block."""
+        vector = block.vector
+        size = vector.values.nbytes + vector.present.nbytes + _LABELS_BYTES * (len(vector.labels) + 1)
+        # A copy: the arrays may be windows of a whole answer's.
+        own = Block(Vector(vector.labels, vector.values.copy(), vector.present.copy()), block.infos, block.warnings)
+        self._held.put(key, own, size)
 
 
 class Layered:

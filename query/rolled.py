@@ -10,9 +10,8 @@ from promql.columns import Floats, Int64s, Selector
 from promql.tiers import Digests, Rows
 from query import sql
 from query.digests import quantiles
-from query.errors import refused
 from query.metrics import ROWS_READ
-from query.source import Statements, labels_of, matching, placed
+from query.source import Statements, check_cost, check_samples, labels_of, matching, placed
 from query.spent import current
 from schemas.tiers import Tier
 
@@ -42,13 +41,13 @@ class ClickhouseRows:
         wanted = None if selector.metric and not selector.matchers else ids.tolist()
         names = sorted(fields)
         statement = sql.rollups(self._tenant, selector, sorted(set(metrics)), wanted, self._tier, names, limits.samples)
+        check_cost(self._store, statement, len(ids), selector, self.width_ms)
         table = self._store.rows(statement)
-        if table.num_rows > limits.samples:
-            limit = f"{limits.samples} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
-            raise refused("TG-query-samples", f"the selector reads more rows of {self._tier.name} than {limit}")
+        check_samples(table.num_rows, limits.samples)
         ROWS_READ.labels(self._tier.name).inc(table.num_rows)
         if (spent := current()) is not None:
             spent.read(len(ids), table.num_rows)
+            check_samples(spent.samples, limits.samples)
         chosen, offsets, kept = placed(ids, _column(table, "series_id", np.uint64))
         labels = labels_of(metrics, found["json"].to_pylist())
         ends = _column(table, "ms", np.int64)[kept]

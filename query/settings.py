@@ -58,7 +58,9 @@ class QuerySettings(BaseSettings):
     query_cache_timeout_s: float = Field(default=0.05, gt=0, description="Longest wait for Redis, s. Default: 0.05.")
     query_cache_max_bytes: int = Field(default=16 << 20, gt=0, description="Largest cached block. Default: 16 MiB.")
     query_cache_memory: int = Field(
-        default=64 << 20, ge=0, description="Blocks kept in the service itself, bytes; 0: none. Default: 64 MiB."
+        default=64 << 20,
+        ge=0,
+        description="Blocks and answers kept in the service itself, bytes; 0: none. Default: 64 MiB.",
     )
     query_cache_ttl_s: int = Field(default=86_400, gt=0, description="Life of a cached block, s. Default: 1 day.")
     fresh_tail_s: float = Field(

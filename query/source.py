@@ -1,6 +1,6 @@
 """Samples of one tenant out of ClickHouse, as columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,7 +40,7 @@ class Statements(Protocol):
         """Return what one query may cost."""
         ...
 
-    def rows(self, statement: sql.Statement) -> pa.Table:
+    def rows(self, statement: sql.Statement, settings: Mapping[str, str] | None = None) -> pa.Table:
         """Return the answer of a statement; raises QueryError."""
         ...
 
@@ -50,9 +50,17 @@ class Statements(Protocol):
 
 
 def matching(store: Statements, tenant: str, selector: Selector, steps: int) -> pa.Table:
-    """Return the series of a selector, see sql.series; refused if they are too many, or too many for so many steps."""
-    limits = store.limits
-    found = store.rows(sql.series(tenant, selector, limits.series))
+    """Return the series of a selector, see sql.series; refused if they are too many, or too many for so many steps.
+
+    Asked once in a request for all its tiers: what was alive since an earlier start holds what was since a later one.
+    """
+    limits, spent = store.limits, current()
+    key = tenant, selector.metric, selector.matchers
+    start_ms, found = (0, None) if spent is None else spent.found.get(key, (0, None))
+    if found is None or start_ms > selector.start_ms:
+        found = store.rows(sql.series(tenant, selector, limits.series))
+        if spent is not None:
+            spent.found[key] = selector.start_ms, found
     store.check_series(found.num_rows)
     if found.num_rows * steps > limits.cells:
         limit = f"{limits.cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
@@ -77,74 +85,71 @@ class ClickhouseSource:
         ids = found["series_id"].to_numpy() if found.num_rows else np.empty(0, np.uint64)
         metrics = found["metric"].to_pylist() if found.num_rows else []
         names = sorted(set(metrics))
-        self._check_cost(selector, names, ids)
         # Without label matchers the metric alone selects, and needs no list of ids.
         every = bool(selector.metric) and not selector.matchers
-        rows = self._samples(selector, names, None if every else ids, final=False)
+        wanted = None if every else ids.tolist()
+        check_cost(
+            self._store, sql.samples(self._tenant, selector, names, wanted, limits.samples, False), len(ids), selector
+        )
+        rows = self._samples(selector, names, wanted, final=False)
         if conflicting(*rows):
             # Two values for one identity: only FINAL knows which one a merge will keep.
-            rows = self._samples(selector, names, None if every else ids, final=True)
+            rows = self._samples(selector, names, wanted, final=True)
         # After the samples, since arrivals are written before them: no late sample is taken for one in time.
-        rows = self._known(selector, names, None if every else ids, rows)
+        rows = self._known(selector, names, wanted, rows)
         labels = labels_of(metrics, found["json"].to_pylist() if found.num_rows else [])
         spent = current()
         if spent is not None:
             spent.read(len(ids), len(rows[0]))
-            _check_samples(spent.samples, limits.samples)
+            check_samples(spent.samples, limits.samples)
         return grouped(ids, labels, *rows)
 
-    def _check_cost(self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64]) -> None:
-        """Refuse what would read too many rows, by ClickHouse's own estimate, before any is read.
-
-        A sparse selector reads more rows than it returns: whole granules. Asked only where the range is long: 5 ms.
-        """
-        limits = self._store.limits
-        seconds = (selector.end_ms - selector.start_ms) / 1000
-        if not metrics or len(ids) * seconds < min(SMALL, limits.rows):
-            return
-        ESTIMATES.inc()
-        every = selector.metric and not selector.matchers
-        wanted = None if every else ids.tolist()
-        asked = sql.samples(self._tenant, selector, metrics, wanted, limits.samples, False)
-        told = self._store.rows(sql.estimate(asked))
-        rows = sum(told["rows"].to_pylist()) if told.num_columns else 0
-        if rows > limits.rows:
-            limit = f"{limits.rows} (TIDEGAUGE_QUERY_MAX_ROWS); ask for less time or fewer series"
-            raise refused("TG-query-cost", f"the selector would read about {rows} rows, more than the limit of {limit}")
-
-    def _samples(
-        self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64] | None, final: bool
-    ) -> "Rows":
+    def _samples(self, selector: Selector, metrics: list[str], wanted: list[int] | None, final: bool) -> "Rows":
         if not metrics:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
         limit = self._store.limits.samples
-        wanted = None if ids is None else ids.tolist()
         statement = sql.samples(self._tenant, selector, metrics, wanted, limit, final)
         table = self._store.rows(statement)
-        _check_samples(table.num_rows, limit)
+        check_samples(table.num_rows, limit)
         SAMPLES_READ.inc(table.num_rows)
         if not table.num_rows:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
         return table["series_id"].to_numpy(), table["ms"].to_numpy(), table["value"].to_numpy()
 
-    def _known(
-        self, selector: Selector, metrics: list[str], ids: npt.NDArray[np.uint64] | None, rows: "Rows"
-    ) -> "Rows":
+    def _known(self, selector: Selector, metrics: list[str], wanted: list[int] | None, rows: "Rows") -> "Rows":
         """Return the samples that were known at the time which the view asks for."""
         as_of = self._view.as_of_ms
         if as_of is None or not len(rows[0]):
             return rows
         limit = self._store.limits.samples
-        wanted = None if ids is None else ids.tolist()
         later = self._store.rows(sql.arrived_later(self._tenant, selector, metrics, wanted, as_of, limit))
-        _check_samples(later.num_rows, limit)
+        check_samples(later.num_rows, limit)
         if not later.num_rows:
             return rows
         keep = ~unknown(rows[0], rows[1], later["series_id"].to_numpy(), later["ms"].to_numpy())
         return rows[0][keep], rows[1][keep], rows[2][keep]
 
 
-def _check_samples(count: int, limit: int) -> None:
+def check_cost(store: Statements, asked: sql.Statement, series: int, selector: Selector, width_ms: int = 1000) -> None:
+    """Refuse a statement that would read too many rows, by ClickHouse's own estimate, before any is read.
+
+    A sparse selector reads more rows than it returns: whole granules. Asked only where the range is long: 5 ms.
+    width_ms: at most one row in it a series.
+    """
+    limits = store.limits
+    most = series * (selector.end_ms - selector.start_ms) / width_ms
+    if not series or most < min(SMALL, limits.rows):
+        return
+    ESTIMATES.inc()
+    told = store.rows(sql.estimate(asked))
+    rows = sum(told["rows"].to_pylist()) if told.num_columns else 0
+    if rows > limits.rows:
+        limit = f"{limits.rows} (TIDEGAUGE_QUERY_MAX_ROWS); ask for less time or fewer series"
+        raise refused("TG-query-cost", f"the selector would read about {rows} rows, more than the limit of {limit}")
+
+
+def check_samples(count: int, limit: int) -> None:
+    """Refuse a query that has read more samples, or rows, or values, than one may."""
     if count > limit:
         limited = f"{limit} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
         raise refused("TG-query-samples", f"the query reads more samples than the limit of {limited}")

@@ -7,6 +7,7 @@ context variable: no layer between has anything to do with it.
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from query.errors import timeout
 
@@ -28,6 +29,8 @@ class Spent:
     most_samples: int = 0
     cached_blocks: int = 0
     cancelled: bool = False
+    # Series by what selects them, see query.source.matching.
+    found: dict[Any, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.began_s = self.clock()

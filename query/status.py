@@ -35,7 +35,7 @@ class Status:
     def tsdb(self, request: Request) -> Reply:
         """Answer /api/v1/status/tsdb: how many series a tenant has, and what they are made of.
 
-        Of all series that are still known, not of a head block; there are no chunks to count.
+        Of all series that are still known, not of a head block. There are no chunks here: chunkCount is 0.
         """
         limit = params.limit(request.params) or TSDB_ENTRIES
         if limit > TSDB_MOST:
@@ -44,6 +44,7 @@ class Status:
         head = {
             "numSeries": found.series,
             "numLabelPairs": found.pairs,
+            "chunkCount": 0,
             "minTime": found.first_ms,
             "maxTime": found.last_ms,
         }

@@ -1,42 +1,22 @@
-"""Columns and label sets out of ClickHouse."""
+"""What the API reads from: columns, label sets, versions. clickhouse.py implements it, and memory.py for tests."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import orjson
-import pyarrow as pa
-
-from promql.columns import NAME, Labels, Source
+from promql.columns import Labels, Source
 from promql.plan import Select
+from promql.pushed import GridSource
 from promql.tiers import RowSource
-from query import sql, sql_catalog
-from query.blocks import HOUR_MS
-from query.completeness import HOUR_S, Completeness
-from query.errors import QueryError, refused, timeout, unavailable
-from query.rolled import ClickhouseRows
-from query.shared import Shared
-from query.source import ClickhouseSource, Limits, labels_of
-from query.spent import current
+from query.completeness import Completeness
 from query.view import EVERYTHING, View
 from schemas.tiers import MINUTE, Tier
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable, Value
 
 # (hour in s since 1970, kind, version), see sql.versions.
 Version = tuple[int, str, int]
 Versions = dict[str, list[Version]]
 # Of the tables that queries read: the newest block that was written, see sql.written.
 Written = Mapping[str, int]
-
-UNKNOWN_REGEX = 427
-REFUSED = "TG-query-store"
-COMPLETENESS_MS = 2000
-MOST_TENANTS = 10_000
-MOST_VERSIONS = 1000
-log = logging.getLogger(__name__)
-
-TIMEOUTS = ("TIMEOUT_EXCEEDED", "TimeoutError", "timed out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +51,21 @@ class Store(Protocol):
         """Return the source of a tenant's samples, for an evaluation of so many steps."""
         ...
 
+    def grids(self, tenant: str, view: View = EVERYTHING) -> GridSource | None:
+        """Return what computes range functions of a tenant's samples where they are, None if nothing does."""
+        ...
+
     def rolled(self, tenant: str, steps: int, tier: Tier) -> RowSource:
         """Return the source of a tenant's rows of a tier, for an evaluation of so many steps."""
         ...
 
-    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+    def completeness(
+        self, tenant: str, now_ms: int, tier: Tier = MINUTE, written: Written | None = None
+    ) -> Completeness | None:
         """Return up to when the tenant's data are complete in a tier, None if the stream has said nothing yet.
 
-        It may be some seconds old: it then promises less than it could, never more.
+        It may be some seconds old: it then promises less than it could, never more. written: when the request came; it
+        tells whether to ask again.
         """
         ...
 
@@ -128,181 +115,3 @@ class Store(Protocol):
     def ready(self) -> None:
         """Raise QueryError if the store does not answer."""
         ...
-
-
-class ClickhouseStore:
-    """The store over one ClickHouse."""
-
-    def __init__(self, clickhouse: Clickhouse, limits: Limits) -> None:
-        self._clickhouse = clickhouse
-        self.limits = limits
-        self._said: dict[tuple[str, Tier], tuple[int, Completeness | None]] = {}
-        self._writes = Shared(self._written)
-        self._versions: dict[tuple[str, tuple[str, ...], int, int], tuple[tuple[int, int], Versions]] = {}
-
-    def rows(self, statement: sql.Statement) -> pa.Table:
-        """Return the answer of a statement; raises QueryError.
-
-        ClickHouse ends it when the request's time is over: nothing runs on for an answer that nobody waits for.
-        """
-        spent = current()
-        if spent is None:
-            return self._rows(statement, self.limits.timeout_s, self.limits.timeout_s)
-        began = spent.clock()
-        try:
-            return self._rows(statement, spent.left_s(), spent.limit_s)
-        finally:
-            spent.statements += 1
-            spent.store_s += spent.clock() - began
-
-    def _rows(self, statement: sql.Statement, left_s: float, limit_s: float) -> pa.Table:
-        text, params = statement
-        values: Mapping[str, Value] = params
-        settings = {"max_execution_time": f"{max(left_s, 0.001):.3f}"}
-        try:
-            try:
-                return self._clickhouse.query(text, values, settings)
-            except Unavailable as error:
-                if any(word in str(error) for word in TIMEOUTS):
-                    raise timeout(limit_s) from error
-                # The connection may have died since its last query; a new one tells.
-                return self._clickhouse.query(text, values, settings)
-        except Unavailable as error:
-            raise unavailable(f"ClickHouse does not answer: {error}") from error
-        except ClickhouseError as error:
-            if error.code == UNKNOWN_REGEX:
-                raise refused("TG-query-regex", f"ClickHouse cannot run the regular expression: {error}") from error
-            message = f"ClickHouse refused the query: code {error.code}: {str(error)[:500]}"
-            raise QueryError(500, "internal", REFUSED, message) from error
-
-    def source(self, tenant: str, steps: int, view: View = EVERYTHING) -> ClickhouseSource:
-        """Return the source of a tenant's samples."""
-        return ClickhouseSource(self, tenant, steps, view)
-
-    def rolled(self, tenant: str, steps: int, tier: Tier) -> ClickhouseRows:
-        """Return the source of a tenant's rows of a tier."""
-        return ClickhouseRows(self, tenant, steps, tier)
-
-    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
-        """Return up to when the tenant's data are complete in a tier.
-
-        Asked once in COMPLETENESS_MS: a dashboard's panels ask all at once, each ask costs 10 ms, and a minute one row.
-        """
-        asked_ms, said = self._said.get((tenant, tier), (None, None))
-        if asked_ms is not None and 0 <= now_ms - asked_ms < COMPLETENESS_MS:
-            return said
-        found = self.rows(sql.completeness(tenant, tier.name, HOUR_S)).to_pylist()
-        said = None
-        for row in found:
-            said = Completeness(row["last"] * 1000 + tier.width_ms, row["seen"], row["expected"])
-        if len(self._said) >= MOST_TENANTS:
-            self._said.clear()
-        self._said[tenant, tier] = now_ms, said
-        return said
-
-    def written(self) -> Written | None:
-        """Return the newest block of each table; who came before the statement began shares its answer."""
-        return self._writes.get()
-
-    def _written(self) -> Written | None:
-        try:
-            table = self.rows(sql.written())
-        except QueryError as error:
-            if error.id != REFUSED:
-                raise
-            # Its reader may not see system.parts: slower, not wrong.
-            log.warning("TG-query-written: %s", error.message)
-            return None
-        newest: dict[str, int] = {}
-        for name, block in zip(*(table[name].to_pylist() for name in ("table", "block")), strict=True):
-            newest[name] = max(block, newest.get(name, 0))
-        return newest
-
-    def versions(
-        self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int, written: Written | None = None
-    ) -> Versions:
-        """Return the data versions of metrics, for the whole hours from start to end."""
-        start_ms, end_ms = start_ms - start_ms % HOUR_MS, end_ms - end_ms % HOUR_MS + HOUR_MS - 1
-        if written is None:
-            return self._read_versions(tenant, metrics, start_ms, end_ms)
-        key = tenant, tuple(metrics), start_ms, end_ms
-        now = written.get("data_versions", 0), written.get("series", 0)
-        held = self._versions.get(key)
-        if held is not None and held[0] == now:
-            return held[1]
-        found = self._read_versions(tenant, metrics, start_ms, end_ms)
-        if len(self._versions) >= MOST_VERSIONS:
-            self._versions.clear()
-        self._versions[key] = now, found
-        return found
-
-    def _read_versions(self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Versions:
-        table = self.rows(sql.versions(tenant, metrics, start_ms, end_ms))
-        found: Versions = {}
-        columns = (table[name].to_pylist() for name in ("metric", "hour", "kind", "version"))
-        for metric, hour, kind, version in zip(*columns, strict=True):
-            found.setdefault(metric, []).append((hour, kind, version))
-        return {metric: sorted(rows) for metric, rows in found.items()}
-
-    def label_sets(self, tenant: str, select: Select, start_ms: int, end_ms: int, limit: int) -> list[Labels]:
-        """Return the label sets of a selector."""
-        table = self.rows(sql_catalog.label_sets(tenant, select, start_ms, end_ms, limit))
-        return labels_of(table["metric"].to_pylist(), table["json"].to_pylist())
-
-    def label_names(self, tenant: str, select: Select | None, start_ms: int, end_ms: int, limit: int) -> set[str]:
-        """Return label names, of all series if select is None."""
-        names = set(self.rows(sql_catalog.label_names(tenant, select, start_ms, end_ms, limit))["name"].to_pylist())
-        any_series = names or self.label_values(tenant, NAME, select, start_ms, end_ms, 1)
-        return names | {NAME} if any_series else set()
-
-    def label_values(
-        self, tenant: str, label: str, select: Select | None, start_ms: int, end_ms: int, limit: int
-    ) -> set[str]:
-        """Return a label's values, of all series if select is None."""
-        table = self.rows(sql_catalog.label_values(tenant, label, select, start_ms, end_ms, limit))
-        return set(table["value"].to_pylist())
-
-    def metadata(self, tenant: str, metric: str, limit: int) -> list[tuple[str, str, str]]:
-        """Return (metric, type, unit) of the first metrics by name, or of one metric."""
-        table = self.rows(sql_catalog.metadata(tenant, metric, limit))
-        return list(zip(*(table[name].to_pylist() for name in ("metric", "type", "unit")), strict=True))
-
-    def cardinality(self, tenant: str, limit: int) -> Cardinality:
-        """Return how many series, labels and pairs there are, and the largest of each."""
-        head = self.rows(sql_catalog.head(tenant)).to_pylist()[0]
-        tops = {}
-        for what in sql_catalog.TOPS:
-            table = self.rows(sql_catalog.top(tenant, what, limit))
-            tops[what] = list(zip(table["name"].to_pylist(), table["value"].to_pylist(), strict=True))
-        return Cardinality(head["series"], head["pairs"], head["first"], head["last"], tops)
-
-    def alerts(self, tenant: str, limit: int) -> list[Alert]:
-        """Return what is pending or firing."""
-        return [
-            Alert(
-                row["rule_id"],
-                row["name"],
-                row["now_state"],
-                orjson.loads(row["json"]),
-                orjson.loads(row["notes"]),
-                row["newest"],
-                row["active"],
-                row["evaluated"],
-            )
-            for row in self.rows(sql_catalog.alerts(tenant, limit)).to_pylist()
-        ]
-
-    def rules(self, tenant: str, limit: int) -> list[tuple[str, str]]:
-        """Return (rule id, JSON) of the rules that were applied and not deleted."""
-        table = self.rows(sql_catalog.rules(tenant, limit))
-        return list(zip(table["rule_id"].to_pylist(), table["body"].to_pylist(), strict=True))
-
-    def ready(self) -> None:
-        """Raise QueryError if ClickHouse does not answer or has no tables."""
-        self.rows(("SELECT count() AS n FROM series WHERE tenant = ''", {}))
-
-    def check_series(self, count: int) -> None:
-        """Refuse a selector of too many series."""
-        if count > self.limits.series:
-            limit = f"{self.limits.series} (TIDEGAUGE_QUERY_MAX_SERIES)"
-            raise refused("TG-query-series", f"the selector matches more series than the limit of {limit}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from load.rulestest import read_groups
 from promql.columns import Source
 from promql.errors import PromqlError
+from query.clickhouse import ClickhouseStore
 from query.errors import QueryError
 from query.settings import QuerySettings
 from query.source import Limits
-from query.store import ClickhouseStore
 from sinks.clickhouse import Clickhouse
 from stack.progress import Bar
 from udfs.alert.backtest import Episode, Report, backtest, difference

@@ -16,6 +16,7 @@ from query.api import Api
 from query.app import build
 from query.blocks import HOUR_MS, Steps
 from query.cache import NoCache
+from query.clickhouse import ClickhouseStore
 from query.encode import matrix
 from query.guard import Guard
 from query.known import unknown
@@ -23,7 +24,7 @@ from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.settings import QuerySettings
 from query.source import Limits
-from query.store import ClickhouseStore, Versions
+from query.store import Versions
 from query.tenants import OpenTenants
 from schemas.batch import Batch, Int64s, Series, UInt64s, encode_series_set
 from schemas.nan import Floats

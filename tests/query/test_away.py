@@ -28,6 +28,7 @@ class Leaving(MemoryStore):
         super().__init__()
         self.error: Exception | None = None
         self.completeness_too = True
+        self.written_too = True
 
     def _answer(self) -> None:
         if self.error is not None:
@@ -43,7 +44,14 @@ class Leaving(MemoryStore):
         self._answer()
         return super().versions(tenant, metrics, start_ms, end_ms)
 
-    def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+    def written(self) -> Written | None:
+        if self.written_too:
+            self._answer()
+        return super().written()
+
+    def completeness(
+        self, tenant: str, now_ms: int, tier: Tier = MINUTE, written: Written | None = None
+    ) -> Completeness | None:
         if self.completeness_too:
             self._answer()
         return super().completeness(tenant, now_ms)
@@ -104,3 +112,15 @@ def test_a_slow_clickhouse_is_not_an_absent_one(parts: tuple[Leaving, DictCache,
         store.error = timeout(30)
         for store.completeness_too in (True, False):
             assert ask(api, START + H, NOW)[1]["errorType"] == "timeout"
+
+
+def test_what_may_be_outdated_is_not_kept(parts: tuple[Leaving, DictCache, Client]) -> None:
+    store, _, client = parts
+    with client as api:
+        ask(api, START + H, NOW)
+        store.write("default", {"__name__": "m"}, [(START + 2 * H + 1, 7.0)], NOW)
+        # It goes away between the first word of it and the data.
+        store.error, store.written_too = unavailable("away"), False
+        assert "TG-query-stale" in ask(api, START + H, NOW)[1]["warnings"][0]
+        store.error = None
+        assert "warnings" not in ask(api, START + H, NOW)[1]

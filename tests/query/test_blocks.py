@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from promql.parse import parse
 from query.blocks import HOUR_MS, Steps, block_steps, finished_blocks, gaps
-from query.ranges import cacheable, covering
+from query.keys import cacheable, covering
 
 H = HOUR_MS
 M = 60_000

@@ -10,11 +10,12 @@ from promql.parse import parse
 from query.app import build
 from query.blocks import Steps
 from query.cache import NoCache
+from query.clickhouse import ClickhouseStore
 from query.completeness import LEFT_OUT, Completeness, completeness_infos, fixed_reach, kept, reach, whole
 from query.memory import MemoryStore
 from query.settings import QuerySettings
 from query.source import Limits
-from query.store import ClickhouseStore
+from query.store import Written
 from query.tenants import OpenTenants
 from schemas.tiers import MINUTE, Tier
 from sinks import rows
@@ -173,7 +174,9 @@ def test_without_a_word_of_the_stream(http: Client, store: MemoryStore, path: st
 
 def test_old_ranges_do_not_ask(store: MemoryStore) -> None:
     class Mute(MemoryStore):
-        def completeness(self, tenant: str, now_ms: int, tier: Tier = MINUTE) -> Completeness | None:
+        def completeness(
+            self, tenant: str, now_ms: int, tier: Tier = MINUTE, written: Written | None = None
+        ) -> Completeness | None:
             raise AssertionError("not needed")
 
     with client(Mute(), START + 25 * H) as old:

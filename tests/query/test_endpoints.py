@@ -259,7 +259,8 @@ def test_rules_of_one_type(api: Client, asked: dict[str, str], names: list[str])
 
 def test_cardinality(api: Client) -> None:
     data = ask(api, "/api/v1/status/tsdb", limit=2)[1]["data"]
-    assert data["headStats"]["numSeries"] == 4
+    head = {"numSeries": 4, "numLabelPairs": 6, "chunkCount": 0, "minTime": NOW, "maxTime": NOW + 60 * M}
+    assert data["headStats"] == head
     assert data["seriesCountByMetricName"] == [{"name": "up", "value": 3}, {"name": "temp", "value": 1}]
     assert data["seriesCountByLabelValuePair"][0] == {"name": "__name__=up", "value": 3}
     assert ask(api, "/api/v1/status/tsdb", limit=10_001)[0] == 400

@@ -1,23 +1,39 @@
 """What the query service does to the real engine: as a user who may only read, and never beyond its time."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from promql.columns import Selector
+from promql.grid import Grid
 from query import sql_catalog
+from query.app import build
+from query.cache import NoCache
+from query.clickhouse import ClickhouseStore
 from query.errors import QueryError
 from query.memory import MemoryStore
+from query.settings import QuerySettings
 from query.source import Limits
 from query.spent import Spent, begin
-from query.store import Alert, ClickhouseStore
+from query.sql import GRID_SETTINGS, Statement
+from query.store import Alert
+from query.tenants import OpenTenants
+from schemas.batch import Frame, Series
+from schemas.ids import series_id
+from schemas.tiers import MINUTE
 from sinks import rows
 from sinks.clickhouse import Clickhouse, ClickhouseError
 from sinks.ddl import apply
 from tests import embedded
 from tests.notation import parse_series
+from tests.query.client import Client
 from tests.query.test_store import HOSTILE, START, H, M, write
+from udfs.rollup.rows import rollup
+from udfs.rollup.window import split
 
 DATABASE = "query_engine"
 LINES = ('http{job="api", path="/"} 0+1x10', 'http{job="db"} 1x10', 'temp{room="ü"} 5', 'temp{room="b"} 5')
@@ -37,7 +53,11 @@ def admin() -> Iterator[Clickhouse]:
 @pytest.fixture(scope="module")
 def reader(admin: Clickhouse) -> Iterator[Clickhouse]:
     client = Clickhouse(
-        embedded.endpoint(), *embedded.VIEWER, DATABASE, attempts=1, always=frozenset({"max_execution_time"})
+        embedded.endpoint(),
+        *embedded.VIEWER,
+        DATABASE,
+        attempts=1,
+        always=frozenset({"max_execution_time", *GRID_SETTINGS}),
     )
     yield client
     client.close()
@@ -117,6 +137,103 @@ def test_the_samples_of_all_selectors_count(reader: Clickhouse) -> None:
     with pytest.raises(QueryError) as caught:
         limited.select(asked)
     assert (caught.value.id, caught.value.status) == ("TG-query-samples", 422)
+
+
+def test_the_reader_may_use_functions_of_time_series(store: ClickhouseStore) -> None:
+    grids = store.grids("t")
+    assert grids is not None
+    found = grids.cells(
+        "max_over_time", Selector("http", (), START, START + 10 * M), Grid(START + M, START + 10 * M, M, M), 2 * M
+    )
+    assert found is not None and sorted(found.values[:, -1].tolist()) == [1.0, 10.0]
+
+
+class Heavy(ClickhouseStore):
+    """Its label values take for ever."""
+
+    def label_values(self, *_: object) -> set[str]:
+        self.rows(("SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) % 7 = 3", {}))
+        raise AssertionError("it ended")
+
+
+def test_the_engine_is_free_again_when_the_time_of_a_request_is_over(admin: Clickhouse, reader: Clickhouse) -> None:
+    running = (
+        "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number)%' AND query NOT LIKE '%processes%'"
+    )
+    seen: list[int] = []
+    answered = threading.Event()
+
+    def watch() -> None:
+        while not answered.wait(0.05):
+            seen.append(int(admin.command(running)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    app = build(QuerySettings(), Heavy(reader, LIMITS), NoCache(), OpenTenants("t"), lambda: START)
+    with Client(app) as api:
+        began = time.monotonic()
+        answer = api.get("/api/v1/label/x/values", params={"timeout": "1s"})
+        assert time.monotonic() - began < 5
+    answered.set()
+    watcher.join()
+    assert (answer.status_code, answer.json()["errorType"]) == (503, "timeout")
+    assert max(seen) == 1, "it did run"
+    until = time.monotonic() + 10
+    while int(admin.command(running)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert int(admin.command(running)) == 0
+
+
+def test_rows_of_tiers_are_limited_as_samples_are(admin: Clickhouse, reader: Clickhouse) -> None:
+    ids = np.array([series_id("r", "g", [("i", str(i))]) for i in range(2)], np.uint64)
+    series = [Series("g", (("i", str(i)),)) for i in range(2)]
+    admin.insert("series", rows.series("r", list(zip(ids.tolist(), series, strict=True)), START, START + H))
+    stamps = START + np.arange(1, 61, dtype=np.int64) * M
+    frame = Frame("r", 0, ["g"], np.zeros(2, np.uint32), ids, stamps, np.ones((60, 2)))
+    for window, part in split(frame, M):
+        made = rollup([part], window)
+        assert made is not None
+        admin.insert("rollup_1m", rows.rollup(made))
+    asked = Selector("g", (), START, START + H)
+
+    def read(limits: Limits, times: int) -> int:
+        begin(Spent(20, time.monotonic))
+        tier = ClickhouseStore(reader, limits).rolled("r", 1, MINUTE)
+        return sum(len(tier.rows(asked, frozenset({"sum"})).ends) for _ in range(times))
+
+    assert read(Limits(1000, 300, 1_000_000, 20), 2) == 240
+    for limits, times, error_id in (
+        (Limits(1000, 100, 1_000_000, 20), 1, "TG-query-samples"),  # one selector's
+        (Limits(1000, 200, 1_000_000, 20), 2, "TG-query-samples"),  # all selectors'
+        (Limits(1000, 300, 1_000_000, 20, rows=50), 1, "TG-query-cost"),  # before reading
+    ):
+        with pytest.raises(QueryError) as caught:
+            read(limits, times)
+        assert (caught.value.id, caught.value.status) == (error_id, 422)
+
+
+def test_series_are_asked_once_in_a_request(reader: Clickhouse) -> None:
+    class Counted(ClickhouseStore):
+        asked = 0
+
+        def rows(self, statement: Statement, settings: Mapping[str, str] | None = None) -> pa.Table:
+            self.asked += "FROM series" in statement[0]
+            return super().rows(statement, settings)
+
+    def read(store: Counted, *starts: int) -> list[int]:
+        source = store.source("t", 1)
+        return [len(source.select(Selector("http", (), start, START + H)).values) for start in starts]
+
+    store = Counted(reader, LIMITS)
+    begin(Spent(20, time.monotonic))
+    assert (read(store, START - M, START, START - M), store.asked) == ([22, 20, 22], 1)
+    # An earlier start may have series that have ended since.
+    assert (read(store, START - 2 * M), store.asked) == ([22], 2)
+    store.source("u", 1).select(Selector("http", (), START, START + H))
+    store.source("t", 1).select(Selector("http", (("job", "=", "db"),), START, START + H))
+    assert store.asked == 4
+    begin(Spent(20, time.monotonic))
+    assert (read(store, START), store.asked) == ([20], 5)
 
 
 def test_cardinality_is_that_of_the_memory_store(store: ClickhouseStore) -> None:

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from promql.parse import parse
-from query import ranges
+from query import keys
 from query.blocks import HOUR_MS, Steps
+from query.bodies import Bodies, Body
 from query.cache import Block, CacheKey, NoCache, RedisCache, decode, encode
 from query.encode import matrix
 from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.recent import Layered, Recent
+from query.view import EVERYTHING
 from tests.query.test_cache import outcome
 
 H, M = HOUR_MS, 60_000
@@ -65,8 +67,10 @@ class DictCache:
 
 
 def body_of(asked: Ranges, text: str, steps: Steps, now: int) -> bytes:
-    grid = range(steps.first_ms, steps.last_ms + 1, steps.step_ms)
-    return matrix(asked.answer("t", parse(text), steps, now).value, np.array(grid, np.int64))
+    """As the API asks."""
+    grid = np.arange(steps.first_ms, steps.last_ms + 1, steps.step_ms, dtype=np.int64)
+    form = "matrix", lambda answer: Body(matrix(answer.value, grid))
+    return asked.body("t", parse(text), steps, now, EVERYTHING, asked.written(EVERYTHING), form).data
 
 
 class Kept(Recent):
@@ -82,14 +86,29 @@ class Kept(Recent):
         return found
 
 
-def walk(seed: int, count: int) -> tuple[int, int, int]:
-    """Take random steps; return (answers that differ, blocks that came from the cache, tails that were kept)."""
+class Whole(Bodies):
+    """Counts what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 20)
+        self.hits = 0
+
+    def get(self, key: tuple[str, tuple[str, ...], CacheKey]) -> Body | None:
+        found = super().get(key)
+        self.hits += found is not None
+        return found
+
+
+def walk(seed: int, count: int) -> tuple[int, int, int, int]:
+    """Take random steps; return (answers that differ, blocks from the cache, tails kept, whole answers kept)."""
     rng = random.Random(seed)
     store, cache = MemoryStore(TAIL), DictCache()
     tails, near = Kept(), Kept()
     # Blocks kept in the service would hide Redis: every other walk goes without.
     front = Layered(near, cache) if seed % 2 else cache
-    cached = Ranges(store, front, TAIL, TAIL + M, tails=tails)
+    # Whole answers would hide blocks: every third walk has them.
+    bodies = Whole()
+    cached = Ranges(store, front, TAIL, TAIL + M, tails=tails, bodies=None if seed % 3 else bodies)
     plain = Ranges(store, NoCache(), TAIL, TAIL + M)
     now, wrong = START, 0
     asked: list[tuple[str, Steps]] = []
@@ -128,20 +147,21 @@ def walk(seed: int, count: int) -> tuple[int, int, int]:
                 # Dashboards ask the same again and again.
                 text, steps = rng.choice(asked)
                 wrong += body_of(cached, text, steps, now) != body_of(plain, text, steps, now)
-    return wrong, cache.hits + near.hits, tails.hits
+    return wrong, cache.hits + near.hits, tails.hits, bodies.hits
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_cached_answer_is_the_uncached_one_bit_by_bit(seed: int) -> None:
     """Ten walks of a thousand steps: a new store each, since the one in memory gets slower as it fills."""
-    wrong, hits, tails = walk(seed, 1000)
+    wrong, hits, tails, bodies = walk(seed, 1000)
     assert wrong == 0
     assert hits > 50
-    assert tails > 50
+    assert tails > 50 or not seed % 3
+    assert (bodies > 50) == (not seed % 3)
 
 
 def test_the_same_walk_without_versions_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "covering", lambda *_: ())
+    monkeypatch.setattr(keys, "covering", lambda *_: ())
     assert walk(1, 600)[0] > 0
 
 
@@ -153,6 +173,12 @@ def test_the_same_walk_with_a_cached_tail_goes_wrong(monkeypatch: pytest.MonkeyP
 def test_the_same_walk_without_noticing_writes_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryStore, "written", lambda _: {"samples": 0})
     assert walk(1, 600)[0] > 0
+    assert walk(3, 600)[0] > 0
+
+
+def test_the_same_walk_with_whole_answers_of_any_time_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "tables", lambda *_: ())
+    assert walk(3, 600)[0] > 0
 
 
 def test_history_is_read_once_from_redis(redis_endpoint: str) -> None:

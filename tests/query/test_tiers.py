@@ -13,11 +13,11 @@ from promql.result import Vector
 from promql.series import signature
 from query.blocks import Steps
 from query.cache import NoCache
+from query.clickhouse import ClickhouseStore
 from query.completeness import Completeness
 from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.source import Limits
-from query.store import ClickhouseStore
 from query.tiers import chosen, short_infos
 from query.view import DAY_MS, EVERYTHING, View
 from schemas.batch import Frame, Series

@@ -1,0 +1,122 @@
+"""Under which keys parts of a range query's answer are kept: everything that can change them is in the key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from promql.digested import approximate
+from promql.plan import Expr, Select, canonical, kind, walk
+from promql.steps import stepwise
+from query.blocks import HOUR_MS, Steps, hulls
+from query.cache import CacheKey
+from query.completeness import kept, reach, whole
+from query.store import Store, Version, Versions, Written
+from query.view import View
+from schemas.tiers import Tier
+
+Told = tuple[tuple[str, Version], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A plan of a tenant, and from which tiers it is answered (query/tiers.py); now_ms: the wall clock.
+
+    short: what to say where the tiers do not reach back far enough.
+    """
+
+    tenant: str
+    expr: Expr
+    tiers: tuple[Tier, ...]
+    now_ms: int
+    view: View
+    short: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Makes the keys of an evaluation with this lookback."""
+
+    store: Store
+    lookback_ms: int
+
+    def finished(self, asked: Asked, blocks: Sequence[Steps], written: Written | None) -> list[CacheKey]:
+        """Return the keys of blocks of finished history: with the versions of all that they read."""
+        if not blocks:
+            return []
+        read = [one for block in blocks for one in hulls(asked.expr, block, self.lookback_ms)]
+        metrics = sorted({one.metric for one in read})
+        start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
+        versions = self.store.versions(asked.tenant, metrics, start, end, written)
+        plan = canonical(asked.expr)
+        return [
+            self._key(
+                asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms) + self._closed(asked, block)
+            )
+            for block in blocks
+        ]
+
+    def unversioned(self, asked: Asked, blocks: Sequence[Steps]) -> list[CacheKey]:
+        """Return keys that name blocks, whatever their data."""
+        plan = canonical(asked.expr)
+        return [self._key(asked, plan, block, ()) for block in blocks]
+
+    def passing(self, asked: Asked, pieces: Sequence[Steps], written: Written) -> dict[Steps, CacheKey]:
+        """Return the keys of pieces that no version covers: of what was written last."""
+        newest = tables(asked, written)
+        plan = canonical(asked.expr)
+        return {piece: self._key(asked, plan, piece, newest + self._closed(asked, piece)) for piece in pieces}
+
+    def _key(self, asked: Asked, plan: str, block: Steps, versions: Told) -> CacheKey:
+        source = ",".join(tier.name for tier in asked.tiers) or "raw"
+        return CacheKey(
+            asked.tenant, plan, source, block.first_ms, block.last_ms, block.step_ms, self.lookback_ms, versions
+        )
+
+    def _closed(self, asked: Asked, block: Steps) -> Told:
+        """Return how many steps of a block each tier has closed: digests there, samples elsewhere, of other values."""
+        if not asked.tiers or not approximate(asked.expr):
+            return ()
+        ahead = reach(asked.expr, block, self.lookback_ms)
+        told: list[tuple[str, Version]] = []
+        for tier in asked.tiers:
+            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
+            mine = None if complete is None or ahead is None else kept(block, whole(complete, ahead))
+            told.append((tier.table, (0, "closed", 0 if mine is None else mine.size)))
+        return tuple(told)
+
+
+def tables(asked: Asked, written: Written) -> Told:
+    """Return what was written last into each table that the plan reads."""
+    read = {"samples", "series"}
+    if asked.tiers:
+        read |= {"completeness", *(tier.table for tier in asked.tiers)}
+    return tuple((table, (0, "written", written.get(table, 0))) for table in sorted(read))
+
+
+def cacheable(expr: Expr) -> bool:
+    """Tell whether blocks of the plan may be cached.
+
+    Every selector must fix its metric: versions are kept by metric; and series of several names can collide
+    after a function took the names away, an error that only an evaluation of the whole range can see (stepwise).
+    """
+    selects = [node for node in walk(expr) if isinstance(node, Select)]
+    fixed = bool(selects) and all(select.metric for select in selects)
+    return kind(expr) == "vector" and fixed and stepwise(expr)
+
+
+def covering(versions: Versions, expr: Expr, block: Steps, lookback_ms: int) -> Told:
+    """Return the versions of all that a block reads: its hours of data, and how many series were first seen by its end.
+
+    A series is never unseen, so their number rises with each one that appears.
+    """
+    chosen = set()
+    for one in hulls(expr, block, lookback_ms):
+        known = 0
+        for hour, what, version in versions.get(one.metric, []):
+            if hour * 1000 > one.end_ms:
+                continue
+            if what == "series":
+                known += version
+            elif hour * 1000 + HOUR_MS > one.start_ms:
+                chosen.add((one.metric, (hour, what, version)))
+        chosen.add((one.metric, (one.end_ms // 1000, "series", known)))
+    return tuple(sorted(chosen))
