@@ -28,7 +28,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     by_address = pieces.key_by(address_of, Types.STRING())
     judged = (
         by_address.connect(rules)
-        .process(JudgeFunction(first, settings.alert_budget()), ADDRESSED)
+        .process(JudgeFunction(first, settings.alert_budget(), settings.alert_hindsight_s * 1000), ADDRESSED)
         .name("judge")
         .uid(streams.uid("judge"))
     )

@@ -12,6 +12,7 @@ from schemas.batch import Batch
 from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
+from udfs.alert.hindsight import Hindsight, Shelf
 from udfs.alert.judge import Judged, close, judge, retention_ms
 from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
 from udfs.alert.match import Address
@@ -48,14 +49,19 @@ class Outcome:
     batches: list[Batch] = field(default_factory=list)
     failed: str = ""
     paused: bool = False
+    unjudged: int = 0
 
 
 @dataclass(slots=True)
 class Evaluator:
-    """clock: seconds that only ever rise, for costs. Costs are of the process and begin anew with it."""
+    """clock: seconds that only ever rise, for costs. Costs are of the process and begin anew with it.
+
+    hindsight: what late samples show of earlier ticks.
+    """
 
     budget: Budget
     clock: Callable[[], float]
+    hindsight: Hindsight
     _spent: dict[str, Spent] = field(default_factory=dict)
 
     def tick(
@@ -67,6 +73,7 @@ class Evaluator:
         pieces: Sequence[Batch],
         tick: int,
         now_ms: int,
+        shelf: Shelf,
     ) -> Outcome:
         """Return what the tick makes of a key whose window is `held` and which got `pieces` since."""
         rule, expression = entry
@@ -74,7 +81,15 @@ class Evaluator:
             return self._paused(address, rule, memory, tick, now_ms)
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
-        window = (held.append(pieces) if pieces else held).trim(tick - retention_ms(rule, expression))
+        # Repeats and what the rule before an edit read are no late samples of this one.
+        edited = memory.revision not in ("", rule.revision)
+        if edited:
+            shelf.settled()
+            memory = replace(memory, late_first=0, late_last=0, fired=())
+        memory, unjudged = self.hindsight.mark(rule, memory, held, pieces, tick, shelf)
+        whole = held.append(pieces) if pieces else held
+        # What has left the window may still lie in it for a minute: it is as if it were gone.
+        window = whole.trim(max(memory.floor, tick - retention_ms(rule, expression)))
         excess = self.budget.size(len(window.ids), window.nbytes)
         judged, failed = Judged(memory), ""
         if not excess:
@@ -95,11 +110,17 @@ class Evaluator:
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
             return self._paused(address, rule, waiting, tick, now_ms)
         after = replace(judged.memory, paused_until=0, trouble=failed)
+        after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
+        after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
+        after, stored = self.hindsight.keep(rule, expression, after, whole, (memory.judged, tick), shelf)
         after, said = _troubles(address, rule, after, tick, now_ms)
-        made = events(judged.transitions, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
-        alive = len(window) > 0 or bool(after.instances or after.troubles) or silent(expression)
+        told = judged.transitions + truths
+        made = events(told, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        alive = len(stored) > 0 or bool(after.instances or after.troubles) or silent(expression)
+        alive = alive or self.hindsight.waits(rule, expression, after, tick)
         batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
-        return Outcome(after, window if window is not held else None, alive, made + said, batches, failed)
+        kept = stored if stored is not held else None
+        return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + left)
 
     def close(self, address: Address, memory: Memory, tick: int, now_ms: int) -> Outcome:
         """End what lives under a rule that is deleted or now reads other series."""
@@ -114,7 +135,8 @@ class Evaluator:
         """Return a tick without evaluation: the window is given up, alerts stay as they were."""
         after, said = _troubles(address, rule, memory, tick, now_ms)
         # What is gone cannot be judged again: an edit looks back to here at most.
-        return Outcome(replace(after, floor=tick), Window.empty(rule.tenant), True, said, paused=True)
+        after = replace(after, floor=tick, judged=0, since=0, spilled=0, late_first=0, late_last=0, fired=())
+        return Outcome(after, Window.empty(rule.tenant), True, said, paused=True)
 
 
 def _troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:

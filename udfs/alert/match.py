@@ -167,4 +167,5 @@ def _piece(batch: Batch, route: Route) -> Batch | None:
         index=index,
         series_ids=route.series_ids,
         shard=batch.shard,
+        received_at=batch.received_at,
     )

@@ -41,15 +41,23 @@ class Spread:
 
     def bucket(self, series: Series) -> int:
         """Return the key number of a series, in [0, BUCKETS)."""
+        return self.group(series) % BUCKETS
+
+    def group(self, series: Series) -> int:
+        """Return a hash of what a series must share with another to meet it in an evaluation."""
         if self.by and not self.names:
             return 0
         parts = [
             text
             for name, value in sorted((("__name__", series.name), *series.labels))
-            if value and (name in self.names if self.by else name != "__name__" and name not in self.names)
+            if value and self.parts(name)
             for text in (name, value)
         ]
-        return xxhash.xxh3_64_intdigest(b"\xff".join(part.encode() for part in parts)) % BUCKETS
+        return xxhash.xxh3_64_intdigest(b"\xff".join(part.encode() for part in parts))
+
+    def parts(self, name: str) -> bool:
+        """Tell whether series that differ in this label are kept apart."""
+        return name in self.names if self.by else name != "__name__" and name not in self.names
 
     def __str__(self) -> str:
         return f"{'by' if self.by else 'without'} ({', '.join(sorted(self.names))})"
