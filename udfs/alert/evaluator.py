@@ -30,10 +30,14 @@ SLOW_IN_A_ROW = 3
 
 @dataclass(slots=True)
 class Spent:
-    """What one key has cost since the job started; slow: how many evaluations in a row took too long."""
+    """What one key has cost since the job started; slow: how many evaluations in a row took too long.
+
+    unjudged: samples that came too late for anything to be said of them.
+    """
 
     evaluations: int = 0
     failures: int = 0
+    unjudged: int = 0
     seconds: float = 0.0
     slow: int = 0
 
@@ -81,11 +85,10 @@ class Evaluator:
             return self._paused(address, rule, memory, tick, now_ms)
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
-        # Repeats and what the rule before an edit read are no late samples of this one.
         edited = memory.revision not in ("", rule.revision)
+        dropped = 0
         if edited:
-            shelf.settled()
-            memory = replace(memory, late_first=0, late_last=0, fired=())
+            memory, dropped = self.hindsight.drop(replace(memory, fired=()), shelf)
         memory, unjudged = self.hindsight.mark(rule, memory, held, pieces, tick, shelf)
         whole = held.append(pieces) if pieces else held
         # What has left the window may still lie in it for a minute: it is as if it were gone.
@@ -108,7 +111,8 @@ class Evaluator:
         if excess:
             until = tick + self.budget.pause_ms
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
-            return self._paused(address, rule, waiting, tick, now_ms)
+            waiting, left = self.hindsight.drop(waiting, shelf)
+            return replace(self._paused(address, rule, waiting, tick, now_ms), unjudged=unjudged + dropped + left)
         after = replace(judged.memory, paused_until=0, trouble=failed)
         after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
         after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
@@ -118,9 +122,10 @@ class Evaluator:
         made = events(told, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
         alive = len(stored) > 0 or bool(after.instances or after.troubles) or silent(expression)
         alive = alive or self.hindsight.waits(rule, expression, after, tick)
+        spent.unjudged += unjudged + dropped + left
         batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
         kept = stored if stored is not held else None
-        return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + left)
+        return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + dropped + left)
 
     def close(self, address: Address, memory: Memory, tick: int, now_ms: int) -> Outcome:
         """End what lives under a rule that is deleted or now reads other series."""
@@ -178,6 +183,7 @@ def _report(address: Address, rule: Rule, spent: Spent, window: Window, tick: in
             ("evaluations_total", spent.evaluations),
             ("evaluation_failures_total", spent.failures),
             ("evaluation_seconds_total", spent.seconds),
+            ("late_samples_unjudged_total", spent.unjudged),
             ("window_series", len(window.ids)),
             ("window_bytes", window.nbytes),
         ),

@@ -136,6 +136,15 @@ class Hindsight:
         shelf.wait(waiting.encode())
         return replace(memory, late_first=memory.late_first or tick, late_last=tick)
 
+    def drop(self, memory: Memory, shelf: Shelf) -> tuple[Memory, int]:
+        """Return the memory without the late samples that wait, and how many those were: their ticks are over."""
+        if not memory.late_first:
+            return memory, 0
+        pieces = [Batch.decode(piece) for piece in shelf.late()]
+        shelf.settled()
+        size = sum(len(piece.timestamps) for piece in pieces if piece.source == LATE)
+        return replace(memory, late_first=0, late_last=0), size
+
     def keep(
         self, rule: Rule, expression: Expression, memory: Memory, window: Window, times: tuple[int, int], shelf: Shelf
     ) -> tuple[Memory, Window]:

@@ -137,6 +137,7 @@ def test_costs_are_series_once_a_minute() -> None:
     assert values == {
         "evaluations_total": 7,
         "evaluation_failures_total": 0,
+        "late_samples_unjudged_total": 0,
         "last_evaluation_timestamp_seconds": T0 / 1000 + 60,
         "window_series": 1,
     }

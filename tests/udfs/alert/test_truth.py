@@ -14,7 +14,9 @@ from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
+from udfs.alert.budget import Budget
 from udfs.alert.group import Run, Setting
+from udfs.alert.hindsight import Hindsight
 from udfs.alert.memory import Firing
 from udfs.alert.replay import after
 from udfs.alert.rule import Rule
@@ -126,7 +128,7 @@ def test_what_is_told_is_how_the_complete_data_differ_from_what_was_done(
     assert len(keys) == len(set(keys))
 
 
-LATE_ROW: dict[str, list[float | None]] = {"a": [1.0] * 4 + [9.0] * 4 + [1.0] * 20, "b": [1.0] * 28}
+LATE_ROW: dict[str, list[float | None]] = {"a": [*[1.0] * 4, *[9.0] * 4, *[1.0] * 20], "b": [*[1.0] * 28]}
 LATE = {("a", place): 12 for place in range(3, 8)}
 
 
@@ -161,17 +163,17 @@ def test_no_more_than_twenty_samples_are_named_and_the_rest_is_counted() -> None
 
 
 def test_repeats_of_what_is_known_say_nothing() -> None:
-    cells = dict(LATE_ROW)
+    values = [1.0] * 14 + [9.0] * 4 + [1.0] * 10
     job = FakeFlink()
     rule = rule_of("load > 5")
     job.rule(rule.key, rule.encode())
     for tick in range(70):
         at = T0 + tick * STEP
         if tick < 28:
-            job.batch(sample("a", at, cells["a"][tick] or 0.0), at)
-        if tick in (25, 50):  # the whole topic again: from the window, and from the past
+            job.batch(sample("a", at, values[tick]), at)
+        if tick in (25, 50):  # the whole topic again: it is in the window, then in the past
             for place in range(24):
-                job.batch(sample("a", T0 + place * STEP, cells["a"][place] or 0.0), T0 + place * STEP)
+                job.batch(sample("a", T0 + place * STEP, values[place]), T0 + place * STEP)
         job.advance(at)
     assert [one["state"] for one in job.events] == ["firing", "resolved"]
     assert all("late" not in state for state in job.stored.values())
@@ -212,7 +214,8 @@ def test_restarts_change_nothing(disturb: Callable[[FakeFlink], None]) -> None:
     assert plain.sent == broken.sent and truths(plain, "missed")
 
 
-def test_ticks_before_an_edit_are_not_judged_by_the_edited_rule() -> None:
+@pytest.mark.parametrize("comes", [9, 12])
+def test_ticks_before_an_edit_are_not_judged_by_the_edited_rule(comes: int) -> None:
     job = FakeFlink()
     before, edited = rule_of("load > 50"), rule_of("load > 5")
     job.rule(before.key, before.encode())
@@ -221,12 +224,34 @@ def test_ticks_before_an_edit_are_not_judged_by_the_edited_rule() -> None:
         job.batch(sample("a", at, 1.0), at)
         if tick == 10:
             job.rule(edited.key, edited.encode())
-        if tick == 12:
-            job.batch(sample("b", T0 + 6 * STEP, 9.0), T0 + 6 * STEP)
+        if tick == comes:
+            job.batch(sample("a", T0 + 6 * STEP, 9.0), T0 + 6 * STEP)
         job.advance(at)
-    # b is a series of its own; from the edit on its one sample is in sight for the lookback.
-    assert truths(job, "retracted") == set()
-    assert all(at >= T0 + 10 * STEP for _, at in truths(job, "missed"))
+    assert job.events == []
+    # What waited when the rule was edited is judged by neither.
+    assert job.metrics.counters["late_samples_unjudged"].count == int(comes == 9)
+
+
+def test_late_samples_of_a_paused_rule_are_counted() -> None:
+    job = FakeFlink(budget=Budget(series=3))
+    rule = rule_of("sum(load) > 5")
+    job.rule(rule.key, rule.encode())
+    for tick, hosts in enumerate(["a", "a", "a", "a", "ab", "abcd", "abcd"]):
+        for host in hosts:
+            job.batch(sample(host, T0 + tick * STEP, 1.0), T0 + tick * STEP)
+        if tick == 4:
+            job.batch(sample("b", T0 + STEP, 9.0), T0 + STEP)
+        job.advance(T0 + tick * STEP)
+    assert {one["alert"] for one in job.events if one["state"] == "firing"} == {"RulePaused"}
+    assert job.metrics.counters["late_samples_unjudged"].count == 1
+
+
+def test_a_flood_waits_while_fresh_ticks_need_the_time() -> None:
+    took = iter(float(second) for second in range(0, 10_000, 5))
+    hindsight = Hindsight(600_000, lambda: next(took))
+    assert hindsight._may()
+    hindsight._saved -= 9
+    assert [hindsight._may() for _ in range(9)] == [False] * 7 + [True] * 2, "a fifth of the time"
 
 
 def test_find_gives_the_places_of_samples() -> None:
