@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.batch import Batch, Points, UInt64s
 from schemas.nan import Mask
@@ -127,9 +128,7 @@ class Hindsight:
         if not news.any():
             return memory
         if other.any():
-            before = np.zeros(len(held), bool)
-            before[places[other]] = True
-            shelf.wait(replace(held.part(before).batch(), source=BEFORE, sent_at=tick).encode())
+            shelf.wait(replace(_at(held, places[other]).batch(), source=BEFORE, sent_at=tick).encode())
         waiting = replace(
             piece, source=LATE, sent_at=tick, index=index[news], timestamps=timestamps[news], values=values[news]
         )
@@ -254,6 +253,13 @@ class Hindsight:
         return first, (tick - first) // step + 1
 
 
+def _at(window: Window, places: npt.NDArray[np.intp]) -> Window:
+    """Return the samples at some places."""
+    chosen = np.zeros(len(window), bool)
+    chosen[places] = True
+    return window.part(chosen)
+
+
 def _marked(window: Window, late: Window) -> Mask:
     places = window.find(late.ids[late.codes], late.timestamps)
     found = np.zeros(len(window), bool)
@@ -266,25 +272,28 @@ def _waiting(memory: Memory, window: Window, shelf: Shelf) -> tuple[Arrived, Win
     empty = Window.empty(window.tenant)
     past = {tick: Window.decode(piece) for tick, piece in shelf.past().items()}
     pieces = [Batch.decode(piece) for piece in shelf.late()]
+    replaced = [empty.append([piece]) for piece in pieces if piece.source == BEFORE]
     news = []
     for piece in pieces:
         if piece.source != LATE:
             continue
         one = empty.append([piece])
         for tick, held in past.items():
-            if tick < piece.sent_at and len(one):
-                # It left the window before this piece came: a repeat.
-                one = one.part(~_marked(one, held))
+            if tick < piece.sent_at and len(one):  # what it holds had left the window before this piece came
+                places = held.find(one.ids[one.codes], one.timestamps)
+                smaller = places >= 0
+                smaller[smaller] = one.values[smaller].view(np.uint64) > held.values[places[smaller]].view(np.uint64)
+                if smaller.any():
+                    replaced.append(_at(held, places[smaller]))
+                one = one.part((places < 0) | smaller)
         if len(one):
             news.append((one, piece.received_at or 0))
     late = empty.append([one.batch() for one, _ in news]) if news else empty
     arrived = np.zeros(len(late), np.int64)
     for one, at in reversed(news):  # of several arrivals the first stands
         arrived[_marked(late, one)] = at
-    replaced = [piece for piece in reversed(pieces) if piece.source == BEFORE]
     before = empty
-    for piece in replaced:  # the oldest value is the one that was known: it is put last
-        one = empty.append([piece])
+    for one in reversed(replaced):  # the oldest value is the one that was known: it is put last
         before = one.append([before.part(~_marked(before, one)).batch()]) if len(before) else one
     return Arrived(late, arrived), before, past
 

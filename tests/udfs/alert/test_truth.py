@@ -179,9 +179,29 @@ def test_repeats_of_what_is_known_say_nothing() -> None:
     assert all("late" not in state for state in job.stored.values())
 
 
-def test_a_larger_value_for_the_same_time_is_news() -> None:
+def test_repeats_are_not_named() -> None:
     job = FakeFlink()
     rule = rule_of("load > 5")
+    job.rule(rule.key, rule.encode())
+    for tick in range(70):
+        at = T0 + tick * STEP
+        if tick < 28:
+            job.batch(sample("a", at, 1.0), at)
+        if tick == 50:
+            for place in range(12, 24):
+                job.batch(sample("a", T0 + place * STEP, 1.0), T0 + place * STEP)
+            job.batch(sample("a", T0 + 20 * STEP, 9.0), T0 + 20 * STEP)
+        job.advance(at)
+    (event,) = job.events
+    # The second replaces a smaller value that had left the window.
+    assert [one["value"] for one in event["late"]] == [9.0] and event["late_more"] == 0
+
+
+# Without the value that was known the first arm would have held already.
+@pytest.mark.parametrize("expr", ["load > 5", "absent_over_time(load[15s]) or sum(load) > 5"])
+def test_a_larger_value_for_the_same_time_is_news(expr: str) -> None:
+    job = FakeFlink()
+    rule = rule_of(expr)
     job.rule(rule.key, rule.encode())
     for tick in range(20):
         at = T0 + tick * STEP
@@ -189,7 +209,9 @@ def test_a_larger_value_for_the_same_time_is_news() -> None:
         if tick == 10:
             job.batch(sample("a", T0 + 4 * STEP, 9.0), T0 + 4 * STEP)
         job.advance(at)
-    assert [(one["state"], one["late"][0]["value"]) for one in job.events] == [("missed", 9.0)]
+    assert [(one["state"], one["late"][0]["value"]) for one in job.events if one["evaluated_at"] < T0 + 15 * STEP] == [
+        ("missed", 9.0)
+    ]
 
 
 def test_what_is_older_than_the_past_is_counted() -> None:
