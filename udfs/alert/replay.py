@@ -89,9 +89,9 @@ def _named(rule: Rule, labels: Series, values: Floats, present: Mask) -> Iterato
         yield alert_labels(rule, labels, float(values[place])), cell
 
 
-def lives(rule: Rule, found: Play, labels: Labels) -> Iterator[Moment]:
-    """Yield the ticks of one alert; at one without an answer everything stays as it was."""
-    instance = Instance(labels)
+def lives(rule: Rule, found: Play, labels: Labels, before: Instance | None = None) -> Iterator[Moment]:
+    """Yield the ticks of one alert; at one without an answer everything stays as it was. before: what it was."""
+    instance = before or Instance(labels)
     values, present = found.rows.get(labels, (None, None))
     for place, tick in enumerate(found.ticks.tolist()):
         value = float(values[place]) if values is not None and present is not None and present[place] else None

@@ -5,7 +5,7 @@ firing that only the second has, and that nothing which did fire meets, was `mis
 only the first play has it. A firing that both have, at another time, is the same firing: nothing is said of it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,10 +93,10 @@ def named(rule: Rule, expression: Expression, one: Transition, late: Arrived) ->
     window = late.window
     low = one.active_at - rule.query_offset_ms - expression.span_ms
     within = (window.timestamps > low) & (window.timestamps <= one.starts_at - rule.query_offset_ms)
-    own = {name: text for name, text in one.labels if name != "alertname" and name not in dict(rule.labels)}
-    meets = np.array([_meets(expression, own, dict(found.labels)) for found in window.series], np.bool_)
-    chosen = np.flatnonzero(within & meets[window.codes])
-    chosen = chosen if len(chosen) else np.flatnonzero(meets[window.codes])
+    found = (meets(rule, expression, one.labels, dict(series.labels)) for series in window.series)
+    mine = np.fromiter(found, np.bool_, len(window.ids))
+    chosen = np.flatnonzero(within & mine[window.codes])
+    chosen = chosen if len(chosen) else np.flatnonzero(mine[window.codes])
     chosen = chosen[np.lexsort((window.codes[chosen], window.timestamps[chosen]))]
     told = [
         LateSample(
@@ -111,5 +111,7 @@ def named(rule: Rule, expression: Expression, one: Transition, late: Arrived) ->
     return tuple(told), len(chosen) - len(told)
 
 
-def _meets(expression: Expression, alert: dict[str, str], series: dict[str, str]) -> bool:
-    return all(series[name] == text for name, text in alert.items() if name in series and expression.spread.parts(name))
+def meets(rule: Rule, expression: Expression, alert: Labels, series: Mapping[str, str]) -> bool:
+    """Tell whether a series may have a part in an alert: they agree in the labels that keep series apart."""
+    own = {name: text for name, text in alert if name != "alertname" and name not in dict(rule.labels)}
+    return all(series[name] == text for name, text in own.items() if name in series and expression.spread.parts(name))
