@@ -27,10 +27,11 @@ from udfs.alert.evaluator import Evaluator, Outcome
 from udfs.alert.hindsight import Hindsight
 from udfs.alert.judge import next_tick
 from udfs.alert.keeper import Keeper, Stored
-from udfs.alert.match import Address, Match
+from udfs.alert.match import Address, Match, shape_of
 from udfs.alert.memory import Memory
 from udfs.alert.recording import heartbeat
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule
+from udfs.alert.spread import BUCKETS
 from udfs.alert.window import Window
 from udfs.mode import announce
 
@@ -130,13 +131,13 @@ class BeatFunction(MapFunction):
 class MatchFunction(BroadcastProcessFunction):
     """IN rows of metrics.valid and rows of control.rules to (address, piece)."""
 
-    def __init__(self, stored: Stored = none_stored) -> None:
-        self._stored = stored
+    def __init__(self, stored: Stored = none_stored, buckets: int = BUCKETS) -> None:
+        self._stored, self._buckets = stored, buckets
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start without rules; those of the broadcast state come with the first record."""
         self._rules = _keeper("alert.match", self._stored, runtime_context)
-        self._match = Match(self._rules.book)
+        self._match = Match(self._rules.book, self._buckets)
         self._unreadable = runtime_context.get_metrics_group().counter("batches_unreadable")
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
@@ -167,9 +168,13 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
     """
 
     def __init__(
-        self, stored: Stored = none_stored, budget: Budget | None = None, horizon_ms: int = HORIZON_MS
+        self,
+        stored: Stored = none_stored,
+        budget: Budget | None = None,
+        horizon_ms: int = HORIZON_MS,
+        buckets: int = BUCKETS,
     ) -> None:
-        self._stored = stored
+        self._stored, self._buckets = stored, buckets
         self._budget = budget or Budget()
         self._horizon_ms = horizon_ms
 
@@ -219,7 +224,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         timers = ctx.timer_service()
         now_ms = timers.current_processing_time()
         memory = Memory.decode(self._memory.value())
-        if entry is None or entry[1].shape != address.shape:
+        if entry is None or shape_of(entry[1], self._buckets) != address.shape:
             made = self._evaluator.close(address, memory, timestamp, now_ms)
         elif timestamp % entry[0].interval_ms:  # a timer of the grid before an edit
             timers.register_event_time_timer(next_tick(timestamp, entry[0].interval_ms))
