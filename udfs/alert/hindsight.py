@@ -11,10 +11,8 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.batch import Batch, Points, UInt64s
-from schemas.nan import Mask
 from udfs.alert.expression import Expression
 from udfs.alert.judge import REJUDGED_MS, Judged, retention_ms
 from udfs.alert.lifecycle import Transition
@@ -23,7 +21,8 @@ from udfs.alert.replay import after, play
 from udfs.alert.rule import Rule
 from udfs.alert.source import WindowSource
 from udfs.alert.spread import Spread
-from udfs.alert.truth import Arrived, named, verdict
+from udfs.alert.truth import named, verdict
+from udfs.alert.waiting import BEFORE, LATE, marked, rows, waiting
 from udfs.alert.window import Window, series_of
 
 SPILL_MS = 60_000
@@ -35,7 +34,6 @@ PATIENCE_MS = 300_000
 MAX_CELLS = 4_000_000
 # Share of the time that may go into judging late samples, and how much of it may be saved up, seconds.
 SHARE, SAVED_S = 0.2, 2.0
-LATE, BEFORE = "late", "before"
 
 
 class Shelf(Protocol):
@@ -128,11 +126,11 @@ class Hindsight:
         if not news.any():
             return memory
         if other.any():
-            shelf.wait(replace(_at(held, places[other]).batch(), source=BEFORE, sent_at=tick).encode())
-        waiting = replace(
+            shelf.wait(replace(rows(held, places[other]).batch(), source=BEFORE, sent_at=tick).encode())
+        news_of = replace(
             piece, source=LATE, sent_at=tick, index=index[news], timestamps=timestamps[news], values=values[news]
         )
-        shelf.wait(waiting.encode())
+        shelf.wait(news_of.encode())
         return replace(memory, late_first=memory.late_first or tick, late_last=tick)
 
     def drop(self, memory: Memory, shelf: Shelf) -> tuple[Memory, int]:
@@ -215,7 +213,7 @@ class Hindsight:
     def _judge(
         self, rule: Rule, expression: Expression, memory: Memory, window: Window, tick: int, shelf: Shelf
     ) -> tuple[tuple[Transition, ...], int, bool]:
-        late, before, past = _waiting(memory, window, shelf)
+        late, before, past = waiting(window.tenant, shelf.past(), shelf.late())
         if not len(late.window):
             return (), 0, False
         whole = window.append([one.batch() for one in past.values()] + [late.window.batch()])
@@ -230,7 +228,7 @@ class Hindsight:
         left = int((~owners[late.window.codes]).sum())
         if left == len(late.window):
             return (), left, False
-        then = now.part(~_marked(now, late.window))
+        then = now.part(~marked(now, late.window))
         then = then.append([before.batch()]) if len(before) else then
         plays = [play(rule, expression, WindowSource(one), first, tick) for one in (then, now)]
         pending = {one.labels for one in memory.instances if one.state == "pending"}
@@ -251,51 +249,6 @@ class Hindsight:
         touched = oldest + rule.query_offset_ms - rule.for_ms - min(rule.keep_firing_for_ms, REJUDGED_MS) - 2 * step
         first = max(memory.since, -(-max(tick - reach, touched) // step) * step)
         return first, (tick - first) // step + 1
-
-
-def _at(window: Window, places: npt.NDArray[np.intp]) -> Window:
-    """Return the samples at some places."""
-    chosen = np.zeros(len(window), bool)
-    chosen[places] = True
-    return window.part(chosen)
-
-
-def _marked(window: Window, late: Window) -> Mask:
-    places = window.find(late.ids[late.codes], late.timestamps)
-    found = np.zeros(len(window), bool)
-    found[places[places >= 0]] = True
-    return found
-
-
-def _waiting(memory: Memory, window: Window, shelf: Shelf) -> tuple[Arrived, Window, dict[int, Window]]:
-    """Return the late samples that are news, what they replaced, and the past by the tick that put it there."""
-    empty = Window.empty(window.tenant)
-    past = {tick: Window.decode(piece) for tick, piece in shelf.past().items()}
-    pieces = [Batch.decode(piece) for piece in shelf.late()]
-    replaced = [empty.append([piece]) for piece in pieces if piece.source == BEFORE]
-    news = []
-    for piece in pieces:
-        if piece.source != LATE:
-            continue
-        one = empty.append([piece])
-        for tick, held in past.items():
-            if tick < piece.sent_at and len(one):  # what it holds had left the window before this piece came
-                places = held.find(one.ids[one.codes], one.timestamps)
-                smaller = places >= 0
-                smaller[smaller] = one.values[smaller].view(np.uint64) > held.values[places[smaller]].view(np.uint64)
-                if smaller.any():
-                    replaced.append(_at(held, places[smaller]))
-                one = one.part((places < 0) | smaller)
-        if len(one):
-            news.append((one, piece.received_at or 0))
-    late = empty.append([one.batch() for one, _ in news]) if news else empty
-    arrived = np.zeros(len(late), np.int64)
-    for one, at in reversed(news):  # of several arrivals the first stands
-        arrived[_marked(late, one)] = at
-    before = empty
-    for one in reversed(replaced):  # the oldest value is the one that was known: it is put last
-        before = one.append([before.part(~_marked(before, one)).batch()]) if len(before) else one
-    return Arrived(late, arrived), before, past
 
 
 @lru_cache(maxsize=256)
