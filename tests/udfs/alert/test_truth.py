@@ -284,3 +284,12 @@ def test_find_gives_the_places_of_samples() -> None:
     stamps = np.array([T0, T0 + 5, T0 + 9, T0 + 4, T0 - 1, T0, T0], np.int64)
     assert held.find(other, stamps).tolist() == [0, 1, 5, -1, -1, -1, -1]
     assert empty.find(other, stamps).tolist() == [-1] * 7
+
+
+@pytest.mark.parametrize(("most", "told"), [(4_000_000, 8), (30, 6), (1, 0)])
+def test_what_is_more_than_one_go_may_hold_is_counted(most: int, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("udfs.alert.hindsight.MAX_CELLS", most)
+    cells: dict[str, list[float | None]] = {f"h{number}": [1.0, 1.0, 9.0, *[1.0] * 20] for number in range(8)}
+    job = play(rule_of("load > 5"), cells, {(host, 2): 5 for host in cells})
+    assert len(truths(job, "missed")) == told
+    assert job.metrics.counters["late_samples_unjudged"].count == 8 - told
