@@ -13,12 +13,13 @@ from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
 from udfs.alert.hindsight import Hindsight, Shelf
-from udfs.alert.judge import Judged, close, judge, retention_ms
+from udfs.alert.judge import Judged, again, close, judge, retention_ms
 from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
 from udfs.alert.recording import batch_of, costs, source_of
 from udfs.alert.rule import Rule, RuleFault
+from udfs.alert.still import still_until
 from udfs.alert.window import Window
 
 FAILING, PAUSED = "RuleFailing", "RulePaused"
@@ -113,7 +114,8 @@ class Evaluator:
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
             waiting, left = self.hindsight.drop(waiting, shelf)
             return replace(self._paused(address, rule, waiting, tick, now_ms), unjudged=unjudged + dropped + left)
-        after = replace(judged.memory, paused_until=0, trouble=failed)
+        until = tick if failed else still_until(rule, expression, window, tick)
+        after = replace(judged.memory, paused_until=0, trouble=failed, still_until=until)
         after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
         after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
         after, stored = self.hindsight.keep(rule, expression, after, whole, (memory.judged, tick), shelf)
@@ -126,6 +128,23 @@ class Evaluator:
         batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
         kept = stored if stored is not held else None
         return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + dropped + left)
+
+    def still(self, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
+        """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
+        quiet = not (memory.trouble or memory.troubles or memory.paused_until or memory.late_first)
+        same_minute = tick // REPORT_MS == memory.judged // REPORT_MS  # costs and the past have their turn in each
+        return quiet and same_minute and tick < memory.still_until and memory.revision == entry[0].revision
+
+    def again(self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int) -> Outcome:
+        """Return such a tick: what is held of samples is not looked at."""
+        rule, expression = entry
+        began = self.clock()
+        judged = again(rule, expression, memory, tick)
+        after = self.hindsight.follow(rule, expression, judged.memory, judged, tick, False)
+        made = events(judged.transitions, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        spent = self._spent.setdefault(str(address), Spent())
+        spent.evaluations, spent.seconds = spent.evaluations + 1, spent.seconds + self.clock() - began
+        return Outcome(after, None, True, made, _batches(rule, judged, tick))
 
     def close(self, address: Address, memory: Memory, tick: int, now_ms: int) -> Outcome:
         """End what lives under a rule that is deleted or now reads other series."""

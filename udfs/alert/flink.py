@@ -230,10 +230,13 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             timers.register_event_time_timer(next_tick(timestamp, entry[0].interval_ms))
             return
         else:
-            stored = self._window.value()
-            held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
             pieces = [Batch.decode(part) for part in self._pieces.get()]
-            made = self._evaluator.tick(address, entry, memory, held, pieces, timestamp, now_ms, self._shelf)
+            if not pieces and self._evaluator.still(entry, memory, timestamp):
+                made = self._evaluator.again(address, entry, memory, timestamp, now_ms)
+            else:
+                stored = self._window.value()
+                held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
+                made = self._evaluator.tick(address, entry, memory, held, pieces, timestamp, now_ms, self._shelf)
             self._count(entry[0], made, now_ms - timestamp)
         self._keep(memory, made)
         if made.alive and entry is not None:

@@ -14,7 +14,7 @@ _PLAIN = (
 _FIRING = ("active_at", "fired_at", "ended_at", "value", "key")
 _PLAIN_STATE = (
     *("revision", "expr", "floor", "paused_until", "trouble"),
-    *("judged", "since", "spilled", "late_first", "late_last"),
+    *("judged", "since", "spilled", "late_first", "late_last", "still_until"),
 )
 
 
@@ -45,7 +45,8 @@ class Memory:
 
     judged: the last tick; since: the first tick of this revision from which on none was left out. spilled: when samples
     last went from the window to the past. late_first, late_last: the ticks that met late samples which wait to be
-    judged. fired: what has fired in the time that late samples may still change.
+    judged. still_until: until when the answer stays as it is without new samples. fired: what has fired in the time
+    that late samples may still change.
     """
 
     revision: str = ""
@@ -60,6 +61,7 @@ class Memory:
     spilled: int = 0
     late_first: int = 0
     late_last: int = 0
+    still_until: int = 0
     fired: tuple[Firing, ...] = ()
 
     def encode(self) -> bytes:
