@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from promql.parse import parse
@@ -52,7 +52,7 @@ def run(rule: Rule, cells: dict[str, list[float | None]], always: bool) -> FakeF
 CELLS = st.lists(st.sampled_from([1.0, 9.0, 9.0, None, np.nan]), min_size=2, max_size=3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, phases=[Phase.reuse, Phase.generate])  # each run takes half a second
 @given(
     expr=st.sampled_from(EXPRESSIONS),
     for_s=st.sampled_from([0, 20]),
