@@ -21,14 +21,20 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     rules = streams.control(topics.RULES).broadcast(RULES)
     first = partial(stored, settings.kafka, topics.RULES)
 
-    matched = valid.connect(rules).process(MatchFunction(first), KEYED).name("match").uid(streams.uid("match"))
+    matched = (
+        valid.connect(rules)
+        .process(MatchFunction(first, settings.alert_buckets), KEYED)
+        .name("match")
+        .uid(streams.uid("match"))
+    )
     # Parted, because two Python operators must not share a thread (udfs/mode.py). Without the map, which becomes one
     # operator with key_by's own, PyFlink moves that one in front of the rescale.
     pieces = matched.rescale().map(piece, KEYED).name("pieces").uid(streams.uid("pieces"))
     by_address = pieces.key_by(address_of, Types.STRING())
+    hindsight_ms = settings.alert_hindsight_s * 1000
     judged = (
         by_address.connect(rules)
-        .process(JudgeFunction(first, settings.alert_budget()), ADDRESSED)
+        .process(JudgeFunction(first, settings.alert_budget(), hindsight_ms, settings.alert_buckets), ADDRESSED)
         .name("judge")
         .uid(streams.uid("judge"))
     )

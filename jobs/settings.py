@@ -92,6 +92,17 @@ class JobSettings(BaseSettings):
     alert_pause_s: int = Field(
         600, ge=1, description="How long a rule is paused that is over one of these, seconds of event time."
     )
+    alert_buckets: int = Field(
+        2,
+        ge=1,
+        le=4096,
+        description="Keys that a large rule is spread over; more than subtasks only cost. Another number begins anew.",
+    )
+    alert_hindsight_s: int = Field(
+        600,
+        ge=0,
+        description="How far behind a tick late samples are judged, and so samples are kept, seconds. 0: never.",
+    )
     idle_timeout_s: int = Field(
         5, ge=1, description="After this silence a Kafka partition no longer holds windows open, seconds."
     )

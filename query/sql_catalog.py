@@ -113,7 +113,10 @@ SELECT
 
 
 def alerts(tenant: str, limit: int) -> Statement:
-    """Return the newest transition of every rule and label set that is pending or firing."""
+    """Return the newest transition of every rule and label set that is pending or firing.
+
+    What late samples say afterwards (missed, retracted) is no transition.
+    """
     text = """
 SELECT
     rule_id,
@@ -125,7 +128,11 @@ SELECT
     argMax(value, at) AS newest,
     toUnixTimestamp64Milli(argMax(active_at, at)) AS active,
     toUnixTimestamp64Milli(max(evaluated_at)) AS evaluated
-FROM (SELECT *, (evaluated_at, seq) AS at FROM alert_events WHERE tenant = {tenant:String})
+FROM (
+    SELECT *, (evaluated_at, seq) AS at
+    FROM alert_events
+    WHERE tenant = {tenant:String} AND state NOT IN ('missed', 'retracted')
+)
 GROUP BY rule_id, key
 HAVING now_state IN ('pending', 'firing')
 ORDER BY rule_id, json

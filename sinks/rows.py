@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import xxhash
 
@@ -250,7 +251,7 @@ def rejections(records: Sequence[bytes]) -> pa.Table:
 
 
 def alert_events(records: Sequence[bytes]) -> pa.Table:
-    """Return rows of table alert_events for AlertEvent records: one for a transition, none for what is said again."""
+    """Return rows of table alert_events for AlertEvent records: one for a transition or truth, none for a resend."""
     decoded = [one for one in map(codec("alert_event").decode, records) if not one["resend"]]
     names = ("tenant", "rule_id", "revision", "alert", "state", "key")
     return pa.table(
@@ -264,6 +265,9 @@ def alert_events(records: Sequence[bytes]) -> pa.Table:
                 for name in ("active_at", "evaluated_at", "emitted_at", "starts_at", "ends_at")
             },
             "seq": pa.array([one["seq"] for one in decoded], pa.uint64()),
+            "concerns": [one["concerns"] for one in decoded],
+            "late": [orjson.dumps(one["late"]).decode() for one in decoded],
+            "late_more": pa.array([one["late_more"] for one in decoded], pa.uint64()),
         }
     )
 

@@ -14,6 +14,7 @@ ELSEWHERE = {
     "load": ("load.load", "write a file of series straight to ClickHouse"),
     "produce": ("load.produce", "send a file of series to metrics.raw"),
     "rules": ("stack.rules", "check, apply, list, test and backtest rules"),
+    "why": ("stack.why", "replay the decision behind an alert's event, from what was known then"),
     "policy": ("stack.policy", "check, apply, list and remove what tenants may send"),
     "cardinality": ("stack.cardinality", "show which metrics make new series, by which label and source"),
     "retention": ("stack.retention", "check, apply and list how long ClickHouse keeps what"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from load.rules import main as rules
 from schemas.ids import series_id
 from schemas.tiers import MINUTE
 from stack.rest import FlinkRest
@@ -17,7 +18,7 @@ from tests.integration.beside import submit
 from tests.integration.oracle import Sent, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(400)]
 
 SERIES: list[tuple[str, Labels]] = [("beat", (("host", f"h{host}"),)) for host in range(40)]
 
@@ -61,3 +62,38 @@ def test_rescaling_loses_nothing(pipeline: Pipeline, rescale: Rescale) -> None:
     eventually(lambda: pipeline.closed(MINUTE, tenant) + MINUTE.width_ms >= last, True, seconds=180)
     rows = partial(pipeline.rolled, MINUTE, [tenant], last)
     eventually(rows, expected(sent, MINUTE.width_ms))
+
+
+def test_alerts_go_on_through_a_rescale(
+    stack: Any, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = FlinkRest(stack.endpoints["flink"], timeout_s=60)
+    tenant, level = f"ascale-{uuid.uuid4().hex[:8]}", 99.0
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", stack.endpoints["kafka"])
+    file = tmp_path / "rules.yaml"
+    file.write_text("groups: [{name: g, interval: 1s, rules: [{alert: Load, expr: load > 80}]}]")
+    assert rules(["apply", str(file), "--tenant", tenant]) == 0
+
+    def told() -> list[tuple[str, str]]:
+        stamp = time.time_ns() // 1_000_000
+        pipeline.send(tenant, {("load", (("host", f"h{host}"),)): level for host in range(8)}, stamp)
+        found = {event["key"]: event for event in pipeline.events(tenant)}
+        return sorted((event["labels"]["host"], event["state"]) for event in found.values())
+
+    def to(parallelism: int) -> None:
+        savepoint = rest.stop_with_savepoint(rest.jobs()["alert"])
+        submit(stack, tmp_path, "alert", "--from", f"alert={savepoint}", TIDEGAUGE_PARALLELISM=str(parallelism))
+        wait_running(rest, ("alert",))
+
+    firing = [(f"h{host}", "firing") for host in range(8)]
+    eventually(told, firing)
+    to(1)
+    try:
+        eventually(told, firing)
+        level = 1.0
+        eventually(told, sorted([*firing, *((host, "resolved") for host, _ in firing)]))
+    finally:
+        to(2)
+    level = 99.0
+    twice = sorted([*firing, *firing, *((host, "resolved") for host, _ in firing)])
+    eventually(told, twice)

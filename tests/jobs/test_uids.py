@@ -12,7 +12,7 @@ from stack.home import Home
 
 PINNED = Path(__file__).with_name("uids.txt")
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.jvm, pytest.mark.timeout(300)]
 
 
 def test_uids_are_the_pinned_ones(tmp_path: Path) -> None:

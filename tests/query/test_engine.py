@@ -259,13 +259,15 @@ def test_the_newest_transition_of_an_alert_counts(admin: Clickhouse, store: Clic
             "evaluated_at, key, seq) SELECT 't', {rule:String}, 'Down', {state:String}, "
             "map('alertname', 'Down', 'i', {i:String}), map('summary', 'it\\'s down'), 7.5, "
             "toDateTime64(1714608000, 3), toDateTime64({at:Int64}, 3), {key:String}, {seq:UInt64}",
-            {"rule": rule, "state": state, "i": instance, "at": at_s, "seq": seq, "key": f"{rule}{instance}{seq}"},
+            {"rule": rule, "state": state, "i": instance, "at": at_s, "seq": seq, "key": f"{rule}{instance}{state}"},
         )
 
     happened("g/Down", "pending", 1714608000, 1, "1")
     happened("g/Down", "firing", 1714608060, 2, "1")
     happened("g/Down", "firing", 1714608060, 1, "2")
     happened("g/Down", "resolved", 1714608120, 2, "2")
+    happened("g/Down", "retracted", 1714608180, 0, "1")
+    happened("g/Down", "missed", 1714608180, 0, "3")
     assert store.alerts("t", 10) == [
         Alert(
             "g/Down",

@@ -34,9 +34,11 @@ PINNED = {
     "frame": "6ef3671eac14bad3",
     "frame_1": "3f31f23835584fd1",
     "rejected": "9cebe214c8ea3d91",
-    "alert_event": "4e0344f4ac7c2d57",
+    "alert_event": "46da871cf3bad680",
+    "alert_event_2": "4e0344f4ac7c2d57",
     "alert_event_1": "67b57d0a14b20d4b",
-    "alert_state": "4bfa3b9e972a0a8a",
+    "alert_state": "86843a3b7eac3611",
+    "alert_state_2": "4bfa3b9e972a0a8a",
     "alert_state_1": "03505f33592225bc",
 }
 
@@ -133,29 +135,44 @@ def newer(schema: dict[str, object]) -> object:
     return parse_schema(later, named_schemas={})
 
 
-EARLIER = [
+TRUTH: dict[str, object] = {
+    "concerns": "k",
+    "late": [{"labels": {"a": "b"}, "timestamp": 1, "value": 2.0, "arrived_at": 3}],
+    "late_more": 4,
+}
+UNTOLD: dict[str, object] = {"concerns": "", "late": [], "late_more": 0}
+TIMES: dict[str, object] = {"starts_at": 5, "ends_at": 6, "resend": 7}
+EARLIER: list[tuple[str, str, dict[str, object], dict[str, object]]] = [
     # present, earlier, what the earlier does not know of, what that is then
-    ("metric_batch", "metric_batch_1", {"received_at": 7, "weights": b"1234"}, None),
-    ("metric_batch", "metric_batch_2", {"weights": b"1234"}, None),
-    ("frame", "frame_1", {"weights": b"1234"}, None),
-    ("alert_event", "alert_event_1", {"starts_at": 5, "ends_at": 6, "resend": 7}, 0),
+    ("metric_batch", "metric_batch_1", {"received_at": 7, "weights": b"1234"}, {"received_at": None, "weights": None}),
+    ("metric_batch", "metric_batch_2", {"weights": b"1234"}, {"weights": None}),
+    ("frame", "frame_1", {"weights": b"1234"}, {"weights": None}),
+    ("alert_event", "alert_event_1", {**TIMES, **TRUTH}, {**dict.fromkeys(TIMES, 0), **UNTOLD}),
+    ("alert_event", "alert_event_2", TRUTH, UNTOLD),
 ]
 
 
 @pytest.mark.parametrize(("name", "version", "unknown", "default"), EARLIER, ids=[row[1] for row in EARLIER])
 def test_an_earlier_version_is_read_as_the_present_one(
-    name: str, version: str, unknown: dict[str, object], default: int | None
+    name: str, version: str, unknown: dict[str, object], default: dict[str, object]
 ) -> None:
     earlier = load_schema(version)
     record = sample(earlier)
     written = Codec(earlier).encode(record)
-    assert codec(name).decode(written) == {**record, **dict.fromkeys(unknown, default)}
+    assert codec(name).decode(written) == {**record, **default}
     # A job of the earlier version refuses what it cannot know, instead of reading it wrong.
     with pytest.raises(CodecError, match="not pinned"):
         Codec(earlier).decode(codec(name).encode({**record, **unknown}))
     # Given the new fingerprint, it reads all that it knows of.
     told = Codec(earlier, [load_schema(name)])
     assert told.decode(codec(name).encode({**record, **unknown})) == record
+
+
+def test_a_state_that_a_reader_does_not_know_is_inactive_to_it() -> None:
+    present, earlier = load_schema("alert_event"), load_schema("alert_event_2")
+    record = {**sample(present), "state": "missed"}
+    read = Codec(earlier, [present]).decode(Codec(present).encode(record))
+    assert read["state"] == "inactive" and read["key"] == record["key"]
 
 
 @pytest.mark.parametrize("name", ["metric_batch", "metric", "frame", "rejected", "alert_event"])
@@ -182,7 +199,8 @@ def sample(schema: dict[str, object]) -> dict[str, object]:
         if isinstance(kind, list):
             record[field["name"]] = None
         elif isinstance(kind, dict):
-            record[field["name"]] = {"map": {"a": "b"}, "enum": "firing", "array": ["m"]}[kind["type"]]
+            items = [sample(kind["items"])] if isinstance(kind.get("items"), dict) else ["m"]
+            record[field["name"]] = {"map": {"a": "b"}, "enum": "firing", "array": items}[kind["type"]]
         else:
             record[field["name"]] = plain[kind]
     return record

@@ -1,5 +1,7 @@
 """Columns as ClickHouse takes them."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -106,9 +108,14 @@ def test_alert_events_keep_labels_and_times() -> None:
         "starts_at": 5,
         "ends_at": 6,
         "resend": 0,
+        "concerns": "c",
+        "late": [{"labels": {"a": "b"}, "timestamp": 7, "value": math.nan, "arrived_at": 8}],
+        "late_more": 9,
     }
     again = {**event, "resend": 1, "evaluated_at": 60_002}
     (row,) = rows.block("alert_events", [codec("alert_event").encode(one) for one in (event, again)]).to_pylist()
     assert rows.block("alert_events", [codec("alert_event").encode(again)]).num_rows == 0
     assert row["labels"] == [("a", "2"), ("z", "1")]
     assert (row["state"], row["seq"], row["evaluated_at"].microsecond) == ("firing", 4, 2000)
+    assert row["late"] == '[{"labels":{"a":"b"},"timestamp":7,"value":null,"arrived_at":8}]'
+    assert (row["concerns"], row["late_more"]) == ("c", 9)

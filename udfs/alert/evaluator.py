@@ -12,12 +12,14 @@ from schemas.batch import Batch
 from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
-from udfs.alert.judge import Judged, close, judge, retention_ms
+from udfs.alert.hindsight import Hindsight, Shelf
+from udfs.alert.judge import Judged, again, close, judge, retention_ms
 from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
 from udfs.alert.recording import batch_of, costs, source_of
 from udfs.alert.rule import Rule, RuleFault
+from udfs.alert.still import still_until
 from udfs.alert.window import Window
 
 FAILING, PAUSED = "RuleFailing", "RulePaused"
@@ -29,10 +31,14 @@ SLOW_IN_A_ROW = 3
 
 @dataclass(slots=True)
 class Spent:
-    """What one key has cost since the job started; slow: how many evaluations in a row took too long."""
+    """What one key has cost since the job started; slow: how many evaluations in a row took too long.
+
+    unjudged: samples that came too late for anything to be said of them.
+    """
 
     evaluations: int = 0
     failures: int = 0
+    unjudged: int = 0
     seconds: float = 0.0
     slow: int = 0
 
@@ -48,14 +54,19 @@ class Outcome:
     batches: list[Batch] = field(default_factory=list)
     failed: str = ""
     paused: bool = False
+    unjudged: int = 0
 
 
 @dataclass(slots=True)
 class Evaluator:
-    """clock: seconds that only ever rise, for costs. Costs are of the process and begin anew with it."""
+    """clock: seconds that only ever rise, for costs. Costs are of the process and begin anew with it.
+
+    hindsight: what late samples show of earlier ticks.
+    """
 
     budget: Budget
     clock: Callable[[], float]
+    hindsight: Hindsight
     _spent: dict[str, Spent] = field(default_factory=dict)
 
     def tick(
@@ -67,6 +78,7 @@ class Evaluator:
         pieces: Sequence[Batch],
         tick: int,
         now_ms: int,
+        shelf: Shelf,
     ) -> Outcome:
         """Return what the tick makes of a key whose window is `held` and which got `pieces` since."""
         rule, expression = entry
@@ -74,7 +86,14 @@ class Evaluator:
             return self._paused(address, rule, memory, tick, now_ms)
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
-        window = (held.append(pieces) if pieces else held).trim(tick - retention_ms(rule, expression))
+        edited = memory.revision not in ("", rule.revision)
+        dropped = 0
+        if edited:
+            memory, dropped = self.hindsight.drop(replace(memory, fired=()), shelf)
+        memory, unjudged = self.hindsight.mark(rule, memory, held, pieces, tick, shelf)
+        whole = held.append(pieces) if pieces else held
+        # What has left the window may still lie in it for a minute: it is as if it were gone.
+        window = whole.trim(max(memory.floor, tick - retention_ms(rule, expression)))
         excess = self.budget.size(len(window.ids), window.nbytes)
         judged, failed = Judged(memory), ""
         if not excess:
@@ -93,13 +112,39 @@ class Evaluator:
         if excess:
             until = tick + self.budget.pause_ms
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
-            return self._paused(address, rule, waiting, tick, now_ms)
-        after = replace(judged.memory, paused_until=0, trouble=failed)
+            waiting, left = self.hindsight.drop(waiting, shelf)
+            return replace(self._paused(address, rule, waiting, tick, now_ms), unjudged=unjudged + dropped + left)
+        until = tick if failed else still_until(rule, expression, window, tick)
+        after = replace(judged.memory, paused_until=0, trouble=failed, still_until=until)
+        after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
+        after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
+        after, stored = self.hindsight.keep(rule, expression, after, whole, (memory.judged, tick), shelf)
         after, said = _troubles(address, rule, after, tick, now_ms)
-        made = events(judged.transitions, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
-        alive = len(window) > 0 or bool(after.instances or after.troubles) or silent(expression)
+        told = judged.transitions + truths
+        made = events(told, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        alive = len(stored) > 0 or bool(after.instances or after.troubles) or silent(expression)
+        alive = alive or self.hindsight.waits(rule, expression, after, tick)
+        spent.unjudged += unjudged + dropped + left
         batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
-        return Outcome(after, window if window is not held else None, alive, made + said, batches, failed)
+        kept = stored if stored is not held else None
+        return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + dropped + left)
+
+    def still(self, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
+        """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
+        quiet = not (memory.trouble or memory.troubles or memory.paused_until or memory.late_first)
+        same_minute = tick // REPORT_MS == memory.judged // REPORT_MS  # costs and the past have their turn in each
+        return quiet and same_minute and tick < memory.still_until and memory.revision == entry[0].revision
+
+    def again(self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int) -> Outcome:
+        """Return such a tick: what is held of samples is not looked at."""
+        rule, expression = entry
+        began = self.clock()
+        judged = again(rule, expression, memory, tick)
+        after = self.hindsight.follow(rule, expression, judged.memory, judged, tick, False)
+        made = events(judged.transitions, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        spent = self._spent.setdefault(str(address), Spent())
+        spent.evaluations, spent.seconds = spent.evaluations + 1, spent.seconds + self.clock() - began
+        return Outcome(after, None, True, made, _batches(rule, judged, tick))
 
     def close(self, address: Address, memory: Memory, tick: int, now_ms: int) -> Outcome:
         """End what lives under a rule that is deleted or now reads other series."""
@@ -114,7 +159,8 @@ class Evaluator:
         """Return a tick without evaluation: the window is given up, alerts stay as they were."""
         after, said = _troubles(address, rule, memory, tick, now_ms)
         # What is gone cannot be judged again: an edit looks back to here at most.
-        return Outcome(replace(after, floor=tick), Window.empty(rule.tenant), True, said, paused=True)
+        after = replace(after, floor=tick, judged=0, since=0, spilled=0, late_first=0, late_last=0, fired=())
+        return Outcome(after, Window.empty(rule.tenant), True, said, paused=True)
 
 
 def _troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:
@@ -156,6 +202,7 @@ def _report(address: Address, rule: Rule, spent: Spent, window: Window, tick: in
             ("evaluations_total", spent.evaluations),
             ("evaluation_failures_total", spent.failures),
             ("evaluation_seconds_total", spent.seconds),
+            ("late_samples_unjudged_total", spent.unjudged),
             ("window_series", len(window.ids)),
             ("window_bytes", window.nbytes),
         ),

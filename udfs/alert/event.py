@@ -53,6 +53,9 @@ def events(
             "starts_at": one.starts_at,
             "ends_at": one.ends_at,
             "resend": one.resend,
+            "concerns": one.concerns,
+            "late": [{**late._asdict(), "labels": dict(late.labels)} for late in one.late],
+            "late_more": one.late_more,
         }
         key = orjson.dumps([tenant, rule_id, labels], option=orjson.OPT_SORT_KEYS)
         made.append(Event(key, codec("alert_event").encode(record), one.evaluated_at))

@@ -11,25 +11,36 @@ from typing import Any
 
 from pyflink.common import Row, Types
 from pyflink.datastream import BroadcastProcessFunction, KeyedBroadcastProcessFunction, MapFunction, RuntimeContext
-from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
+from pyflink.datastream.state import (
+    ListState,
+    ListStateDescriptor,
+    MapState,
+    MapStateDescriptor,
+    ValueStateDescriptor,
+)
 
 from schemas import topics
 from schemas.batch import Batch
 from schemas.codec import CodecError
 from udfs.alert.budget import Budget
 from udfs.alert.evaluator import Evaluator, Outcome
+from udfs.alert.hindsight import Hindsight
 from udfs.alert.judge import next_tick
 from udfs.alert.keeper import Keeper, Stored
-from udfs.alert.match import Address, Match
+from udfs.alert.match import Address, Match, shape_of
 from udfs.alert.memory import Memory
 from udfs.alert.recording import heartbeat
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule
+from udfs.alert.spread import BUCKETS
 from udfs.alert.window import Window
 from udfs.mode import announce
 
 RULES = MapStateDescriptor("rules", Types.STRING(), Types.STRING())
 # As keyed state this takes bytes whole; an array of BYTE would come as a tuple of numbers in thread mode.
 _BYTES = Types.PICKLED_BYTE_ARRAY()
+
+# How far behind a tick a late sample is still judged, by default.
+HORIZON_MS = 600_000
 
 _log = logging.getLogger("tidegauge.alert")
 
@@ -61,6 +72,42 @@ def _take(keeper: Keeper, record: Row, ctx: Any) -> None:
     keeper.take(key, None if record[1] is None else bytes(record[1]), ctx.get_broadcast_state(RULES))
 
 
+class KeyedShelf:
+    """The Shelf of the current key (udfs/alert/hindsight.py)."""
+
+    def __init__(self, past: MapState, late: ListState) -> None:
+        self._past, self._late = past, late
+
+    def past(self) -> dict[int, bytes]:
+        """Return the past."""
+        return {tick: bytes(piece) for tick, piece in self._past.items()}
+
+    def put(self, tick: int, piece: bytes) -> None:
+        """Add to the past."""
+        self._past.put(tick, piece)
+
+    def forget(self, tick: int) -> None:
+        """Drop a piece of the past."""
+        self._past.remove(tick)
+
+    def late(self) -> list[bytes]:
+        """Return the pieces that wait."""
+        return [bytes(piece) for piece in self._late.get()]
+
+    def wait(self, piece: bytes) -> None:
+        """Add a piece that waits."""
+        self._late.add(piece)
+
+    def settled(self) -> None:
+        """Drop what waited."""
+        self._late.clear()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._past.clear()
+        self._late.clear()
+
+
 class BeatFunction(MapFunction):
     """Any row → ADDRESSED row for metrics.raw: the clock's beat.
 
@@ -84,13 +131,13 @@ class BeatFunction(MapFunction):
 class MatchFunction(BroadcastProcessFunction):
     """IN rows of metrics.valid and rows of control.rules to (address, piece)."""
 
-    def __init__(self, stored: Stored = none_stored) -> None:
-        self._stored = stored
+    def __init__(self, stored: Stored = none_stored, buckets: int = BUCKETS) -> None:
+        self._stored, self._buckets = stored, buckets
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start without rules; those of the broadcast state come with the first record."""
         self._rules = _keeper("alert.match", self._stored, runtime_context)
-        self._match = Match(self._rules.book)
+        self._match = Match(self._rules.book, self._buckets)
         self._unreadable = runtime_context.get_metrics_group().counter("batches_unreadable")
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
@@ -114,23 +161,36 @@ class MatchFunction(BroadcastProcessFunction):
 class JudgeFunction(KeyedBroadcastProcessFunction):
     """(address, piece) and rows of control.rules to ADDRESSED rows for alert.events and metrics.raw.
 
-    An empty piece only sees to it that ticks come. Keyed state: pieces since the last tick, the window, the Memory. The
-    timer chain of a key runs on the grid of the rule's interval while the window holds a sample, an instance is
-    remembered, or the rule has answers without samples; then the state is cleared.
+    An empty piece only sees to it that ticks come. Keyed state: pieces since the last tick, the window, the Memory, the
+    past and late pieces (hindsight). The timer chain of a key runs on the grid of the rule's interval while the window
+    or the past holds a sample, an instance is remembered, or the rule has answers without samples; then the state is
+    cleared. horizon_ms: how far behind a tick late samples are judged.
     """
 
-    def __init__(self, stored: Stored = none_stored, budget: Budget | None = None) -> None:
-        self._stored = stored
+    def __init__(
+        self,
+        stored: Stored = none_stored,
+        budget: Budget | None = None,
+        horizon_ms: int = HORIZON_MS,
+        buckets: int = BUCKETS,
+    ) -> None:
+        self._stored, self._buckets = stored, buckets
         self._budget = budget or Budget()
+        self._horizon_ms = horizon_ms
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Bind the state."""
         self._rules = _keeper("alert.judge", self._stored, runtime_context)
-        self._evaluator = Evaluator(self._budget, time.perf_counter)
+        self._evaluator = Evaluator(self._budget, time.perf_counter, Hindsight(self._horizon_ms, time.perf_counter))
         self._pieces = runtime_context.get_list_state(ListStateDescriptor("pieces", _BYTES))
         self._window = runtime_context.get_state(ValueStateDescriptor("window", _BYTES))
         self._memory = runtime_context.get_state(ValueStateDescriptor("memory", _BYTES))
+        self._shelf = KeyedShelf(
+            runtime_context.get_map_state(MapStateDescriptor("past", Types.LONG(), _BYTES)),
+            runtime_context.get_list_state(ListStateDescriptor("late", _BYTES)),
+        )
         metrics = runtime_context.get_metrics_group()
+        self._unjudged = metrics.counter("late_samples_unjudged")
         self._evaluations = metrics.counter("evaluations")
         self._failures = metrics.counter("evaluation_failures")
         self._paused = metrics.counter("evaluations_paused")
@@ -164,16 +224,19 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         timers = ctx.timer_service()
         now_ms = timers.current_processing_time()
         memory = Memory.decode(self._memory.value())
-        if entry is None or entry[1].shape != address.shape:
+        if entry is None or shape_of(entry[1], self._buckets) != address.shape:
             made = self._evaluator.close(address, memory, timestamp, now_ms)
         elif timestamp % entry[0].interval_ms:  # a timer of the grid before an edit
             timers.register_event_time_timer(next_tick(timestamp, entry[0].interval_ms))
             return
         else:
-            stored = self._window.value()
-            held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
             pieces = [Batch.decode(part) for part in self._pieces.get()]
-            made = self._evaluator.tick(address, entry, memory, held, pieces, timestamp, now_ms)
+            if not pieces and self._evaluator.still(entry, memory, timestamp):
+                made = self._evaluator.again(address, entry, memory, timestamp, now_ms)
+            else:
+                stored = self._window.value()
+                held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
+                made = self._evaluator.tick(address, entry, memory, held, pieces, timestamp, now_ms, self._shelf)
             self._count(entry[0], made, now_ms - timestamp)
         self._keep(memory, made)
         if made.alive and entry is not None:
@@ -188,7 +251,10 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         if not made.alive:
             self._window.clear()
             self._memory.clear()
+            self._shelf.clear()
             return
+        if made.paused:
+            self._shelf.clear()
         if made.window is not None:
             self._window.update(made.window.encode())
         if made.memory != before:
@@ -201,6 +267,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             self._missed.inc()
         if made.paused:
             self._paused.inc()
+        self._unjudged.inc(made.unjudged)
         if made.failed:
             self._failures.inc()
             if self._failed.get(rule.key) != rule.revision:  # once a revision: it would come again at every tick

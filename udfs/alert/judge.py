@@ -3,7 +3,7 @@
 And the series that the rule records: those of its `record`, or ALERTS and ALERTS_FOR_STATE (rules/alerting.go).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +67,21 @@ def judge(rule: Rule, expression: Expression, memory: Memory, window: Window, no
     edited = memory.revision not in ("", rule.revision)
     active = _active(rule, expression, window, now, _ticks(rule, expression, memory, now) if edited else 0)
     _within_limit(rule, len(active))
+    return _stepped(rule, memory, active, now, floor, edited)
+
+
+def again(rule: Rule, expression: Expression, memory: Memory, now: int) -> Judged:
+    """Return what the tick at `now` made, if the answer is that of the tick before (udfs/alert/still.py)."""
+    floor = max(memory.floor, now - retention_ms(rule, expression))
+    if rule.record:
+        instances = tuple(replace(one, active_at=now) for one in memory.instances)
+        return _judged(memory, replace(memory, floor=floor, instances=instances), ())
+    held = (one for one in memory.instances if one.live and not one.cleared_at)
+    active = {one.labels: Active(one.labels, one.value, one.active_at, False) for one in held}
+    return _stepped(rule, memory, active, now, floor, False)
+
+
+def _stepped(rule: Rule, memory: Memory, active: Mapping[Labels, Active], now: int, floor: int, edited: bool) -> Judged:
     known = {one.labels: one for one in memory.instances if not _is_series(one)}
     instances: list[Instance] = []
     made: tuple[Transition, ...] = ()

@@ -13,13 +13,13 @@ prometheus/compliance asks: a receiver that has forgotten, or was away, learns t
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import xxhash
 
 from udfs.alert.rule import Rule
 
-State = Literal["inactive", "pending", "firing", "resolved"]
+State = Literal["inactive", "pending", "firing", "resolved", "missed", "retracted"]
 Labels = tuple[tuple[str, str], ...]
 
 # As Prometheus's resolvedRetention. A forgotten instance counts its transitions from 1 again.
@@ -60,12 +60,24 @@ class Instance:
         return "pending" if self.live else "inactive"
 
 
+class LateSample(NamedTuple):
+    """A sample that came after the tick that should have seen it; arrived_at: the broker's clock, ms, 0: not known."""
+
+    labels: Labels
+    timestamp: int
+    value: float
+    arrived_at: int
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One state entered, or said again (resend > 0), with all that an event says about it.
 
     key is equal for repeats and resends of the same transition. starts_at: when it began to fire; ends_at: when it
     ended, or until when a receiver may take it to fire if it hears no more; 0 for never.
+
+    missed and retracted are entered by nobody: they tell what late samples say of a firing (udfs/alert/truth.py).
+    concerns: key of the firing that is retracted. late: the samples that say so, late_more: how many more.
     """
 
     state: State
@@ -78,6 +90,9 @@ class Transition:
     starts_at: int = 0
     ends_at: int = 0
     resend: int = 0
+    concerns: str = ""
+    late: tuple[LateSample, ...] = ()
+    late_more: int = 0
 
 
 def transition_key(rule: str, labels: Labels, active_at: int, demotions: int, state: State) -> str:

@@ -18,7 +18,7 @@ from udfs.alert.book import Book
 from udfs.alert.chain import silent
 from udfs.alert.expression import Expression
 from udfs.alert.recording import HEARTBEAT_SOURCE, source_of
-from udfs.alert.rule import Rule
+from udfs.alert.spread import BUCKETS
 
 # Series sets whose routes are remembered. A source has one a shard, and a new one when its series change.
 CACHED_SETS = 4096
@@ -57,11 +57,16 @@ class Route:
     series_ids: UInt64s
 
 
-class Match:
-    """Splits batches of metrics.valid by the rules of a Book."""
+def shape_of(expression: Expression, buckets: int) -> str:
+    """Return the shape of an address: a window spread over another number of keys is another one."""
+    return f"{expression.shape}/{buckets}"
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+
+class Match:
+    """Splits batches of metrics.valid by the rules of a Book, each over at most so many keys."""
+
+    def __init__(self, book: Book, buckets: int = BUCKETS) -> None:
+        self._book, self._buckets = book, buckets
         self._generation = -1
         self._routes: dict[tuple[str, bytes], list[Route]] = {}
         self._of_nothing: list[str] | None = None
@@ -89,7 +94,7 @@ class Match:
         self._renew()
         if self._of_nothing is None:
             self._of_nothing = [
-                str(Address(rule.tenant, rule.rule_id, expression.shape, 0))
+                str(Address(rule.tenant, rule.rule_id, shape_of(expression, self._buckets), 0))
                 for rule, expression in self._book.all()
                 if silent(expression)
             ]
@@ -108,11 +113,13 @@ class Match:
         if routes is None:
             if batch.series_ids is None:
                 raise ValueError("a batch of metrics.valid carries series ids")
-            routes = self._routes[key] = list(_routes(self._book, batch.tenant, batch.series_set, batch.series_ids))
+            routes = self._routes[key] = list(
+                _routes(self._book, batch.tenant, batch.series_set, batch.series_ids, self._buckets)
+            )
         return routes
 
 
-def _routes(book: Book, tenant: str, series_set: bytes, series_ids: UInt64s) -> Iterator[Route]:
+def _routes(book: Book, tenant: str, series_set: bytes, series_ids: UInt64s, most: int) -> Iterator[Route]:
     series = decode_series_set(series_set)
     by_name: dict[str, list[int]] = defaultdict(list)
     for place, one in enumerate(series):
@@ -120,9 +127,10 @@ def _routes(book: Book, tenant: str, series_set: bytes, series_ids: UInt64s) -> 
     for rule, expression in book.of(tenant):
         buckets: dict[int, list[int]] = defaultdict(list)
         for place in sorted(_matched(expression, series, by_name)):
-            buckets[expression.spread.bucket(series[place])].append(place)
+            buckets[expression.spread.bucket(series[place], most)].append(place)
         for bucket, places in buckets.items():
-            yield _route(rule, expression, bucket, places, series, series_ids)
+            address = Address(rule.tenant, rule.rule_id, shape_of(expression, most), bucket)
+            yield _route(address, places, series, series_ids)
 
 
 def _matched(expression: Expression, series: list[Series], by_name: dict[str, list[int]]) -> set[int]:
@@ -137,10 +145,7 @@ def _matched(expression: Expression, series: list[Series], by_name: dict[str, li
     return found
 
 
-def _route(
-    rule: Rule, expression: Expression, bucket: int, places: list[int], series: list[Series], series_ids: UInt64s
-) -> Route:
-    address = Address(rule.tenant, rule.rule_id, expression.shape, bucket)
+def _route(address: Address, places: list[int], series: list[Series], series_ids: UInt64s) -> Route:
     return Route(
         str(address), np.array(places), encode_series_set(series[place] for place in places), series_ids[places]
     )
@@ -167,4 +172,5 @@ def _piece(batch: Batch, route: Route) -> Batch | None:
         index=index,
         series_ids=route.series_ids,
         shard=batch.shard,
+        received_at=batch.received_at,
     )

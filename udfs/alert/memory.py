@@ -1,16 +1,39 @@
 """What the job remembers of one key between two evaluations, and its bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from schemas.codec import codec
-from udfs.alert.lifecycle import Instance
+from udfs.alert.lifecycle import Instance, Labels
 
 _PLAIN = (
     *("value", "active_at", "fired_at", "cleared_at", "ended_at"),
     *("demotions", "seq", "sent_at", "resends"),
 )
+_FIRING = ("active_at", "fired_at", "ended_at", "value", "key")
+_PLAIN_STATE = (
+    *("revision", "expr", "floor", "paused_until", "trouble"),
+    *("judged", "since", "spilled", "late_first", "late_last", "still_until"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One firing of one label set; times are event time in ms. ended_at: 0 while it fires; key: of its transition."""
+
+    labels: Labels
+    active_at: int
+    fired_at: int
+    ended_at: int
+    value: float
+    key: str = ""
+
+    def meets(self, other: "Firing") -> bool:
+        """Tell whether both fire at one time."""
+        return (not other.ended_at or self.fired_at < other.ended_at) and (
+            not self.ended_at or other.fired_at < self.ended_at
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +42,11 @@ class Memory:
 
     instances: alerts, or for a recording rule its series, which have a __name__. troubles: alerts about the rule
     itself; trouble says what is wrong. paused_until: event time (ms) before which it is not evaluated, 0 for none.
+
+    judged: the last tick; since: the first tick of this revision from which on none was left out. spilled: when samples
+    last went from the window to the past. late_first, late_last: the ticks that met late samples which wait to be
+    judged. still_until: until when the answer stays as it is without new samples. fired: what has fired in the time
+    that late samples may still change.
     """
 
     revision: str = ""
@@ -28,18 +56,22 @@ class Memory:
     troubles: tuple[Instance, ...] = ()
     paused_until: int = 0
     trouble: str = ""
+    judged: int = 0
+    since: int = 0
+    spilled: int = 0
+    late_first: int = 0
+    late_last: int = 0
+    still_until: int = 0
+    fired: tuple[Firing, ...] = ()
 
     def encode(self) -> bytes:
         """Return the AlertState record in single-object encoding."""
         return codec("alert_state").encode(
             {
-                "revision": self.revision,
-                "expr": self.expr,
-                "floor": self.floor,
-                "instances": _records(self.instances),
-                "troubles": _records(self.troubles),
-                "paused_until": self.paused_until,
-                "trouble": self.trouble,
+                **{name: getattr(self, name) for name in _PLAIN_STATE},
+                "instances": _records(self.instances, _PLAIN),
+                "troubles": _records(self.troubles, _PLAIN),
+                "fired": _records(self.fired, _FIRING),
             }
         )
 
@@ -49,22 +81,20 @@ class Memory:
         if data is None:
             return cls()
         record = codec("alert_state").decode(data)
-        lists = {name: _instances(record[name]) for name in ("instances", "troubles")}
-        return cls(**{**record, **lists})
+        lists = {name: tuple(Instance(**one) for one in _read(record[name])) for name in ("instances", "troubles")}
+        return cls(**{**record, **lists, "fired": tuple(Firing(**one) for one in _read(record["fired"]))})
 
 
-def _records(instances: Iterable[Instance]) -> list[dict[str, Any]]:
+def _records(rows: Iterable[Instance] | Iterable[Firing], fields: Iterable[str]) -> list[dict[str, Any]]:
     return [
         {
             "labels": [{"name": name, "value": value} for name, value in one.labels],
-            **{name: getattr(one, name) for name in _PLAIN},
+            **{name: getattr(one, name) for name in fields},
         }
-        for one in instances
+        for one in rows
     ]
 
 
-def _instances(records: Iterable[dict[str, Any]]) -> tuple[Instance, ...]:
-    return tuple(
-        Instance(**{**one, "labels": tuple((label["name"], label["value"]) for label in one["labels"])})
-        for one in records
-    )
+def _read(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for one in records:
+        yield {**one, "labels": tuple((label["name"], label["value"]) for label in one["labels"])}

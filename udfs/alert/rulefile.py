@@ -12,7 +12,7 @@ import yaml
 from udfs.alert.document import Document
 from udfs.alert.expression import check_expression, parse_expression
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule, RuleFault
-from udfs.alert.template import asks, check_template
+from udfs.alert.template import check_template, missing
 from udfs.duration import parse_duration
 
 __all__ = ["Group", "RuleFile", "parse_duration", "parse_file", "parse_rules"]
@@ -154,9 +154,6 @@ class _Reader:
             query_offset_s=shared.query_offset_s,
         )
         self._duplicates(rule, shared, node)
-        if self.stream and alert and (asks(rule.labels) or asks(rule.annotations)):
-            reason = "a template's query has no answer on the stream; it gives <error expanding template: …>"
-            self.warnings.append(document.fault("TG-rule-unsupported", reason, node))
         if len(document.faults) == before:
             number = shared.counts[rule.name] = shared.counts.get(rule.name, 0) + 1
             rule_id = f"{rule.group}/{rule.name}" + (f"#{number}" if number > 1 else "")
@@ -185,7 +182,7 @@ class _Reader:
             if name in ("", _RESERVED):
                 self.document.note("TG-rule-label", f"{name!r} cannot be a name in labels", node)
             if templates:
-                self.document.guarded(node, partial(check_template, text), f"label {name!r}: ")
+                self._template(node, text, f"label {name!r}: ")
         return {name: text for name, (text, _) in found.items()}
 
     def _annotations(self, fields: dict[str, yaml.Node]) -> dict[str, str]:
@@ -193,8 +190,14 @@ class _Reader:
         for name, (text, node) in found.items():
             if not name:
                 self.document.note("TG-rule-label", f"{name!r} cannot be a name in annotations", node)
-            self.document.guarded(node, partial(check_template, text), f"annotation {name!r}: ")
+            self._template(node, text, f"annotation {name!r}: ")
         return {name: text for name, (text, _) in found.items()}
+
+    def _template(self, node: yaml.Node, text: str, prefix: str) -> None:
+        lacks = missing(text) if self.stream else ""
+        if lacks:
+            self.document.note("TG-rule-unsupported", f"{prefix}the stream has no {lacks} for templates", node)
+        self.document.guarded(node, partial(check_template, text), prefix)
 
     def _duplicates(self, rule: Rule, shared: _Shared, node: yaml.Node) -> None:
         """Refuse a rule that stands in the group twice; warn where two rules may give the same series or alerts."""

@@ -13,12 +13,13 @@ from udfs.alert.lifecycle import Labels
 from udfs.alert.rule import Rule, RuleFault
 from udfs.template.errors import ExecError, ParseError
 from udfs.template.functions import NAMES, functions
+from udfs.template.lex import lex
 from udfs.template.parse import parse
 from udfs.template.run import run
 from udfs.template.tree import Tree
 from udfs.template.values import Data, Sample, go_float
 
-__all__ = ["Sample", "Scene", "alert_labels", "asks", "check_template", "expand", "go_float"]
+__all__ = ["Sample", "Scene", "alert_labels", "asks", "check_template", "expand", "go_float", "missing"]
 
 # Prometheus sets its variables in front of the text; errors count their columns from there.
 _PREFIX = (
@@ -40,11 +41,23 @@ class Scene:
 
 
 _NOWHERE = Scene()
+_ELSEWHERE = ("query", "$externalLabels", ".ExternalLabels", "$externalURL", ".ExternalURL")
 
 
 def asks(texts: Iterable[tuple[str, str]]) -> bool:
     """Tell whether a label's or annotation's template may query."""
     return any("{{" in text and "query" in text for _, text in texts)
+
+
+def missing(text: str) -> str:
+    """Return what a template asks for that the stream has not, "" if there is nothing: query, $externalLabels, …URL."""
+    if "{{" not in text:
+        return ""
+    try:
+        words = {token.text for token in lex(text) if token.kind in ("word", "variable", "field")}
+    except ParseError:
+        return ""  # check_template says so
+    return next((one for one in _ELSEWHERE if one in words), "")
 
 
 def check_template(text: str) -> None:

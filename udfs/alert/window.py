@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.batch import Batch, Int64s, Series, UInt32s, UInt64s, decode_series_set, encode_series_set
-from schemas.nan import Floats
+from schemas.nan import Floats, Mask
 
 
 @lru_cache(maxsize=2048)
@@ -50,6 +51,10 @@ class Window:
 
     def encode(self) -> bytes:
         """Return the window as a sparse MetricBatch in single-object encoding."""
+        return self.batch().encode()
+
+    def batch(self) -> Batch:
+        """Return the window as a piece."""
         return Batch(
             tenant=self.tenant,
             source="",
@@ -59,7 +64,7 @@ class Window:
             values=self.values,
             index=self.codes,
             series_ids=self.ids,
-        ).encode()
+        )
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -97,7 +102,10 @@ class Window:
 
     def trim(self, floor: int) -> "Window":
         """Return the window without samples at or before `floor` (event time, ms) and series that have none left."""
-        kept = self.timestamps > floor
+        return self.part(self.timestamps > floor)
+
+    def part(self, kept: Mask) -> "Window":
+        """Return the window with some of its samples, (N,), and the series that they are of."""
         if kept.all():
             return self
         codes = self.codes[kept]
@@ -108,6 +116,19 @@ class Window:
             series_set = encode_series_set(series[place] for place in left.tolist())
         codes = np.searchsorted(left, codes).astype(np.uint32)
         return Window(self.tenant, self.ids[left], series_set, codes, self.timestamps[kept], self.values[kept])
+
+    def find(self, ids: UInt64s, timestamps: Int64s) -> npt.NDArray[np.intp]:
+        """Return the places of some samples, -1 for those that are not here."""
+        if not len(self) or not len(ids):
+            return np.full(len(ids), -1, np.intp)
+        low, high = int(self.timestamps.min()), int(self.timestamps.max())
+        width = high - low + 1
+        codes = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        possible = (self.ids[codes] == ids) & (timestamps >= low) & (timestamps <= high)
+        held = self.codes.astype(np.int64) * width + (self.timestamps - low)
+        wanted = codes.astype(np.int64) * width + np.clip(timestamps - low, 0, width - 1)
+        places = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
+        return np.where(possible & (held[places] == wanted), places, -1)
 
     def _united(self, held: UInt64s, pieces: Sequence[Batch]) -> bytes:
         known: dict[int, Series] = {}

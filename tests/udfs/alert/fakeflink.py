@@ -23,8 +23,8 @@ class Counter:
     def __init__(self) -> None:
         self.count = 0
 
-    def inc(self) -> None:
-        self.count += 1
+    def inc(self, by: int = 1) -> None:
+        self.count += by
 
 
 @dataclass
@@ -62,6 +62,28 @@ class Value:
         self._job.state[self._job.key].pop(self._name, None)
 
 
+class Map:
+    """MapState of the current key; an empty one is no state."""
+
+    def __init__(self, job: "FakeFlink", name: str) -> None:
+        self._job, self._name = job, name
+
+    def items(self) -> list[tuple[int, bytes]]:
+        return list(self._job.state[self._job.key].get(self._name, {}).items())
+
+    def put(self, key: int, value: bytes) -> None:
+        self._job.state[self._job.key].setdefault(self._name, {})[key] = value
+
+    def remove(self, key: int) -> None:
+        held = self._job.state[self._job.key][self._name]
+        del held[key]
+        if not held:
+            self.clear()
+
+    def clear(self) -> None:
+        self._job.state[self._job.key].pop(self._name, None)
+
+
 @dataclass
 class Runtime:
     job: "FakeFlink"
@@ -76,6 +98,9 @@ class Runtime:
         return Value(self.job, descriptor.name)
 
     get_list_state = get_state
+
+    def get_map_state(self, descriptor: Any) -> Map:
+        return Map(self.job, descriptor.name)
 
 
 class Broadcast(dict[str, str]):

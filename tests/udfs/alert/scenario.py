@@ -5,6 +5,7 @@ input:                        promtool's notation; a series' samples begin at 0s
   up{instance="a"}: 1x3 0x20
 rule: {alert, expr, for, keep_firing_for, labels, annotations}
 edits: {2m: {...}, 5m: null}  what the rule becomes, before the tick of that time; null deletes it
+late: [{at: 2m, input: {up{instance="a"}: _ _ 0}}]   optional: samples that come when the watermark is at that time
 until: 10m                    how far the watermark goes; the end of the input if left out
 events:                       time state {labels without alertname} value
   - 1m pending {instance="a"} 0
@@ -83,6 +84,9 @@ def load(path: Path) -> Scenario:
         for when, edit in text.get("edits", {}).items()
     ]
     deliveries = _deliveries(text["input"], interval)
+    for one in text.get("late", []):
+        deliveries += [replace(late, at=T0 + _ms(one["at"])) for late in _deliveries(one["input"], interval)]
+    deliveries.sort(key=lambda one: one.at)
     until = _ms(text["until"]) if "until" in text else max(one.at for one in deliveries) - T0
     return Scenario(path.stem, [(0, rule), *edits], deliveries, until, text["events"], text.get("sent", []))
 

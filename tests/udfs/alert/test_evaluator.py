@@ -5,12 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from schemas.batch import decode_series_set
-from tests.udfs.alert.fakeflink import FakeFlink
+from tests.udfs.alert.fakeflink import FakeFlink, Map, Value
 from tests.udfs.alert.scenario import T0
 from tests.udfs.alert.test_flink import up
 from tests.udfs.alert.test_recording import alert, feed, told
 from udfs.alert.budget import Budget
 from udfs.alert.evaluator import Evaluator
+from udfs.alert.flink import KeyedShelf
+from udfs.alert.hindsight import Hindsight
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
 from udfs.alert.rule import Rule
@@ -106,14 +108,15 @@ def test_an_answer_of_too_many_alerts_pauses_too() -> None:
 
 def test_three_slow_evaluations_in_a_row_pause_two_do_not() -> None:
     took = iter([0, 9, 0, 9, 0, 1, 0, 9, 0, 9, 0, 9])
-    evaluator = Evaluator(Budget(seconds=5), lambda: float(next(took)))
+    evaluator = Evaluator(Budget(seconds=5), lambda: float(next(took)), Hindsight(600_000, lambda: 0.0))
     job = with_budget(Budget(), LARGE)
+    shelf = KeyedShelf(Map(job, "past"), Value(job, "late"))
     entry = job._match._rules.book.get(LARGE.key)
     assert entry is not None
     address = Address("acme", "g/A", entry[1].shape, 0)
     memory, paused = Memory(), []
     for tick in range(T0, T0 + 60_000, 10_000):
-        made = evaluator.tick(address, entry, memory, Window.empty("acme"), [up(tick, 0.0)], tick, tick)
+        made = evaluator.tick(address, entry, memory, Window.empty("acme"), [up(tick, 0.0)], tick, tick, shelf)
         memory = made.memory
         paused.append(made.paused)
     assert paused == [False] * 5 + [True]
@@ -134,6 +137,7 @@ def test_costs_are_series_once_a_minute() -> None:
     assert values == {
         "evaluations_total": 7,
         "evaluation_failures_total": 0,
+        "late_samples_unjudged_total": 0,
         "last_evaluation_timestamp_seconds": T0 / 1000 + 60,
         "window_series": 1,
     }

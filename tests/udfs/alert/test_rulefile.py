@@ -134,11 +134,27 @@ def test_rules_that_may_give_the_same_alerts_are_warned_of() -> None:
     assert [(fault.id, fault.rule) for fault in read.warnings] == [("TG-rule-ambiguous", "A")]
 
 
-def test_what_the_stream_cannot_ask_is_warned_of() -> None:
-    text = "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {a: '{{ query `up` | first | value }}'}}]}]"
+LACKS = [
+    ("annotations: {a: '{{ query `up` | first | value }}'}", "annotation 'a': the stream has no query for templates"),
+    ("annotations: {a: '{{ with printf `up` | query }}x{{ end }}'}", "annotation 'a': the stream has no query"),
+    ("labels: {a: '{{ $externalLabels.region }}'}", "label 'a': the stream has no $externalLabels for templates"),
+    ("annotations: {a: '{{ .ExternalURL }}/x'}", "annotation 'a': the stream has no .ExternalURL for templates"),
+]
+
+
+@pytest.mark.parametrize(("field", "reason"), LACKS)
+def test_what_templates_lack_on_the_stream_is_refused_there(field: str, reason: str) -> None:
+    text = f"groups: [{{name: g, rules: [{{alert: A, expr: up, {field}}}]}}]"
     read = parse_file(text, "acme", stream=True)
-    assert read.rules and [fault.id for fault in read.warnings] == ["TG-rule-unsupported"]
-    assert not parse_file(text, "acme").warnings
+    (fault,) = read.faults
+    assert fault.id == "TG-rule-unsupported" and fault.reason.startswith(reason) and not read.rules
+    assert not parse_file(text, "acme").faults
+
+
+def test_what_only_looks_like_it_is_taken() -> None:
+    note = "{query: 'query {{ $labels.query }} {{ `query` }}'}"
+    text = f"groups: [{{name: g, rules: [{{alert: A, expr: up, annotations: {note}}}]}}]"
+    assert not parse_file(text, "acme", stream=True).faults
 
 
 @pytest.mark.parametrize("text", ["a: " + "[" * 5000, "groups: [&a [*a]]", "groups: [{name: g, rules: [*b]}]", "\x00"])
