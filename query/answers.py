@@ -8,12 +8,17 @@ TRUNCATED = "results truncated due to limit"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. now_ms: the wall clock when it came; matches: the parameters that may repeat, match[]."""
+    """One request. now_ms: the wall clock when it came; lists: the parameters that may repeat, as match[]."""
 
     tenant: str
     params: Mapping[str, str]
-    matches: Sequence[str]
+    lists: Mapping[str, Sequence[str]]
     now_ms: int
+
+    @property
+    def matches(self) -> Sequence[str]:
+        """Return the selectors of match[]."""
+        return self.lists.get("match[]", ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The rules come from table alert_rules, alerts and troubles from alert_events, ti
 alert job records about each rule.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,11 @@ import numpy as np
 import orjson
 
 from promql.columns import NAME, Selector, Source
+from promql.match import matches
 from query import numbers, params
+from query.answers import Request
+from query.errors import bad_data
+from query.guard import Guard
 from query.store import Alert
 
 # Alerts about the rule itself (udfs/alert/evaluator.py).
@@ -65,43 +70,109 @@ def alert(one: Alert) -> dict[str, object]:
     }
 
 
-def groups(
-    stored: Sequence[tuple[str, str]], alerts: Sequence[Alert], costs: Mapping[str, Spent], asked: Mapping[str, str]
-) -> list[dict[str, object]]:
-    """Return the groups of some rules, (id, JSON), in the order of their files.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request wants of the rules; empty: all. kind: alert or record. selectors: of the rules' own labels.
 
-    asked: `type` alert or record, `exclude_alerts`.
+    limit: groups in one answer, 0 for all; token: that of the group to begin with.
     """
+
+    kind: str = ""
+    names: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    files: Sequence[str] = ()
+    selectors: Sequence[Selector] = ()
+    with_alerts: bool = True
+    limit: int = 0
+    token: str = ""
+
+    def wants(self, rule: Mapping[str, Any]) -> bool:
+        """Tell whether a rule is asked for."""
+        kind = "record" if rule.get("record") else "alert"
+        labels = rule.get("labels", {})
+        return (
+            self.kind in ("", kind)
+            and (not self.names or _name(rule) in self.names)
+            and (not self.groups or rule.get("group", "") in self.groups)
+            and (not self.files or rule.get("file", "") in self.files)
+            and (not self.selectors or any(matches(one, labels) for one in self.selectors))
+        )
+
+
+def asked(request: Request, guard: Guard) -> Asked:
+    """Return what the parameters of Prometheus 3.5 say; raises QueryError, PromqlError."""
+    kind, token = request.params.get("type", ""), request.params.get("group_next_token", "")
+    if kind not in ("", "alert", "record"):
+        raise bad_data("TG-query-parameter", f'invalid parameter "type": {kind[:50]!r} is not alert or record')
+    limit = params.limit(request.params, "group_limit")
+    if token and not limit:
+        raise bad_data("TG-query-parameter", 'invalid parameter "group_limit": it is missing beside group_next_token')
+    return Asked(
+        kind,
+        request.lists.get("rule_name[]", ()),
+        request.lists.get("rule_group[]", ()),
+        request.lists.get("file[]", ()),
+        [Selector(one.metric, one.matchers, 0, 0) for one in map(guard.selector, request.matches)],
+        not params.flag(request.params, "exclude_alerts"),
+        limit,
+        token,
+    )
+
+
+def groups(
+    stored: Sequence[tuple[str, str]], alerts: Sequence[Alert], costs: Mapping[str, Spent], wanted: Asked
+) -> dict[str, object]:
+    """Return `data`: the groups of some rules, (id, JSON), in the order of their files; the token of those left off."""
     by_rule: dict[str, list[Alert]] = {}
     for one in alerts:
         by_rule.setdefault(one.rule_id, []).append(one)
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for rule_id, body in stored:
         rule = _read(rule_id, body)
-        if asked.get("type", "") in ("", "record" if rule.get("record") else "alert"):
+        if wanted.wants(rule):
             found.setdefault((str(rule.get("file", "")), str(rule.get("group", ""))), []).append(rule)
-    told = []
-    for (file, name), rules in sorted(found.items()):
-        rules.sort(key=lambda rule: (rule.get("position", 0), rule["rule_id"]))
-        shown = [
-            _shown(rule, by_rule.get(rule["rule_id"], []), costs.get(rule["rule_id"], Spent()), asked) for rule in rules
-        ]
-        newest = max(costs.get(rule["rule_id"], Spent()).last_ms for rule in rules)
-        told.append(
-            {
-                "name": name,
-                "file": file,
-                "rules": shown,
-                "interval": rules[0].get("interval_s", 0),
-                "limit": rules[0].get("limit", 0),
-                "evaluationTime": sum(costs.get(rule["rule_id"], Spent()).seconds for rule in rules),
-                "lastEvaluation": _time(newest),
-            }
-        )
-    return told
+    places = sorted(found)
+    tokens = [_token(*place) for place in places]
+    if wanted.token and wanted.token not in tokens:
+        raise bad_data("TG-query-parameter", 'invalid parameter "group_next_token": there is no such group any more')
+    first = tokens.index(wanted.token) if wanted.token else 0
+    end = first + wanted.limit if wanted.limit else len(places)
+    told = [_group(place, found[place], by_rule, costs, wanted) for place in places[first:end]]
+    return {"groups": told} | ({"groupNextToken": tokens[end]} if end < len(places) else {})
 
 
-def _shown(rule: Mapping[str, Any], alerts: Sequence[Alert], cost: Spent, asked: Mapping[str, str]) -> dict[str, Any]:
+def _token(file: str, group: str) -> str:
+    return hashlib.sha256(f"{file};{group}".encode()).hexdigest()
+
+
+def _group(
+    place: tuple[str, str],
+    rules: list[dict[str, Any]],
+    by_rule: Mapping[str, Sequence[Alert]],
+    costs: Mapping[str, Spent],
+    wanted: Asked,
+) -> dict[str, object]:
+    rules.sort(key=lambda rule: (rule.get("position", 0), rule["rule_id"]))
+    spent = [costs.get(rule["rule_id"], Spent()) for rule in rules]
+    return {
+        "name": place[1],
+        "file": place[0],
+        "rules": [
+            _shown(rule, by_rule.get(rule["rule_id"], []), cost, wanted)
+            for rule, cost in zip(rules, spent, strict=True)
+        ],
+        "interval": rules[0].get("interval_s", 0),
+        "limit": rules[0].get("limit", 0),
+        "evaluationTime": sum(cost.seconds for cost in spent),
+        "lastEvaluation": _time(max(cost.last_ms for cost in spent)),
+    }
+
+
+def _name(rule: Mapping[str, Any]) -> str:
+    return str(rule.get("record") or rule.get("alert", ""))
+
+
+def _shown(rule: Mapping[str, Any], alerts: Sequence[Alert], cost: Spent, wanted: Asked) -> dict[str, Any]:
     trouble = [one for one in alerts if one.labels.get(NAME, one.labels.get("alertname")) in TROUBLES]
     own = [one for one in alerts if one not in trouble]
     if "fault" in rule:
@@ -111,7 +182,7 @@ def _shown(rule: Mapping[str, Any], alerts: Sequence[Alert], cost: Spent, asked:
     else:
         health, error = ("ok" if cost.last_ms else "unknown"), ""
     shown = {
-        "name": rule.get("record") or rule.get("alert", ""),
+        "name": _name(rule),
         "query": rule.get("expr", ""),
         "labels": rule.get("labels", {}),
         "health": health,
@@ -130,7 +201,7 @@ def _shown(rule: Mapping[str, Any], alerts: Sequence[Alert], cost: Spent, asked:
         "duration": rule.get("for_s", 0),
         "keepFiringFor": rule.get("keep_firing_for_s", 0),
         "annotations": rule.get("annotations", {}),
-        "alerts": [] if params.flag(asked, "exclude_alerts") else [alert(one) for one in own],
+        "alerts": [alert(one) for one in own] if wanted.with_alerts else [],
     }
 
 

@@ -79,8 +79,11 @@ class Service:
             pairs = _pairs((await _body(http)).decode("utf-8", "replace")) + pairs
         # The first of equal parameters counts, and the body's come before the address's, as in Go.
         named = dict(reversed(pairs))
-        matches = [value for name, value in pairs if name == "match[]"]
-        return Request(self.tenants.of(http.headers), named, matches, self.clock())
+        lists: dict[str, list[str]] = {}
+        for name, value in pairs:
+            if name.endswith("[]"):
+                lists.setdefault(name, []).append(value)
+        return Request(self.tenants.of(http.headers), named, lists, self.clock())
 
     async def _run(self, work: Answer, request: Request, spent: Spent, http: HttpRequest) -> Reply:
         spent.limit_s = params.timeout_s(request.params, self.timeout_s)

@@ -63,12 +63,13 @@ class Status:
 
     def rules(self, request: Request) -> Reply:
         """Answer /api/v1/rules: all rules that were applied, with what the alert job has told of them."""
+        wanted = rules.asked(request, self.guard)
         found, warnings = self._alerts(request)
         stored = self.store.rules(request.tenant, self.most_rules)
         if len(stored) > self.most_rules:
             stored, warnings = stored[: self.most_rules], (TRUNCATED,)
         costs = rules.spent(self.store.source(request.tenant, 1), request.now_ms)
-        return Reply(orjson.dumps({"groups": rules.groups(stored, found, costs, request.params)}), (), warnings)
+        return Reply(orjson.dumps(rules.groups(stored, found, costs, wanted)), (), warnings)
 
     def _alerts(self, request: Request) -> tuple[list[Alert], tuple[str, ...]]:
         found = self.store.alerts(request.tenant, self.most_alerts)

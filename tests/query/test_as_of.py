@@ -140,7 +140,7 @@ def test_as_of_is_what_had_arrived(
         )
         want = matrix(evaluate(parse(text), source, steps.first_ms, steps.last_ms, M), steps.times())
         asked = {"query": text, "start": str(steps.first_ms // S), "end": str(steps.last_ms // S), "step": "60"}
-        reply = api_over(clickhouse).query_range(Request(tenant, asked | {"as_of": str(as_of // S)}, [], NOW))
+        reply = api_over(clickhouse).query_range(Request(tenant, asked | {"as_of": str(as_of // S)}, {}, NOW))
         assert reply.data == want
 
 
@@ -150,7 +150,7 @@ def test_an_arrival_is_told_by_the_first_of_its_repeats(clickhouse: Clickhouse) 
     api = api_over(clickhouse)
     for after, present in ((5 * M - S, False), (5 * M, True), (7 * M, True)):
         asked = {"query": "m[1h]", "time": str((at + H // 2) // S), "as_of": str((at + after) // S)}
-        assert (b'"i":"0"' in api.query(Request("repeats", asked, [], NOW)).data) == present
+        assert (b'"i":"0"' in api.query(Request("repeats", asked, {}, NOW)).data) == present
 
 
 @given(

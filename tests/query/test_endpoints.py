@@ -71,9 +71,12 @@ def ask(api: Client, path: str, **params: Any) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-def watched(api: Client, **params: str) -> list[Any]:
+WATCH = {"X-Scope-OrgID": "watch"}
+
+
+def watched(api: Client, params: str = "") -> list[Any]:
     """Return the groups of a tenant with rules; those of later files first."""
-    answer = api.get("/api/v1/rules", params=params, headers={"X-Scope-OrgID": "watch"})
+    answer = api.get(f"/api/v1/rules?{params}", headers=WATCH)
     assert answer.status_code == 200, answer.text
     groups: list[Any] = answer.json()["data"]["groups"][::-1]
     return groups
@@ -248,13 +251,43 @@ def test_rules_are_all_that_were_applied_with_what_the_stream_tells(api: Client)
 
 @pytest.mark.parametrize(
     ("asked", "names"),
-    [({"type": "record"}, ["a:b"]), ({"type": "alert"}, ["Down", "Idle", "Bad"]), ({}, ["a:b", "Down", "Idle", "Bad"])],
+    [
+        ("", ["a:b", "Down", "Idle", "Bad"]),
+        ("type=record", ["a:b"]),
+        ("type=alert", ["Down", "Idle", "Bad"]),
+        ("rule_name[]=Down&rule_name[]=a:b", ["a:b", "Down"]),
+        ("rule_name[]=Down&type=record", []),
+        ("rule_group[]=odd", ["Bad"]),
+        ("rule_group[]=none", []),
+        ("file[]=f.yaml", ["a:b", "Down", "Idle"]),
+        ("match[]={severity='page'}", ["Down"]),
+        ("match[]={severity='page'}&match[]={severity=~'n.*'}", ["Down"]),
+        ("match[]=Down", []),  # of the labels that a rule is given, as in Prometheus; a name is none
+    ],
 )
-def test_rules_of_one_type(api: Client, asked: dict[str, str], names: list[str]) -> None:
-    groups = watched(api, **asked)
+def test_rules_that_are_asked_for(api: Client, asked: str, names: list[str]) -> None:
+    groups = watched(api, asked)
     assert [rule["name"] for group in groups for rule in group["rules"]] == names
-    without = watched(api, exclude_alerts="true", **asked)
+    without = watched(api, f"{asked}&exclude_alerts=true")
     assert not any(rule.get("alerts") for group in without for rule in group["rules"])
+
+
+def test_groups_of_rules_a_few_at_a_time(api: Client) -> None:
+    whole = watched(api)[::-1]
+    token, seen = "", []
+    for _ in whole:
+        data = api.get(f"/api/v1/rules?group_limit=1&group_next_token={token}", headers=WATCH).json()["data"]
+        seen += data["groups"]
+        token = data.get("groupNextToken", "")
+    assert (seen, token) == (whole, "")
+
+
+@pytest.mark.parametrize(
+    "asked", ["type=both", "group_limit=x", "group_next_token=a", "group_limit=1&group_next_token=a", "match[]={"]
+)
+def test_rules_asked_for_wrongly(api: Client, asked: str) -> None:
+    answer = api.get(f"/api/v1/rules?{asked}", headers=WATCH)
+    assert (answer.status_code, answer.json()["errorType"]) == (400, "bad_data")
 
 
 def test_cardinality(api: Client) -> None:

@@ -34,7 +34,7 @@ def test_a_match_that_is_no_promql() -> None:
 )
 def test_limits(text: str, error_id: str) -> None:
     with pytest.raises(QueryError) as caught:
-        GUARD.plan(Request("t", {"query": text}, [], 0))
+        GUARD.plan(Request("t", {"query": text}, {}, 0))
     assert (caught.value.id, caught.value.status) == (error_id, 400)
 
 
