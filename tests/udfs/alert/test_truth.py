@@ -18,9 +18,10 @@ from udfs.alert.budget import Budget
 from udfs.alert.group import Run, Setting
 from udfs.alert.hindsight import Hindsight
 from udfs.alert.memory import Firing
-from udfs.alert.replay import after
+from udfs.alert.replay import Play, after
 from udfs.alert.rule import Rule
 from udfs.alert.rulefile import Group
+from udfs.alert.truth import verdict
 from udfs.alert.window import Window
 
 STEP = 15_000
@@ -126,6 +127,35 @@ def test_what_is_told_is_how_the_complete_data_differ_from_what_was_done(
     assert truths(job, "retracted") == untold(done, whole)
     keys = [one["key"] for one in job.events]
     assert len(keys) == len(set(keys))
+
+
+def flat(*values: float | None) -> Play:
+    """Return answers of one alert at as many ticks."""
+    ticks = T0 + np.arange(len(values), dtype=np.int64) * STEP
+    present = np.array([value is not None for value in values])
+    return Play(ticks, {ALERT: (np.array([value or 0.0 for value in values]), present)}, {})
+
+
+ALERT = (("alertname", "A"), ("host", "a"))
+FIRED = Firing(ALERT, T0 + STEP, T0 + STEP, 0, 9.0, "key")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "actual", "told"),
+    [
+        ((None, None, None), (None, 9.0, 9.0), (), ["missed"]),
+        # It did fire, whatever the play over what was known says: an edit or a pause may lie between.
+        ((None, None, None), (None, 9.0, 9.0), (FIRED,), []),
+        ((None, 9.0, 9.0), (None, None, None), (FIRED,), ["retracted"]),
+        ((None, 9.0, 9.0), (None, None, None), (), []),
+        ((None, 9.0, 9.0), (None, None, 9.0), (FIRED,), []),
+    ],
+)
+def test_two_plays_and_what_was_done(
+    then: tuple[float | None, ...], now: tuple[float | None, ...], actual: tuple[Firing, ...], told: list[str]
+) -> None:
+    found = verdict(rule_of(), flat(*then), flat(*now), actual, (), T0 + 2 * STEP)
+    assert [one.state for one in found.truths] == told
 
 
 LATE_ROW: dict[str, list[float | None]] = {"a": [*[1.0] * 4, *[9.0] * 4, *[1.0] * 20], "b": [*[1.0] * 28]}
