@@ -167,10 +167,16 @@ def test_limits_and_their_use_are_series(pipeline: Pipeline, apply: Callable[[st
     assert 1 < rate[0] < 60
     # The example rule's words.
     eventually(lambda: asked(f'metric_series{{tenant="{tenant}"}} / tidegauge_gate_metric_series_limit'), [1.0])
-    with urllib.request.urlopen(f"http://{pipeline.stack.status()['metrics']}/metrics", timeout=30) as answer:
-        gauges = [line for line in answer.read().decode().splitlines() if f'tenant="{tenant}"' in line]
-    found = {line.partition("{")[0].rpartition("operator_tenant_")[2]: float(line.split()[-1]) for line in gauges}
-    assert (found["series"], found["series_limit"], found["samples_per_second_limit"]) == (8, 9, 50)
+    metrics = f"http://{pipeline.stack.status()['metrics']}/metrics"
+
+    def gauges() -> list[float | None]:
+        with urllib.request.urlopen(metrics, timeout=30) as answer:
+            lines = [line for line in answer.read().decode().splitlines() if f'tenant="{tenant}"' in line]
+        found = {line.partition("{")[0].rpartition("operator_tenant_")[2]: float(line.split()[-1]) for line in lines}
+        return [found.get(name) for name in ("series", "series_limit", "samples_per_second_limit")]
+
+    # The JobManager asks the TaskManagers for what they measure once in ten seconds, when it is asked.
+    eventually(gauges, [8, 9, 50])
 
 
 @pytest.mark.kills
