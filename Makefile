@@ -62,7 +62,7 @@ tests-of-the-stack:
 	$(BIN)/pytest -m "(stack or docker) and not kills" --durations=12
 
 tests-without:
-	$(BIN)/pytest -m "not stack and not docker"
+	$(BIN)/pytest -m "not stack and not docker" --durations=12
 
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline

@@ -176,7 +176,7 @@ def test_limits_and_their_use_are_series(pipeline: Pipeline, apply: Callable[[st
         return [found.get(name) for name in ("series", "series_limit", "samples_per_second_limit")]
 
     # The JobManager asks the TaskManagers for what they measure once in ten seconds, when it is asked.
-    eventually(gauges, [8, 9, 50])
+    eventually(lambda: gauges() == [8, 9, 50], wanted=True)
 
 
 @pytest.mark.kills

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 import uuid
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -38,9 +39,13 @@ def test_nothing_is_lost_whichever_process_dies(pipeline: Pipeline) -> None:
     dice = random.Random()
     names = dice.sample([*EACH, *AGAIN], len(EACH) + len(AGAIN))
     print("killed", names)
+    earlier = pipeline.stack.status()["processes"]
+    died: Counter[str] = Counter()
     for name in names:
         time.sleep(dice.uniform(0.5, 6.0))
-        if not pipeline.stack.kill(name):
+        if pipeline.stack.kill(name):
+            died[name] += 1
+        else:
             print(f"{name} was down already")
     done.set()
     sender.join()
@@ -51,6 +56,11 @@ def test_nothing_is_lost_whichever_process_dies(pipeline: Pipeline) -> None:
         return states, {job["state"] for job in shown["jobs"].values()}
 
     eventually(running, ({"up"}, {"RUNNING"}), seconds=300)
+    later = pipeline.stack.status()["processes"]
+    assert {name: later[name]["restarts"] - earlier[name]["restarts"] for name in EACH} == {
+        name: died[name] for name in EACH
+    }
+    assert not [name for name in died if later[name]["pid"] == earlier[name]["pid"]]
     eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent), seconds=180)
     last = max(stamp for _, stamp in sent)
     eventually(lambda: pipeline.closed(MINUTE, tenant) + MINUTE.width_ms >= last, True, seconds=180)
