@@ -1,6 +1,7 @@
 """metrics.valid → [match] → pieces by rule and bucket → [judge] → alert.events, and recorded series to metrics.raw.
 
-control.rules is broadcast to both. A clock beats into metrics.raw, so that event time moves on in silence too.
+control.rules is broadcast to both. A clock beats into every partition of metrics.raw, so that event time moves on in
+silence too.
 """
 
 from functools import partial
@@ -11,7 +12,9 @@ from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, Streams
 from schemas import topics
 from sinks.control import stored
+from sinks.partitions import keys
 from udfs.alert.flink import RULES, BeatFunction, JudgeFunction, MatchFunction, address_of, piece
+from udfs.alert.recording import HEARTBEAT_SOURCE
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
@@ -20,6 +23,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     valid = streams.source(topics.VALID, settings.alert_lateness_s)
     rules = streams.control(topics.RULES).broadcast(RULES)
     first = partial(stored, settings.kafka, topics.RULES)
+    every = partial(keys, settings.kafka, topics.RAW, HEARTBEAT_SOURCE)
 
     matched = (
         valid.connect(rules)
@@ -40,7 +44,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     )
     beats = (
         streams.clock()
-        .map(BeatFunction(settings.alert_heartbeat_tenant), ADDRESSED)
+        .flat_map(BeatFunction(settings.alert_heartbeat_tenant, every), ADDRESSED)
         .name("beat")
         .uid(streams.uid("beat"))
         .set_parallelism(1)

@@ -6,11 +6,11 @@ beside it and are made again from it after a restore.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pyflink.common import Row, Types
-from pyflink.datastream import BroadcastProcessFunction, KeyedBroadcastProcessFunction, MapFunction, RuntimeContext
+from pyflink.datastream import BroadcastProcessFunction, FlatMapFunction, KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import (
     ListState,
     ListStateDescriptor,
@@ -108,24 +108,29 @@ class KeyedShelf:
         self._late.clear()
 
 
-class BeatFunction(MapFunction):
-    """Any row → ADDRESSED row for metrics.raw: the clock's beat.
+class BeatFunction(FlatMapFunction):
+    """Any row → ADDRESSED rows for metrics.raw: the clock's beat, once for each partition.
 
     It goes by Kafka, and so comes back with a time that a replay repeats: event time moves on though all else is
-    silent, and rules on absence are judged.
+    silent, and rules on absence are judged. Every partition gets it: a subtask of the gate that finds nothing to read
+    after a restart says nothing of its watermark, Flink goes on with the one from before, and the others, which may
+    not be far ahead of it, would wait for ever.
     """
 
-    def __init__(self, tenant: str) -> None:
-        self._tenant = tenant
+    def __init__(self, tenant: str, keys: Callable[[], Sequence[bytes]]) -> None:
+        self._tenant, self._find = tenant, keys
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Say what runs."""
+        """Say what runs; ask for a key of each partition."""
         announce("alert.beat", runtime_context)
+        self._keys = self._find()
 
-    def map(self, value: Row) -> Row:
-        """Return the beat of this moment."""
+    def flat_map(self, value: Row) -> Iterator[Row]:
+        """Yield the beat of this moment."""
         batch = heartbeat(self._tenant, time.time_ns() // 1_000_000)
-        return Row(topics.RAW, batch.source.encode(), batch.encode(), batch.sent_at)
+        record = batch.encode()
+        for key in self._keys:
+            yield Row(topics.RAW, key, record, batch.sent_at)
 
 
 class MatchFunction(BroadcastProcessFunction):
@@ -228,6 +233,11 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             made = self._evaluator.close(address, memory, timestamp, now_ms)
         elif timestamp % entry[0].interval_ms:  # a timer of the grid before an edit
             timers.register_event_time_timer(next_tick(timestamp, entry[0].interval_ms))
+            return
+        elif timestamp <= memory.judged:
+            # Event time begins anew after a restore, and what the gate sends again is from before: that tick is over,
+            # and judged twice it would end what fires now and begin it once more.
+            timers.register_event_time_timer(next_tick(memory.judged, entry[0].interval_ms))
             return
         else:
             pieces = [Batch.decode(part) for part in self._pieces.get()]

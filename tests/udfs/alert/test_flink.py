@@ -8,7 +8,7 @@ import pytest
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.codec import Codec, codec, load_schema
 from schemas.ids import series_id
-from tests.udfs.alert.fakeflink import FakeFlink
+from tests.udfs.alert.fakeflink import NEVER, FakeFlink
 from udfs.alert.memory import Memory
 from udfs.alert.rule import Rule
 
@@ -107,6 +107,24 @@ def test_a_late_sample_is_judged_at_the_next_tick() -> None:
     job.batch(up(T0 + 5_000, 0.0), T0 + 5_000)
     job.advance(T0 + 30_000)
     assert [(one["state"], one["evaluated_at"] - T0) for one in job.events] == [("firing", 30_000)]
+
+
+def test_what_the_gate_sends_again_after_a_restore_judges_no_tick_twice() -> None:
+    job = job_with()
+    for step, value in enumerate([1.0, 1.0, 0.0, 0.0]):
+        job.batch(up(T0 + step * 10_000, value), T0 + step * 10_000)
+        job.advance(T0 + step * 10_000)
+    before = [one["state"] for one in job.events]
+    job.restart()
+    job.watermark = NEVER  # no checkpoint holds one
+    for step, value in enumerate([1.0, 1.0, 0.0, 0.0]):
+        job.batch(up(T0 + step * 10_000, value), T0 + step * 10_000)
+        job.advance(T0 + step * 10_000)
+    assert [one["state"] for one in job.events] == before == ["firing"]
+    job.batch(up(T0 + 40_000, 1.0), T0 + 40_000)
+    job.advance(T0 + 40_000)
+    assert [one["state"] for one in job.events] == ["firing", "resolved"]
+    assert len(job.timers) == 1
 
 
 def test_state_does_not_outlive_its_samples() -> None:

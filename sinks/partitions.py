@@ -1,0 +1,26 @@
+"""Keys by which a record gets to a chosen partition of a topic."""
+
+from itertools import count
+
+from kafka import KafkaConsumer
+from kafka.partitioner.default import murmur2
+
+
+def covering(partitions: int, prefix: str) -> list[bytes]:
+    """Return a key for each of so many partitions, 0 first; Kafka's default partitioner takes it there."""
+    found: dict[int, bytes] = {}
+    for number in count():
+        if len(found) == partitions:
+            return [found[place] for place in range(partitions)]
+        key = f"{prefix}{number}".encode()
+        found.setdefault((murmur2(key) & 0x7FFFFFFF) % partitions, key)
+    raise AssertionError("count() does not end")
+
+
+def keys(bootstrap: str, topic: str, prefix: str) -> list[bytes]:
+    """Return such keys for the partitions that the topic has; raises kafka.errors.KafkaError."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), group_id=None)
+    try:
+        return covering(len(consumer.partitions_for_topic(topic) or ()), prefix)
+    finally:
+        consumer.close()
