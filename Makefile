@@ -52,9 +52,9 @@ check: setup ## formatting, lint and types
 	$(BIN)/mypy
 
 test: check ## check, and every test, on two real stacks of its own
-	@$(MAKE) --no-print-directory --jobs 3 tests-of-kills tests-of-the-stack tests-without
+	@$(MAKE) --no-print-directory --jobs 2 tests-of-kills tests-of-the-stack tests-without
 
-# Beside each other: those of a stack mostly wait for it. Where processes are killed, nothing else is under test.
+# Two at a time: those of a stack mostly wait for it. Where processes are killed, nothing else is under test.
 tests-of-kills:
 	$(BIN)/pytest -m "kills" --durations=12
 
