@@ -25,7 +25,7 @@ SELECT toUnixTimestamp(max(ts)) * 1000 FROM completeness WHERE tenant = {tenant:
 Labels = tuple[tuple[str, str], ...]
 
 
-def eventually(ask: Callable[[], T], wanted: T, seconds: float = 90.0) -> None:
+def eventually(ask: Callable[[], T], wanted: T, seconds: float = 150.0) -> None:
     """Ask until the answer is the wanted one; fail with the last answer."""
     end = time.monotonic() + seconds
     while (answer := ask()) != wanted:

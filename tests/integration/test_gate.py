@@ -203,11 +203,12 @@ def test_a_kill_around_a_change_of_policy_decides_nothing_twice(
     assert held["missing"] == 0
     # What was stored before the kill is what the ledger says after it.
     eventually(lambda: pipeline.value(STORED, tenant=tenant), held["forwarded"])
-    # What grows is counted on: 200 new series came, half of them before the kill.
+    # What grows is counted on: of 250 new series 90 came after the kill; what was noted since the last telling, two
+    # seconds apart, is forgotten.
     time.sleep(2.5)
     pipeline.send_record(batch(tenant, [f"last-{one}" for one in range(50)]))
     grown = "SELECT series FROM v_cardinality WHERE tenant = {tenant:String}"
-    eventually(lambda: (pipeline.value(grown, tenant=tenant) or 0) > 200, wanted=True)
+    eventually(lambda: (pipeline.value(grown, tenant=tenant) or 0) > 150, wanted=True)
 
 
 def test_a_sample_a_year_ahead_makes_no_other_late(pipeline: Pipeline) -> None:
