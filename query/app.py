@@ -21,16 +21,15 @@ from query.guard import Guard
 from query.metrics import REGISTRY
 from query.places import Places
 from query.ranges import Ranges
+from query.reach import DEADLINE, connect, limits
 from query.recent import Layered, Lru, Recent
 from query.service import Clock, Service
 from query.settings import QuerySettings
-from query.source import Limits
 from query.sql import GRID_SETTINGS
 from query.status import Status
 from query.store import Store
 from query.tenants import KeyTenants, OpenTenants, Tenants
 from schemas.retention import Policy
-from sinks.clickhouse import Clickhouse
 from sinks.retention import RetentionSettings
 
 Answer = Callable[[Request], Reply]
@@ -138,24 +137,9 @@ def build(
 
 def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette:
     """Return the application over ClickHouse and Redis; raises ConfigError."""
-    clickhouse = Clickhouse(
-        settings.clickhouse,
-        settings.clickhouse_user,
-        settings.clickhouse_password.get_secret_value(),
-        settings.clickhouse_database,
-        # People wait; the store itself decides what is worth a second attempt.
-        attempts=1,
-        timeout_s=settings.query_timeout_s,
-        # A read-only user too must not leave statements running for nobody; of the functions it is told if it may not.
-        always=frozenset({"max_execution_time", *GRID_SETTINGS}),
-    )
-    limits = Limits(
-        settings.query_max_series,
-        settings.query_max_samples,
-        settings.query_max_cells,
-        settings.query_timeout_s,
-        settings.query_max_rows,
-    )
+    # People wait; the store itself decides what is worth a second attempt. Of functions that this user may not have it
+    # is told.
+    clickhouse = connect(settings, 1, settings.query_timeout_s, DEADLINE | GRID_SETTINGS.keys())
     cache: Cache = NoCache()
     if settings.redis:
         cache = RedisCache(
@@ -168,4 +152,4 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
     if settings.query_auth == "key":
         tenants = KeyTenants.read(settings.query_keys)
     retention = RetentionSettings(retention=settings.retention).policy()
-    return build(settings, ClickhouseStore(clickhouse, limits), cache, tenants, clock, retention)
+    return build(settings, ClickhouseStore(clickhouse, limits(settings)), cache, tenants, clock, retention)

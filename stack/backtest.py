@@ -5,18 +5,15 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from load.rulestest import read_groups
 from promql.columns import Source
 from promql.errors import PromqlError
-from query.clickhouse import ClickhouseStore
 from query.errors import QueryError
+from query.reach import opened
 from query.settings import QuerySettings
-from query.source import Limits
-from sinks.clickhouse import Clickhouse
 from stack.progress import Bar
 from udfs.alert.backtest import Episode, Report, backtest, difference
 from udfs.alert.group import MAX_TICKS, Setting
@@ -90,24 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--from, --to: {error}; expected {what}")
     if start > end:
         parser.error("--from is after --to")
-    settings = QuerySettings()
-    client = Clickhouse(
-        settings.clickhouse,
-        settings.clickhouse_user,
-        settings.clickhouse_password.get_secret_value(),
-        settings.clickhouse_database,
-        attempts=3,
-        always=frozenset({"max_execution_time"}),
-    )
-    with closing(client) as clickhouse:
-        limits = Limits(
-            settings.query_max_series,
-            settings.query_max_samples,
-            settings.query_max_cells,
-            settings.query_timeout_s,
-            settings.query_max_rows,
-        )
-        source = ClickhouseStore(clickhouse, limits).source(args.tenant, MAX_TICKS)
+    with opened(QuerySettings()) as (_, store):
+        source = store.source(args.tenant, MAX_TICKS)
         return show(args.file, args.against, source, (start, end), args.tenant)
 
 

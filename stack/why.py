@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -12,12 +11,11 @@ import orjson
 from promql.columns import Source
 from promql.errors import PromqlError
 from promql.series import shown as series_text
-from query.clickhouse import ClickhouseStore
 from query.errors import QueryError
+from query.reach import opened
 from query.settings import QuerySettings
-from query.source import Limits
 from query.view import View
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+from sinks.clickhouse import ClickhouseError, Unavailable
 from udfs.alert.chain import Linked, relink
 from udfs.alert.expression import check_expression
 from udfs.alert.lifecycle import LateSample
@@ -184,24 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("event", metavar="EVENT", help="an event's key: of alert.events, or column key of v_alerts")
     parser.add_argument("--tenant", default="default", help="owner of the rule (default: default)")
     args = parser.parse_args(argv)
-    settings = QuerySettings()
-    client = Clickhouse(
-        settings.clickhouse,
-        settings.clickhouse_user,
-        settings.clickhouse_password.get_secret_value(),
-        settings.clickhouse_database,
-        attempts=3,
-        always=frozenset({"max_execution_time"}),
-    )
-    with closing(client) as clickhouse:
-        limits = Limits(
-            settings.query_max_series,
-            settings.query_max_samples,
-            settings.query_max_cells,
-            settings.query_timeout_s,
-            settings.query_max_rows,
-        )
-        store = ClickhouseStore(clickhouse, limits)
+    with opened(QuerySettings()) as (clickhouse, store):
         try:
             told = why(clickhouse, lambda view: store.source(args.tenant, MAX_TICKS, view), args.tenant, args.event)
         except (WhyFault, QueryError, PromqlError, RuleFault, ClickhouseError, Unavailable) as error:
