@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.batch import Frame, Int64s
+from schemas.batch import Frame
 from schemas.distributions import Distributions
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier
@@ -109,8 +109,11 @@ def heal(
         done = every.where(ripe) if ripe.any() else None
         made = made if done is not None else []
         if done is not None:
-            whole = len(frames) == 1 and _covered(made, done, finer, tier)
-            made = list(_coarser(made if whole else history.rows(finer, done, tier.width_ms), done, tier))
+            parts = _chosen(made, done, tier) if len(frames) == 1 else []
+            if sum(map(len, parts)) != len(done) * (tier.width_ms // finer.width_ms):
+                # The rows just made are not all that the windows can have.
+                parts = _chosen(history.rows(finer, done, tier.width_ms), done, tier)
+            made = list(_coarser(parts, tier))
             history.write(tier, made)
             written += sum(map(len, made))
     return Healed(0, written, waiting)
@@ -184,22 +187,17 @@ def _minutes(stored: Frame, minutes: Dirty) -> Iterator[Rollups]:
             yield made
 
 
-def _covered(made: Sequence[Rollups], wanted: Dirty, finer: Tier, tier: Tier) -> bool:
-    """Tell whether the rows just made are all that the wanted windows can have: then nothing need be read back."""
-    rows = sum(int(wanted.holds(part.series_ids, _windows(part, tier)).sum()) for part in made)
-    return rows == len(wanted) * (tier.width_ms // finer.width_ms)
+def _chosen(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> list[Rollups]:
+    """Return the rows of a finer tier that lie in the wanted windows of a tier."""
+    windows = (np.full(len(part), within(part.window, tier.width_ms)) for part in finer)
+    return [part.where(wanted.holds(part.series_ids, mine)) for part, mine in zip(finer, windows, strict=True)]
 
 
-def _windows(part: Rollups, tier: Tier) -> Int64s:
-    return np.full(len(part), within(part.window, tier.width_ms))
-
-
-def _coarser(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> Iterator[Rollups]:
-    """Yield the rows of each dirty window of a tier, from all rows of the finer one in it."""
+def _coarser(finer: Sequence[Rollups], tier: Tier) -> Iterator[Rollups]:
+    """Yield the rows of a tier from all rows of the finer one in its windows."""
     windows: dict[int, list[Rollups]] = {}
     for part in finer:
-        mine = wanted.holds(part.series_ids, _windows(part, tier))
-        if mine.any():
-            windows.setdefault(within(part.window, tier.width_ms), []).append(part.where(mine))
+        if len(part):
+            windows.setdefault(within(part.window, tier.width_ms), []).append(part)
     for window in sorted(windows):
         yield merge(windows[window], window)
