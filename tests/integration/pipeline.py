@@ -4,6 +4,7 @@ import json
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -31,6 +32,16 @@ def eventually(ask: Callable[[], T], wanted: T, seconds: float = 150.0) -> None:
     while (answer := ask()) != wanted:
         assert time.monotonic() < end, f"after {seconds} s: {answer!r}, not {wanted!r}"
         time.sleep(0.5)
+
+
+def tenant_of(word: str) -> str:
+    """Return a tenant that no earlier run of the same stack has used."""
+    return f"{word}-{uuid.uuid4().hex[:8]}"
+
+
+def now_ms() -> int:
+    """Return the clock, ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
 
 
 class Pipeline:

@@ -13,8 +13,7 @@ import pytest
 from kafka.errors import KafkaError
 
 from load.rules import main as rules
-from tests.integration.pipeline import Pipeline, eventually
-from tests.integration.test_path import now_ms
+from tests.integration.pipeline import Pipeline, eventually, now_ms
 
 pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
 

@@ -10,8 +10,7 @@ from kafka import KafkaProducer
 from load.rules import main as rules
 from schemas import topics
 from stack.cli import main as tidegauge
-from tests.integration.pipeline import Pipeline, eventually
-from tests.integration.test_path import now_ms, tenant_of
+from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 

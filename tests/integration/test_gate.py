@@ -2,7 +2,6 @@
 
 import time
 import urllib.request
-import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from kafka import KafkaProducer
 from schemas import topics
 from schemas.batch import Batch, Series, encode_series_set
 from stack.policy import main as policy
-from tests.integration.pipeline import Pipeline, eventually
+from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -28,14 +27,6 @@ SELECT sum(received) AS received, sum(forwarded) AS forwarded, sum(folded) AS fo
     sumMap(rejected_by_id) AS rejected, sumMap(would) AS would, sum(missing) AS missing
 FROM v_ledger WHERE tenant = {tenant:String}
 """
-
-
-def tenant_of(word: str) -> str:
-    return f"{word}-{uuid.uuid4().hex[:8]}"
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def batch(tenant: str, users: list[str], source: str = "s", at: int = 0) -> bytes:

@@ -3,8 +3,6 @@
 Every test has a tenant of its own. Expected rollups come from the pure code over the same samples.
 """
 
-import time
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +14,11 @@ from schemas.ids import series_id
 from schemas.nan import STALE
 from schemas.tiers import TIERS
 from tests.integration.oracle import Rows, expected
-from tests.integration.pipeline import Labels, Pipeline, eventually
+from tests.integration.pipeline import Labels, Pipeline, eventually, now_ms, tenant_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 MINUTE = 60_000
-
-
-def tenant_of(word: str) -> str:
-    """Return a tenant that no earlier run of the same stack has used."""
-    return f"{word}-{uuid.uuid4().hex[:8]}"
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 COUNTED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"

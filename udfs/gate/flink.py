@@ -19,6 +19,7 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 from schemas import topics
 from schemas.codec import MAGIC, CodecError, codec
 from schemas.policy import PolicyFault
+from sinks.control import Change
 from udfs.gate.account import Account
 from udfs.gate.budget import Budget
 from udfs.gate.gate import Gate, Outcome, Passed, Refused
@@ -37,7 +38,6 @@ _BUDGETS = 1000  # tenants whose budgets are held in memory; those of others are
 
 _log = logging.getLogger("tidegauge.gate")
 
-Change = tuple[str, bytes | None, int]
 History = Callable[[], Sequence[Change]]
 """All of control.policies so far: key, value, the broker's stamp in ms."""
 
