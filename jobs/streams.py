@@ -10,6 +10,7 @@ import os
 
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
 from jobs.settings import JobSettings
@@ -22,6 +23,7 @@ OUT = Types.ROW_NAMED(["k", "v", "ts"], [BYTES, BYTES, Types.LONG()])
 
 _PLACES = "p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL, "
 _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
+_NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
 # A record may be as large as the topic allows (schemas/topics.py).
 _FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 << 20)}
 _SEND = {
@@ -31,6 +33,18 @@ _SEND = {
     "linger.ms": "20",
     "buffer.memory": str(64 << 20),
 }
+
+
+def renumber(tables: StreamTableEnvironment) -> None:
+    """Let the SQL nodes of the next plan count from 1.
+
+    Flink numbers them by one counter a JVM, and the numbers are part of the sources' uids: of two jobs built in one
+    process the second would get other uids than alone, and no savepoint of its own would fit it.
+    """
+    java = get_gateway()
+    nodes = tables._j_tenv.getPlanner().getClass().getClassLoader().loadClass(_NODES)
+    reset = nodes.getMethod("resetIdCounter", java.new_array(java.jvm.java.lang.Class, 0))
+    reset.invoke(None, java.new_array(java.jvm.java.lang.Object, 0))
 
 
 class Streams:
@@ -54,6 +68,7 @@ class Streams:
         self.env.set_parallelism(settings.parallelism)
         self.env.enable_checkpointing(settings.checkpoint_interval_s * 1000)
         self._tables = StreamTableEnvironment.create(self.env)
+        renumber(self._tables)
         # Uids for the connectors too: a savepoint then fits a job whose Python changed.
         self._tables.get_config().set("table.exec.uid.generation", "ALWAYS")
         self._statements = self._tables.create_statement_set()

@@ -3,11 +3,11 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
+from query.reach import connect
+from query.settings import QuerySettings
 from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
 
 _SQL = """
@@ -22,17 +22,6 @@ GROUP BY tenant, name
 ORDER BY most DESC
 LIMIT {limit:UInt32}
 """
-
-
-class CardinalitySettings(BaseSettings):
-    """Every field is the environment variable TIDEGAUGE_<FIELD>."""
-
-    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
-
-    clickhouse: str = Field("127.0.0.1:8123", description="ClickHouse's HTTP interface, host:port.")
-    clickhouse_user: str = Field("default", description="ClickHouse user that may read.")
-    clickhouse_password: str = Field("", description="Its password.")
-    clickhouse_database: str = Field("tidegauge", description="Database of the tables.")
 
 
 def found(clickhouse: Clickhouse, tenant: str, hours: int, limit: int) -> list[dict[str, Any]]:
@@ -62,17 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=10, help="how many metrics; default 10")
     parser.add_argument("--policy", action="store_true", help="print policies that would hold them")
     args = parser.parse_args(argv)
-    settings = CardinalitySettings()
-    clickhouse = Clickhouse(
-        settings.clickhouse, settings.clickhouse_user, settings.clickhouse_password, settings.clickhouse_database
-    )
     try:
-        rows = found(clickhouse, args.tenant, args.hours, args.limit)
+        with closing(connect(QuerySettings(), attempts=3)) as clickhouse:
+            rows = found(clickhouse, args.tenant, args.hours, args.limit)
     except (ClickhouseError, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        clickhouse.close()
     for row in rows:
         print(text(row))
         if args.policy:

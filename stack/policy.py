@@ -3,15 +3,18 @@
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from query.reach import connect
+from query.settings import QuerySettings
 from schemas.policy import Policy, PolicyFault, parse
 from schemas.topics import POLICIES
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+from sinks.clickhouse import ClickhouseError, Unavailable
 from sinks.control import publish, stored
 
 _WOULD = """
@@ -34,10 +37,6 @@ class PolicySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
 
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port[,host:port].")
-    clickhouse: str = Field("127.0.0.1:8123", description="ClickHouse's HTTP interface, host:port.")
-    clickhouse_user: str = Field("default", description="ClickHouse user that may read.")
-    clickhouse_password: str = Field("", description="Its password.")
-    clickhouse_database: str = Field("tidegauge", description="Database of the tables.")
 
 
 def changes(before: Mapping[str, bytes], policies: Iterable[Policy]) -> dict[str, bytes]:
@@ -101,18 +100,14 @@ def remove(tenants: Sequence[str], bootstrap: str) -> int:
     return 0 if all(tenant in before for tenant in tenants) else 1
 
 
-def would(settings: PolicySettings, tenant: str, hours: int) -> int:
+def would(tenant: str, hours: int) -> int:
     """Print what policies on trial (dry_run) would have cost; return 1 if ClickHouse does not answer."""
-    clickhouse = Clickhouse(
-        settings.clickhouse, settings.clickhouse_user, settings.clickhouse_password, settings.clickhouse_database
-    )
     try:
-        rows = clickhouse.query(_WOULD, {"tenant": tenant, "hours": hours}).to_pylist()
+        with closing(connect(QuerySettings(), attempts=3)) as clickhouse:
+            rows = clickhouse.query(_WOULD, {"tenant": tenant, "hours": hours}).to_pylist()
     except (ClickhouseError, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        clickhouse.close()
     for row in rows:
         print(f"{row['tenant']}  {row['id']}: {row['samples']} of {row['received']} samples")
     if not rows:
@@ -137,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command == "check":
         return check(args.files)
     if args.command == "would":
-        return would(PolicySettings(), args.tenant, args.hours)
+        return would(args.tenant, args.hours)
     bootstrap = PolicySettings().kafka
     try:
         if args.command == "apply":

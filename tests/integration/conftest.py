@@ -2,11 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stack.policy import main as policy
 from tests.integration.pipeline import Pipeline
 
 
@@ -33,3 +35,17 @@ def ledger(pipeline: Pipeline) -> Iterator[None]:
     """After each test: what became of every sample that was received is known, whatever was killed meanwhile."""
     yield
     pipeline.check_ledger()
+
+
+@pytest.fixture
+def apply(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what brings the policies of a YAML text into force; done when the gate has had time to hear of them."""
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
+
+    def bring(text: str) -> None:
+        file = tmp_path / "policy.yaml"
+        file.write_text(text)
+        assert policy(["apply", str(file)]) == 0
+        time.sleep(5.0)
+
+    return bring

@@ -5,16 +5,14 @@ import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 from kafka import KafkaProducer
 
 from schemas import topics
-from schemas.batch import Batch, Series, encode_series_set
 from stack.policy import main as policy
+from tests.integration.gated import account, batch
 from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -22,36 +20,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 STORED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
 SERIES = "SELECT uniqExact(series_id) FROM samples WHERE tenant = {tenant:String}"
 TOTALS = "SELECT ts, sum(value) AS total FROM samples FINAL WHERE tenant = {tenant:String} GROUP BY ts"
-LEDGER = """
-SELECT sum(received) AS received, sum(forwarded) AS forwarded, sum(folded) AS folded, sum(merged) AS merged,
-    sumMap(rejected_by_id) AS rejected, sumMap(would) AS would, sum(missing) AS missing
-FROM v_ledger WHERE tenant = {tenant:String}
-"""
-
-
-def batch(tenant: str, users: list[str], source: str = "s", at: int = 0) -> bytes:
-    rows = [Series("hits", (("method", "GET"), ("user", user))) for user in users]
-    at = at or now_ms()
-    return Batch(tenant, source, now_ms(), encode_series_set(rows), np.array([at]), np.ones((1, len(rows)))).encode()
-
-
-@pytest.fixture
-def apply(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what brings the policies of a YAML text into force; done when the gate has had time to hear of them."""
-    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
-
-    def bring(text: str) -> None:
-        file = tmp_path / "policy.yaml"
-        file.write_text(text)
-        assert policy(["apply", str(file)]) == 0
-        time.sleep(5.0)
-
-    return bring
-
-
-def account(pipeline: Pipeline, tenant: str) -> dict[str, Any]:
-    row = pipeline.rows(LEDGER, tenant=tenant)[0]
-    return {name: dict(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
 def test_a_limit_holds_and_the_ledger_says_what_became_of_the_rest(

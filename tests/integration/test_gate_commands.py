@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.gated import account, batch
 from tests.integration.pipeline import Pipeline, eventually
-from tests.integration.test_gate import account, batch
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

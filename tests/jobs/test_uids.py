@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.__main__ import NAMES
 from stack.flink import flink_env, render
 from stack.home import Home
 
@@ -15,16 +16,25 @@ PINNED = Path(__file__).with_name("uids.txt")
 pytestmark = [pytest.mark.jvm, pytest.mark.timeout(300)]
 
 
-def test_uids_are_the_pinned_ones(tmp_path: Path) -> None:
+def vertices(tmp_path: Path, *names: str) -> list[str]:
+    """Return `job vertex-id` of the jobs, built one after the other in one process."""
     home = Home(tmp_path)
     render(home, dict.fromkeys(("flink", "zookeeper"), 1))
     env = {key: value for key, value in os.environ.items() if not key.startswith("TIDEGAUGE_")} | flink_env(home)
-    found = []
-    for name in ("gate", "store", "rollup", "alert", "reroll"):
-        command = [sys.executable, "-m", "tests.jobs.uids", name]
-        said = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-        assert said.returncode == 0, said.stderr[-2000:]
-        found += sorted(line for line in said.stdout.splitlines() if line.startswith(f"{name} "))
+    command = [sys.executable, "-m", "tests.jobs.uids", *names]
+    said = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert said.returncode == 0, said.stderr[-2000:]
+    lines = said.stdout.splitlines()
+    return [line for name in names for line in sorted(one for one in lines if one.startswith(f"{name} "))]
+
+
+def test_uids_are_the_pinned_ones(tmp_path: Path) -> None:
+    found = vertices(tmp_path, *NAMES)
     if os.environ.get("TIDEGAUGE_PIN"):
         PINNED.write_text("\n".join(found) + "\n")
     assert found == PINNED.read_text().splitlines()
+
+
+def test_a_job_built_alone_has_the_same_uids(tmp_path: Path) -> None:
+    pinned = PINNED.read_text().splitlines()
+    assert vertices(tmp_path, "reroll") == [line for line in pinned if line.startswith("reroll ")]

@@ -1,0 +1,69 @@
+"""A gate that is behind sheds the lowest priority first, names and counts it, and stops when it has caught up."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas import topics
+from tests.integration.beside import Beside
+from tests.integration.gated import account, batch
+from tests.integration.pipeline import Pipeline, eventually, tenant_of
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+PRIORITIES = ("low", "normal", "high")
+EVERY_S, LAG_S, BEHIND_S = 0.25, 8, 24
+
+
+@pytest.fixture
+def beside(stack: Any) -> Iterator[Beside]:
+    """Yield a gate that begins at what comes from now on; it is gone afterwards."""
+    beside = Beside(stack, tenant_of("shed"), "gate")
+    beside.begin(topics.RAW, lambda _, end: end)
+    yield beside
+    beside.leave()
+
+
+def test_the_lowest_priority_is_shed_first(
+    pipeline: Pipeline, apply: Callable[[str], None], beside: Beside, tmp_path: Path
+) -> None:
+    tenants = {priority: tenant_of(priority) for priority in PRIORITIES}
+    apply(f"policies: [{', '.join(f'{{tenant: {name}, priority: {one}}}' for one, name in tenants.items())}]")
+    sent, done = 0, threading.Event()
+
+    def send() -> None:
+        nonlocal sent
+        while not done.wait(EVERY_S):
+            for tenant in tenants.values():
+                pipeline.send_record(batch(tenant, ["u0"]), tenant)
+            sent += 1
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    time.sleep(BEHIND_S)
+    beside.submit(tmp_path, TIDEGAUGE_GATE_SHED_LAG_S=str(LAG_S), TIDEGAUGE_CHECKPOINT_INTERVAL_S="1")
+    eventually(lambda: account(pipeline, tenants["low"])["shed"] > 0, wanted=True)
+    time.sleep(5)  # in time from here on
+    done.set()
+    sender.join()
+    ends = beside.ends(topics.RAW)
+    eventually(lambda: beside.behind(topics.RAW, ends), 0)
+    eventually(lambda: {account(pipeline, tenant)["received"] for tenant in tenants.values()}, {sent})
+    held = {priority: account(pipeline, tenant) for priority, tenant in tenants.items()}
+    print({priority: one["shed"] for priority, one in held.items()}, "of", sent)
+    assert [one["shed"] + one["forwarded"] for one in held.values()] == [sent] * 3
+    assert [(one["missing"], one["rejected"]) for one in held.values()] == [(0, {})] * 3
+    # Normal ones are shed at twice the lag: LAG_S less of them, and more only for what the gate took to catch up.
+    apart = (held["low"]["shed"] - held["normal"]["shed"]) * EVERY_S
+    assert 0.8 * LAG_S <= apart <= 2 * LAG_S
+    assert held["normal"]["shed"] > 0
+    assert held["high"]["shed"] == 0
+    assert held["low"]["forwarded"] > 0
+    named = "SELECT DISTINCT id, `limit`, setting FROM rejections WHERE tenant = {tenant:String}"
+    assert pipeline.rows(named, tenant=tenants["low"]) == [
+        {"id": "TG-shed", "limit": f"{LAG_S} s", "setting": "TIDEGAUGE_GATE_SHED_LAG_S"}
+    ]
