@@ -16,7 +16,7 @@ from stack.cli import main as tidegauge
 from stack.why import WhyFault, why
 from tests import embedded
 from tests.udfs.alert.scenario import T0
-from tests.udfs.alert.test_truth import LATE, LATE_ROW, STEP, play, rule_of
+from tests.udfs.alert.stream import LATE, LATE_ROW, STEP, play, rule_of
 from udfs.alert.rule import Rule
 
 DATABASE = "why_test"
