@@ -13,9 +13,9 @@ from query.reach import DEADLINE
 from query.source import Limits
 from query.spent import Spent, begin
 from query.store import Alert
-from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from sinks.records import alert_rule
 from tests import embedded
 from tests.notation import parse_series
 from tests.query.test_store import HOSTILE, START, H, M, write
@@ -96,7 +96,7 @@ def test_the_newest_record_of_a_rule_counts(clickhouse: Clickhouse, store: Click
         (b"t/g/Gone", None, 2),
         (b"u/g/Other", b"{}", 1),
     ):
-        clickhouse.insert("alert_rules", rows.alert_rule(key, value, version))
+        clickhouse.insert("alert_rules", alert_rule(key, value, version))
     assert store.rules("t", 10) == [("g/Down", '{"expr": "up"}')]
     assert store.rules("t", 0) == [("g/Down", '{"expr": "up"}')], "one more than the limit tells of excess"
 
