@@ -30,3 +30,10 @@ class Client:
         transport = httpx.ASGITransport(self._app)
         async with httpx.AsyncClient(transport=transport, base_url="http://query") as client:
             return await client.request(method, path, **request)
+
+
+def ask(api: Client, path: str, **params: Any) -> tuple[int, Any]:
+    """Return the status and the JSON of a GET."""
+    answer = api.get(path, params=params)
+    assert answer.headers["content-type"] == "application/json"
+    return answer.status_code, answer.json()

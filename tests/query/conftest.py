@@ -1,4 +1,4 @@
-"""A real redis-server for the cache's tests, started once and stopped at the end."""
+"""A real redis-server for the cache's tests, started once and stopped at the end; no test leaves a request running."""
 
 import socket
 import subprocess
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis
+
+from query.spent import begin
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,9 @@ def redis_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"127.0.0.1:{port}"
     process.terminate()
     process.wait(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def no_request_is_left() -> Iterator[None]:
+    yield
+    begin(None)

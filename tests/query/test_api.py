@@ -15,7 +15,7 @@ from query.tenants import KeyTenants, OpenTenants, Tenants
 from query.view import EVERYTHING, View
 from schemas.nan import STALE
 from tests.notation import parse_series
-from tests.query.client import Client
+from tests.query.client import Client, ask
 
 M = 60_000
 NOW = 1_714_608_000_000
@@ -41,12 +41,6 @@ def client(tenants: Tenants | None = None, store: MemoryStore | None = None, **s
 def api() -> Iterator[Client]:
     with client() as one:
         yield one
-
-
-def ask(api: Client, path: str, **params: Any) -> tuple[int, Any]:
-    answer = api.get(path, params=params)
-    assert answer.headers["content-type"] == "application/json"
-    return answer.status_code, answer.json()
 
 
 def test_a_vector(api: Client) -> None:

@@ -1,14 +1,10 @@
 """Columns as ClickHouse takes them."""
 
-import math
-
 import numpy as np
-import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.batch import Frame, Series
-from schemas.codec import codec
 from sinks import rows
 
 SAMPLE = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3), st.integers(0, 5), st.floats(allow_nan=False))
@@ -64,58 +60,3 @@ def test_tables_survive_the_way_through_state() -> None:
     both = rows.unpack([rows.pack(one), rows.pack(two)])
     assert both["metric"].to_pylist() == ["up", "down"]
     assert both["series_id"].to_pylist() == [7, 8]
-
-
-REJECTED = {
-    "tenant": "acme",
-    "source": "s",
-    "id": "TG-too-old",
-    "message": "m",
-    "value": "v",
-    "limit": "",
-    "setting": "",
-    "series": 1,
-    "samples": 2,
-    "received_at": 1000,
-    "sample": b"\xff\x00",
-}
-
-
-def test_equal_rejections_get_equal_keys() -> None:
-    record = codec("rejected").encode(REJECTED)
-    other = codec("rejected").encode({**REJECTED, "received_at": 1001})
-    table = rows.block("rejections", [record, record, other])
-    keys = table["key"].to_pylist()
-    assert keys[0] == keys[1] != keys[2]
-    assert table.schema.field("sample").type == pa.binary()
-
-
-def test_alert_events_keep_labels_and_times() -> None:
-    event = {
-        "tenant": "acme",
-        "rule_id": "g/a",
-        "revision": "r",
-        "alert": "a",
-        "state": "firing",
-        "labels": {"z": "1", "a": "2"},
-        "annotations": {},
-        "value": 1.5,
-        "active_at": 1,
-        "evaluated_at": 2,
-        "emitted_at": 3,
-        "key": "k",
-        "seq": 4,
-        "starts_at": 5,
-        "ends_at": 6,
-        "resend": 0,
-        "concerns": "c",
-        "late": [{"labels": {"a": "b"}, "timestamp": 7, "value": math.nan, "arrived_at": 8}],
-        "late_more": 9,
-    }
-    again = {**event, "resend": 1, "evaluated_at": 60_002}
-    (row,) = rows.block("alert_events", [codec("alert_event").encode(one) for one in (event, again)]).to_pylist()
-    assert rows.block("alert_events", [codec("alert_event").encode(again)]).num_rows == 0
-    assert row["labels"] == [("a", "2"), ("z", "1")]
-    assert (row["state"], row["seq"], row["evaluated_at"].microsecond) == ("firing", 4, 2000)
-    assert row["late"] == '[{"labels":{"a":"b"},"timestamp":7,"value":null,"arrived_at":8}]'
-    assert (row["concerns"], row["late_more"]) == ("c", 9)

@@ -9,14 +9,14 @@ from promql.columns import Source
 from query.memory import MemoryStore
 from query.view import View
 from schemas.codec import codec
-from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from sinks.records import alert_events, alert_rule
 from stack.cli import main as tidegauge
 from stack.why import WhyFault, why
 from tests import embedded
 from tests.udfs.alert.scenario import T0
-from tests.udfs.alert.test_truth import LATE, LATE_ROW, STEP, play, rule_of
+from tests.udfs.alert.stream import LATE, LATE_ROW, STEP, play, rule_of
 from udfs.alert.rule import Rule
 
 DATABASE = "why_test"
@@ -47,10 +47,10 @@ def keep(
     job = play(rules[0], cells, late)
     for one in job.events:
         event = {**one, "tenant": tenant, "emitted_at": one["evaluated_at"] + DELAY}
-        clickhouse.insert("alert_events", rows.block("alert_events", [codec("alert_event").encode(event)]))
+        clickhouse.insert("alert_events", alert_events([codec("alert_event").encode(event)]))
     for number, rule in enumerate(rules):
         body = replace(rule, tenant=tenant).encode()
-        clickhouse.insert("alert_rules", rows.alert_rule(f"{tenant}/{rule.rule_id}".encode(), body, 1000 + number))
+        clickhouse.insert("alert_rules", alert_rule(f"{tenant}/{rule.rule_id}".encode(), body, 1000 + number))
     return store
 
 

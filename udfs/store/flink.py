@@ -8,6 +8,7 @@ from pyflink.datastream import MapFunction, ProcessFunction, RuntimeContext
 from schemas.batch import Batch
 from sinks import rows
 from sinks.distributions import table_of
+from sinks.records import alert_rule
 from udfs.frames import Framer
 from udfs.mode import announce
 from udfs.rollup.distribution import distributions
@@ -77,4 +78,4 @@ class RuleFunction(ProcessFunction):
     def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Payload]:
         """Yield the rule; its record's time is its version."""
         body = None if value[1] is None else bytes(value[1])
-        yield "alert_rules/0", 1, rows.pack(rows.alert_rule(bytes(value[0] or b""), body, max(0, ctx.timestamp())))
+        yield "alert_rules/0", 1, rows.pack(alert_rule(bytes(value[0] or b""), body, max(0, ctx.timestamp())))

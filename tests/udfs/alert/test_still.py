@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from promql.parse import parse
 from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
-from tests.udfs.alert.test_truth import sample
+from tests.udfs.alert.stream import sample
 from udfs.alert.evaluator import Evaluator
 from udfs.alert.rule import Rule
 from udfs.alert.still import sights

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promql.memory import MemorySource
-from schemas.batch import Batch, Series, encode_series_set
-from schemas.ids import series_id
 from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
+from tests.udfs.alert.stream import LATE, LATE_ROW, SIZE, STEP, one_host, play, rule_of, sample
 from udfs.alert.budget import Budget
 from udfs.alert.group import Run, Setting
 from udfs.alert.hindsight import Hindsight
@@ -24,43 +23,7 @@ from udfs.alert.rulefile import Group
 from udfs.alert.truth import verdict
 from udfs.alert.window import Window
 
-STEP = 15_000
-SIZE = 30
 ARRIVAL = 24  # the tick at which what is late begins to come
-TRUTHS = ("missed", "retracted")
-
-
-def sample(host: str, at: int, value: float, arrived: int = 0) -> Batch:
-    labels = (("host", host),)
-    ids = np.array([series_id("acme", "load", labels)], np.uint64)
-    series_set = encode_series_set([Series("load", labels)])
-    return Batch("acme", "t", at, series_set, np.array([at]), np.array([[value]]), None, ids, 0, arrived or None)
-
-
-def rule_of(expr: str = "load > 5", for_s: float = 0, keep_s: float = 0, **more: Any) -> Rule:
-    return Rule("acme", "g/A", "g", "A", expr, STEP / 1000, for_s, keep_s, **more)
-
-
-def play(
-    rule: Rule,
-    cells: dict[str, list[float | None]],
-    late: dict[tuple[str, int], int],
-    disturb: Callable[[FakeFlink], None] = lambda job: None,
-) -> FakeFlink:
-    """Run the stream; late: (host, place of the sample) → the tick after which it comes."""
-    job = FakeFlink(disturb)
-    job.rule(rule.key, rule.encode())
-    for tick in range(SIZE + 40):
-        at = T0 + tick * STEP
-        for host, values in cells.items():
-            if tick < len(values) and (value := values[tick]) is not None and (host, tick) not in late:
-                job.batch(sample(host, at, value), at)
-        job.advance(at)
-        for (host, place), comes in late.items():
-            value = cells[host][place]
-            if comes == tick and value is not None:
-                job.batch(sample(host, T0 + place * STEP, value, at + 7), T0 + place * STEP)
-    return job
 
 
 def fired(job: FakeFlink) -> list[Firing]:
@@ -158,10 +121,6 @@ def test_two_plays_and_what_was_done(
     assert [one.state for one in found.truths] == told
 
 
-LATE_ROW: dict[str, list[float | None]] = {"a": [*[1.0] * 4, *[9.0] * 4, *[1.0] * 20], "b": [*[1.0] * 28]}
-LATE = {("a", place): 12 for place in range(3, 8)}
-
-
 def test_an_event_names_the_samples_and_what_it_is_about() -> None:
     job = play(rule_of("load > 5", 30), LATE_ROW, LATE)
     (event,) = job.events
@@ -194,34 +153,16 @@ def test_no_more_than_twenty_samples_are_named_and_the_rest_is_counted() -> None
 
 def test_repeats_of_what_is_known_say_nothing() -> None:
     values = [1.0] * 14 + [9.0] * 4 + [1.0] * 10
-    job = FakeFlink()
-    rule = rule_of("load > 5")
-    job.rule(rule.key, rule.encode())
-    for tick in range(70):
-        at = T0 + tick * STEP
-        if tick < 28:
-            job.batch(sample("a", at, values[tick]), at)
-        if tick in (25, 50):  # the whole topic again: it is in the window, then in the past
-            for place in range(24):
-                job.batch(sample("a", T0 + place * STEP, values[place]), T0 + place * STEP)
-        job.advance(at)
+    # The whole topic again: it is in the window, then in the past.
+    again = [(tick, place, values[place]) for tick in (25, 50) for place in range(24)]
+    job = one_host(rule_of(), values, again, ticks=70)
     assert [one["state"] for one in job.events] == ["firing", "resolved"]
     assert all("late" not in state for state in job.stored.values())
 
 
 def test_repeats_are_not_named() -> None:
-    job = FakeFlink()
-    rule = rule_of("load > 5")
-    job.rule(rule.key, rule.encode())
-    for tick in range(70):
-        at = T0 + tick * STEP
-        if tick < 28:
-            job.batch(sample("a", at, 1.0), at)
-        if tick == 50:
-            for place in range(12, 24):
-                job.batch(sample("a", T0 + place * STEP, 1.0), T0 + place * STEP)
-            job.batch(sample("a", T0 + 20 * STEP, 9.0), T0 + 20 * STEP)
-        job.advance(at)
+    again = [(50, place, 1.0) for place in range(12, 24)]
+    job = one_host(rule_of(), [1.0] * 28, [*again, (50, 20, 9.0)], ticks=70)
     (event,) = job.events
     # The second replaces a smaller value that had left the window.
     assert [one["value"] for one in event["late"]] == [9.0] and event["late_more"] == 0
@@ -230,31 +171,17 @@ def test_repeats_are_not_named() -> None:
 # Without the value that was known the first arm would have held already.
 @pytest.mark.parametrize("expr", ["load > 5", "absent_over_time(load[15s]) or sum(load) > 5"])
 def test_a_larger_value_for_the_same_time_is_news(expr: str) -> None:
-    job = FakeFlink()
-    rule = rule_of(expr)
-    job.rule(rule.key, rule.encode())
-    for tick in range(20):
-        at = T0 + tick * STEP
-        job.batch(sample("a", at, 1.0), at)
-        if tick == 10:
-            job.batch(sample("a", T0 + 4 * STEP, 9.0), T0 + 4 * STEP)
-        job.advance(at)
+    job = one_host(rule_of(expr), [1.0] * 20, [(10, 4, 9.0)])
     assert [(one["state"], one["late"][0]["value"]) for one in job.events if one["evaluated_at"] < T0 + 15 * STEP] == [
         ("missed", 9.0)
     ]
 
 
 def test_what_is_older_than_the_past_is_counted() -> None:
-    rule = rule_of("load > 5")
-    job = FakeFlink()
-    job.rule(rule.key, rule.encode())
-    for tick in range(80):
-        at = T0 + tick * STEP
-        job.batch(sample("a", at, 1.0), at)
-        job.advance(at)
+    job = one_host(rule_of(), [1.0] * 80)
     assert job.metrics.counters["late_samples_unjudged"].count == 0
-    job.batch(sample("a", T0 + 30 * STEP, 9.0), T0 + 30 * STEP)
-    job.batch(sample("a", T0 + 60 * STEP, 9.0), T0 + 60 * STEP)
+    for place in (30, 60):
+        job.batch(sample("a", T0 + place * STEP, 9.0), T0 + place * STEP)
     job.advance(T0 + 90 * STEP)
     assert job.metrics.counters["late_samples_unjudged"].count == 1
     assert [at for _, at in truths(job, "missed")] == [T0 + 60 * STEP]
@@ -268,17 +195,7 @@ def test_restarts_change_nothing(disturb: Callable[[FakeFlink], None]) -> None:
 
 @pytest.mark.parametrize("comes", [9, 12])
 def test_ticks_before_an_edit_are_not_judged_by_the_edited_rule(comes: int) -> None:
-    job = FakeFlink()
-    before, edited = rule_of("load > 50"), rule_of("load > 5")
-    job.rule(before.key, before.encode())
-    for tick in range(40):
-        at = T0 + tick * STEP
-        job.batch(sample("a", at, 1.0), at)
-        if tick == 10:
-            job.rule(edited.key, edited.encode())
-        if tick == comes:
-            job.batch(sample("a", T0 + 6 * STEP, 9.0), T0 + 6 * STEP)
-        job.advance(at)
+    job = one_host(rule_of("load > 50"), [1.0] * 40, [(comes, 6, 9.0)], edit=(10, rule_of("load > 5")))
     assert job.events == []
     # What waited when the rule was edited is judged by neither.
     assert job.metrics.counters["late_samples_unjudged"].count == int(comes == 9)
