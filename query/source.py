@@ -95,6 +95,7 @@ class ClickhouseSource:
         if conflicting(*rows):
             # Two values for one identity: only FINAL knows which one a merge will keep.
             rows = self._samples(selector, names, wanted, final=True)
+        rows = by_series(ids, *rows)
         # After the samples, since arrivals are written before them: no late sample is taken for one in time.
         rows = self._known(selector, names, wanted, rows)
         labels = labels_of(metrics, found["json"].to_pylist() if found.num_rows else [])
@@ -181,6 +182,38 @@ def conflicting(ids: npt.NDArray[np.uint64], ms: npt.NDArray[np.int64], values: 
     return bool((_repeats(ids, ms)[1:] & (bits[1:] != bits[:-1])).any())
 
 
+def by_series(
+    known: npt.NDArray[np.uint64],
+    ids: npt.NDArray[np.uint64],
+    ms: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+) -> Rows:
+    """Return rows that stand by hour, series and time in the order of the known series and of time, others last."""
+    starts = _starts(ids)
+    place = _places(known, ids[starts])
+    if (place[1:] >= place[:-1]).all():
+        return ids, ms, values
+    sizes = np.diff(np.append(starts, len(ids)))
+    turn = np.argsort(place, kind="stable")
+    gaps = starts[turn] - np.concatenate([[0], np.cumsum(sizes[turn])[:-1]])
+    rows = np.repeat(gaps, sizes[turn]) + np.arange(len(ids))
+    return ids[rows], ms[rows], values[rows]
+
+
+def _starts(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Return where rows of another series begin."""
+    return np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.intp)
+
+
+def _places(known: npt.NDArray[np.uint64], ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Return where each id is among the known ones; their number for one that is not."""
+    if not len(known):
+        return np.zeros(len(ids), np.intp)
+    order = np.argsort(known, kind="stable")
+    near = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+    return np.where(known[near] == ids, near, len(known))
+
+
 def grouped(
     known: npt.NDArray[np.uint64],
     labels: list[Labels],
@@ -205,11 +238,9 @@ def placed(
 
     ids: of rows that stand by series.
     """
-    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.int64)
+    starts = _starts(ids)
     sizes = np.diff(np.append(starts, len(ids)))
-    order = np.argsort(known, kind="stable")
-    place = np.searchsorted(known[order], ids[starts])
+    place = _places(known, ids[starts])
     there = place < len(known)
-    there[there] = known[order][place[there]] == ids[starts][there]
     offsets = np.concatenate([[0], np.cumsum(sizes[there])]).astype(np.int64)
-    return order[place[there]], offsets, np.repeat(there, sizes)
+    return place[there], offsets, np.repeat(there, sizes)

@@ -19,6 +19,7 @@ from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
 
 _FILE = re.compile(r"(\d{3})_\w+\.sql\Z")
 _DATABASE = re.compile(r"[A-Za-z_]\w{0,62}\Z")
+_ALSO = re.compile(r"^-- also: ([0-9a-f]{64})$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 _MIGRATIONS = """
@@ -50,6 +51,11 @@ class Migration:
     def sha256(self) -> str:
         """Hash of the text as it is written, before codecs are filled in."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def hashes(self) -> set[str]:
+        """Hashes of all texts that leave a database which this code can use: this one, and those that it names."""
+        return {self.sha256, *_ALSO.findall(self.text)}
 
     def statements(self, value_codec: str, without_statistics: str = "") -> list[str]:
         """Return the statements. Files hold no semicolon inside a statement."""
@@ -147,7 +153,7 @@ def _check(applied: dict[int, dict[str, str]], known: Sequence[Migration], datab
         )
     for migration in known:
         row = applied.get(migration.version)
-        if row and row["sha256"] != migration.sha256:
+        if row and row["sha256"] not in migration.hashes:
             raise DdlError(
                 f"TG-ddl-changed: {migration.name} is not what was applied to database {database} as {row['name']}: "
                 "a change of schema is a new file"

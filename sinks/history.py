@@ -34,6 +34,8 @@ FROM samples
 {_MINE}
   AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
   AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+  AND intDiv(toUnixTimestamp64Milli(ts), 3600000) >= intDiv({{start:Int64}}, 3600000)
+  AND intDiv(toUnixTimestamp64Milli(ts), 3600000) <= intDiv({{end:Int64}}, 3600000)
 """
 _DISTRIBUTIONS = f"""
 SELECT metric, series_id, ts, count, sum, sum_sq, min, max, version, CAST(digest, 'String') AS digest

@@ -12,6 +12,7 @@ import pyarrow as pa
 from schemas.batch import Frame, Series, UInt64s
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
+from schemas.topics import HOUR_MS
 from sinks.accounts import accounts, growth
 from sinks.coded import coded
 from sinks.records import alert_events, rejections
@@ -31,9 +32,10 @@ def _constant(name: str, rows: int) -> pa.DictionaryArray:
     return _dictionary(np.zeros(rows, np.int32), [name])
 
 
-def samples(frames: Sequence[Frame]) -> pa.Table:
-    """Return the rows of table samples, sorted by (tenant, metric, series id, ts).
+def samples(frames: Sequence[Frame], by_hour: bool = True) -> pa.Table:
+    """Return the rows of table samples, sorted as it is: by (tenant, metric, hour, series id, ts).
 
+    by_hour False: by (tenant, metric, series id, ts).
     Repeats of a sample stay in: the table's engine drops them.
     """
     tenants, tenant_codes = united([frame.tenant] for frame in frames)
@@ -57,6 +59,9 @@ def samples(frames: Sequence[Frame]) -> pa.Table:
     values = np.concatenate([part[2] for part in parts])
     order = _by_series_and_time(series, stamps)
     heads = by_key[fresh]
+    if by_hour and len(stamps) and int(stamps.min()) // HOUR_MS != int(stamps.max()) // HOUR_MS:
+        names = _names(tenant[heads], metric[heads])[series[order]]
+        order = order[np.lexsort((stamps[order] // HOUR_MS, names))]
     sorted_series = series[order]
     return pa.table(
         {
@@ -71,7 +76,7 @@ def samples(frames: Sequence[Frame]) -> pa.Table:
 
 def late_samples(frame: Frame, arrived: int) -> pa.Table:
     """Return the rows of table late_samples for samples that arrived at `arrived` (ms), in the table's order."""
-    keys = samples([frame]).drop_columns(["value"])
+    keys = samples([frame], by_hour=False).drop_columns(["value"])
     return keys.append_column("arrived", pa.array(np.full(keys.num_rows, arrived)).cast(_STAMP))
 
 
@@ -86,6 +91,13 @@ def _by_series_and_time(series: npt.NDArray[np.int64], stamps: npt.NDArray[np.in
         return by_both
     order: npt.NDArray[np.intp] = np.lexsort((stamps, series))
     return order
+
+
+def _names(tenants: Codes, metrics: Codes) -> npt.NDArray[np.int64]:
+    """Return for series, sorted by tenant and metric, how many names come before theirs."""
+    fresh = np.zeros(len(tenants), np.int64)
+    fresh[1:] = (tenants[1:] != tenants[:-1]) | (metrics[1:] != metrics[:-1])
+    return np.cumsum(fresh)
 
 
 def series(tenant: str, rows: Sequence[tuple[int, Series]], first_seen: int, last_seen: int) -> pa.Table:

@@ -82,6 +82,19 @@ def test_a_changed_file_is_refused() -> None:
         apply(embedded.endpoint(), "default", "", "ddl_changed", edited)
 
 
+def test_a_text_that_the_file_names_is_as_good() -> None:
+    apply(embedded.endpoint(), "default", "", "ddl_also")
+    first = migrations()[0]
+    for named in (first.sha256, "0" * 64):
+        text = f"{first.text}\n-- also: {named}\n"
+        known = [Migration(first.version, first.name, text), *migrations()[1:]]
+        if named == first.sha256:
+            assert apply(embedded.endpoint(), "default", "", "ddl_also", known) == []
+        else:
+            with pytest.raises(DdlError, match="TG-ddl-changed"):
+                apply(embedded.endpoint(), "default", "", "ddl_also", known)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "x`; DROP DATABASE y", "1st"])
 def test_database_names_are_checked(name: str) -> None:
     with pytest.raises(DdlError, match="TG-ddl-database"):
