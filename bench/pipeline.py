@@ -57,6 +57,8 @@ def workload(options: argparse.Namespace, now_ms: int) -> tuple[Workload, int, d
             "TIDEGAUGE_ROLLUP_LATENESS_S": str(lateness // 1000),
             "TIDEGAUGE_ROLLUP_COARSEST": options.coarsest,
             "TIDEGAUGE_GATE_TOLERANCE_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),
+            # The gate's own series are of now, and would close the windows of data from before.
+            "TIDEGAUGE_GATE_USAGE_TENANT": "",
             # Else each sample would be written down as a late arrival too, and raise data versions.
             "TIDEGAUGE_STORE_LATE_AFTER_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),
             "TIDEGAUGE_FRESH_TAIL_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),

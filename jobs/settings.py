@@ -64,7 +64,8 @@ class JobSettings(BaseSettings):
         "0: none are.",
     )
     gate_usage_tenant: str = Field(
-        "default", min_length=1, description="Tenant that gets the series of limits and their use, tidegauge_gate_…."
+        "default",
+        description="Tenant that gets the series of limits and their use, tidegauge_gate_…; empty: nobody does.",
     )
     gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
     store_late_after_s: int = Field(

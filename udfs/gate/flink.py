@@ -282,7 +282,8 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         told = self._use.due(tenant, budget, self._book.policies.of(tenant, clock), clock)
         if told:
             self._gauges.set(tenant, gauges(told))
-            batch = self._use.batch(tenant, told, clock)
+        batch = self._use.batch(tenant, told, clock)
+        if batch is not None:
             yield Row(topics.RAW, batch.source.encode(), batch.encode(), clock)
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> Iterator[Row]:

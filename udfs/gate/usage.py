@@ -90,7 +90,7 @@ class _Used:
 
 @dataclass(slots=True)
 class Use:
-    """What one owner knows of its tenants' use; operator: the tenant that gets the series."""
+    """What one owner knows of its tenants' use; operator: the tenant that gets the series, if any."""
 
     operator: str
     _tenants: "LRUCache[str, _Used]" = field(default_factory=lambda: LRUCache(TENANTS))
@@ -110,8 +110,10 @@ class Use:
             return []
         return [*_of_budget(tenant, budget, policy), *_of_samples(tenant, used, policy, now)]
 
-    def batch(self, tenant: str, told: Told, now: int) -> Batch:
-        """Return what was told of a tenant as a batch for metrics.raw."""
+    def batch(self, tenant: str, told: Told, now: int) -> Batch | None:
+        """Return what was told of a tenant as a batch for metrics.raw, if there is anything, and somebody gets it."""
+        if not told or not self.operator:
+            return None
         told = sorted(told, key=lambda one: (one[0].name, one[0].labels))
         names = encode_series_set(one for one, _ in told)
         values = np.array([[value for _, value in told]])

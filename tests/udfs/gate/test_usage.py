@@ -67,12 +67,15 @@ def test_what_is_told_is_a_batch_of_the_operators() -> None:
     pair.send(record([series("hits", user="u1")]))
     first = told(pair, use, NOW)
     batch = use.batch("acme", first, NOW)
+    assert batch is not None
     assert (batch.tenant, batch.source, batch.sent_at, batch.timestamps.tolist()) == ("ops", "gate:acme", NOW, [NOW])
     assert dict(zip(decode_series_set(batch.series_set), batch.values[0].tolist(), strict=True)) == dict(first)
     again = Pair()
     assert again.send(batch.encode()) == "slow"
     assert again.refused == []
     assert dict(gauges(first)) == {"series": 1, "series_limit": 8}
+    assert Use("").batch("acme", first, NOW) is None
+    assert use.batch("acme", [], NOW) is None
 
 
 def test_what_a_rate_refuses_or_is_shed_is_no_use_of_the_rate() -> None:
