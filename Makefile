@@ -67,8 +67,9 @@ tests-without:
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline
 
-soak: setup ## five minutes without ClickHouse, then twenty of watching the running stack: nothing lost, no growth
+soak: setup ## five minutes without ClickHouse, then twenty of watching a stack that it starts if none runs: nothing lost, no growth
 	$(BIN)/python -m bench.outage
+	$(BIN)/tidegauge run
 	$(BIN)/python -m stack.soak
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)

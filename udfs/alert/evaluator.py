@@ -8,12 +8,14 @@ other keys of this one, run on.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import xxhash
+
 from schemas.batch import Batch
 from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
 from udfs.alert.hindsight import Hindsight, Shelf
-from udfs.alert.judge import Judged, again, close, judge, retention_ms
+from udfs.alert.judge import Judged, again, close, judge, next_tick, retention_ms
 from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
@@ -25,6 +27,8 @@ from udfs.alert.window import Window
 FAILING, PAUSED = "RuleFailing", "RulePaused"
 # How often a rule's costs go out as series.
 REPORT_MS = 60_000
+# How long a key rests at most: an edited rule is in force within 5 s.
+REST_MS = 4_000
 # One slow evaluation may be the machine's fault.
 SLOW_IN_A_ROW = 3
 
@@ -86,6 +90,7 @@ class Evaluator:
             return self._paused(address, rule, memory, tick, now_ms)
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
+        memory, rested = _woken(rule, memory, tick)
         edited = memory.revision not in ("", rule.revision)
         dropped = 0
         if edited:
@@ -103,7 +108,7 @@ class Evaluator:
             except RuleFault as fault:
                 failed = str(fault)
         took = self.clock() - began
-        spent.evaluations, spent.seconds = spent.evaluations + 1, spent.seconds + took
+        spent.evaluations, spent.seconds = spent.evaluations + 1 + rested, spent.seconds + took
         spent.failures += bool(failed)
         slow = self.budget.time(took)
         spent.slow = spent.slow + 1 if slow else 0
@@ -131,9 +136,26 @@ class Evaluator:
 
     def still(self, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
         """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
-        quiet = not (memory.trouble or memory.troubles or memory.paused_until or memory.late_first)
         same_minute = tick // REPORT_MS == memory.judged // REPORT_MS  # costs and the past have their turn in each
-        return quiet and same_minute and tick < memory.still_until and memory.revision == entry[0].revision
+        return _quiet(entry[0], memory) and same_minute and tick < memory.still_until
+
+    def rests(self, rule: Rule, memory: Memory) -> bool:
+        """Tell whether such a tick leaves no trace: nothing is pending, fires or is sent again, nothing recorded."""
+        return bool(rule.alert) and not memory.instances and _quiet(rule, memory)
+
+    def following(self, key: str, rule: Rule, memory: Memory, tick: int) -> int:
+        """Return the next tick (ms) of a key at which there may be something to do.
+
+        A key that rests wakes in its own turn among the others, and always at the same ticks, so that its timers of
+        different origin meet.
+        """
+        interval, turns = rule.interval_ms, REST_MS // rule.interval_ms
+        if turns < 2 or not self.rests(rule, memory):
+            return tick + interval
+        number = tick // interval + 1
+        turn = (number + (xxhash.xxh3_64_intdigest(key.encode()) - number) % turns) * interval
+        minute = next_tick(tick - tick % REPORT_MS + REPORT_MS - 1, interval)
+        return max(tick + interval, min(turn, minute, next_tick(memory.still_until - 1, interval)))
 
     def again(self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int) -> Outcome:
         """Return such a tick: what is held of samples is not looked at."""
@@ -161,6 +183,20 @@ class Evaluator:
         # What is gone cannot be judged again: an edit looks back to here at most.
         after = replace(after, floor=tick, judged=0, since=0, spilled=0, late_first=0, late_last=0, fired=())
         return Outcome(after, Window.empty(rule.tenant), True, said, paused=True)
+
+
+def _quiet(rule: Rule, memory: Memory) -> bool:
+    """Tell whether nothing but a sample or the clock can change the answer."""
+    busy = memory.trouble or memory.troubles or memory.paused_until or memory.late_first
+    return not busy and memory.revision == rule.revision
+
+
+def _woken(rule: Rule, memory: Memory, tick: int) -> tuple[Memory, int]:
+    """Return the memory as the ticks through which the key rested would have left it, and how many those were."""
+    missed = (tick - memory.judged) // rule.interval_ms - 1
+    if missed < 1 or not memory.judged or not rule.alert or memory.instances or memory.revision != rule.revision:
+        return memory, 0
+    return replace(memory, judged=tick - rule.interval_ms), missed
 
 
 def _troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:

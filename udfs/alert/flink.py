@@ -241,7 +241,13 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             return
         else:
             pieces = [Batch.decode(part) for part in self._pieces.get()]
-            if not pieces and self._evaluator.still(entry, memory, timestamp):
+            still = not pieces and self._evaluator.still(entry, memory, timestamp)
+            if still and self._evaluator.rests(entry[0], memory):
+                self._ticked(entry[0], now_ms - timestamp)
+                following = self._evaluator.following(ctx.get_current_key(), entry[0], memory, timestamp)
+                timers.register_event_time_timer(following)
+                return
+            if still:
                 made = self._evaluator.again(address, entry, memory, timestamp, now_ms)
             else:
                 stored = self._window.value()
@@ -250,7 +256,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             self._count(entry[0], made, now_ms - timestamp)
         self._keep(memory, made)
         if made.alive and entry is not None:
-            timers.register_event_time_timer(timestamp + entry[0].interval_ms)
+            following = self._evaluator.following(ctx.get_current_key(), entry[0], made.memory, timestamp)
+            timers.register_event_time_timer(following)
         for event in made.events:
             yield Row(topics.ALERTS, event.key, event.value, event.evaluated_at)
         for batch in made.batches:
@@ -270,11 +277,14 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         if made.memory != before:
             self._memory.update(made.memory.encode())
 
-    def _count(self, rule: Rule, made: Outcome, lag_ms: int) -> None:
+    def _ticked(self, rule: Rule, lag_ms: int) -> None:
         self._evaluations.inc()
         self._lag_ms = lag_ms
         if lag_ms > 2 * rule.interval_ms:  # Prometheus would have skipped it; here it is judged all the same
             self._missed.inc()
+
+    def _count(self, rule: Rule, made: Outcome, lag_ms: int) -> None:
+        self._ticked(rule, lag_ms)
         if made.paused:
             self._paused.inc()
         self._unjudged.inc(made.unjudged)

@@ -11,6 +11,7 @@ import numpy as np
 from promql.evaluate import LOOKBACK_MS
 from promql.plan import Aggregate, Binary, Call, Expr, Negate, Number, Select, Text, Window
 from udfs.alert.chain import Linked
+from udfs.alert.judge import retention_ms
 from udfs.alert.rule import Rule
 from udfs.alert.window import Window as Held
 
@@ -68,4 +69,7 @@ def still_until(rule: Rule, expression: Linked, window: Held, tick: int) -> int:
         leaves = at[there] + span
         bounds.append(leaves[leaves > now])
     times = np.concatenate(bounds)
-    return (int(times.min()) if len(times) else now) + rule.query_offset_ms
+    if len(times):
+        return int(times.min()) + rule.query_offset_ms
+    # Nothing that is held is seen again; when the last of it goes, the key may go.
+    return max(tick, int(window.timestamps.max()) + retention_ms(rule, expression))

@@ -168,6 +168,9 @@ class FakeFlink:
         self._match.open(Runtime(self))
         self._judge.open(Runtime(self))
 
+    def idle(self) -> None:
+        """Disturb nothing."""
+
     def rule(self, key: str, value: bytes | None) -> None:
         """Deliver one record of control.rules to both functions."""
         record = (key.encode(), value)

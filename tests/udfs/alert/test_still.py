@@ -1,15 +1,18 @@
 """Between two scrapes a tick has the answer of the one before: events and series are those of judging every tick."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from promql.parse import parse
+from schemas.batch import Series, decode_series_set
 from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
 from tests.udfs.alert.stream import sample
-from udfs.alert.evaluator import Evaluator
+from udfs.alert.evaluator import REST_MS, Evaluator
 from udfs.alert.rule import Rule
 from udfs.alert.still import sights
 
@@ -33,8 +36,15 @@ class EveryTick(Evaluator):
         return False
 
 
-def run(rule: Rule, cells: dict[str, list[float | None]], always: bool) -> FakeFlink:
-    job = FakeFlink()
+def run(
+    rule: Rule,
+    cells: dict[str, list[float | None]],
+    always: bool,
+    delays: Sequence[int] = (0,),
+    disturb: Callable[[FakeFlink], None] = lambda job: None,
+) -> FakeFlink:
+    """Play 350 s; the sample at place n comes delays[n] seconds after its time, by turns."""
+    job = FakeFlink(disturb)
     job.rule(rule.key, rule.encode())
     if always:
         held = job._judge._evaluator
@@ -42,9 +52,10 @@ def run(rule: Rule, cells: dict[str, list[float | None]], always: bool) -> FakeF
     for second in range(-1, 350):
         at = T0 + second * 1000
         for offset, (host, values) in enumerate(cells.items()):
-            place, rest = divmod(second - 3 * offset, 15)
-            if rest == 0 and 0 <= place < len(values) and (value := values[place]) is not None:
-                job.batch(sample(host, at, value), at)
+            for place, value in enumerate(values):
+                taken = 15 * place + 3 * offset
+                if value is not None and taken + delays[place % len(delays)] == second:
+                    job.batch(sample(host, T0 + taken * 1000, value), T0 + taken * 1000)
         job.advance(at)
     return job
 
@@ -69,14 +80,73 @@ def test_events_and_series_are_those_of_judging_every_tick(
         rule = Rule("acme", "g/A", "g", "", expr, 1, record="r", query_offset_s=offset_s)
     cells = dict(zip("ab", rows, strict=True))
     fast, slow = run(rule, cells, False), run(rule, cells, True)
-    assert fast.sent == slow.sent
+    assert str(fast.sent) == str(slow.sent)  # as text, since a late NaN is not equal to itself
     assert told(fast) == told(slow)
 
 
-def told(job: FakeFlink) -> list[tuple[bytes, bytes, bytes]]:
-    """Return what was recorded, without what evaluations cost."""
-    rows = [(one.series_set, one.timestamps.tobytes(), one.values.tobytes()) for one in job.recorded]
-    return [row for row in rows if b"evaluation_seconds_total" not in row[0]]
+@settings(max_examples=12, deadline=None, phases=[Phase.reuse, Phase.generate])
+@given(
+    expr=st.sampled_from(EXPRESSIONS[:6]),
+    for_s=st.sampled_from([0, 20]),
+    rows=st.tuples(CELLS, CELLS),
+    delays=st.lists(st.sampled_from([0, 0, 7, 45]), min_size=1, max_size=3),
+    restarts=st.booleans(),
+)
+def test_a_key_that_rests_is_late_for_nothing(
+    expr: str, for_s: float, rows: tuple[list[float | None], ...], delays: list[int], restarts: bool
+) -> None:
+    rule = Rule("acme", "g/A", "g", "A", expr, 1, for_s)
+    cells = dict(zip("ab", rows, strict=True))
+    disturb = FakeFlink.restart if restarts else FakeFlink.idle
+    fast, slow = run(rule, cells, False, delays, disturb), run(rule, cells, True, delays)
+    assert str(fast.sent) == str(slow.sent)  # as text, since a late NaN is not equal to itself
+
+
+@pytest.mark.parametrize(
+    ("expr", "values", "delays", "states"),
+    [
+        # The second one comes when the third has been judged: it would have fired between.
+        ("load > 5", [1.0, 9.0, 1.0, 1.0], [0, 45, 0, 0], ["missed"]),
+        # The first one leaves, and what is left is above.
+        ("min_over_time(load[23s]) > 5", [1.0, 9.0, 9.0], [0], ["firing", "resolved"]),
+        ("absent_over_time(load[23s])", [1.0], [0], ["firing"]),
+    ],
+)
+def test_a_key_that_rests_sees_what_comes_late_and_what_leaves(
+    expr: str, values: list[float | None], delays: list[int], states: list[str]
+) -> None:
+    rule = Rule("acme", "g/A", "g", "A", expr, 1)
+    fast, slow = (run(rule, {"a": values}, always, delays) for always in (False, True))
+    assert [one["state"] for one in fast.events] == states
+    assert str(fast.sent) == str(slow.sent)  # as text, since a late NaN is not equal to itself
+
+
+def test_a_key_that_rests_wakes_in_its_turn_and_for_an_edit() -> None:
+    rule = Rule("acme", "g/A", "g", "A", "load > 5", 1)
+    job = run(rule, {"a": [1.0]}, False)
+    # For the five minutes of its one sample a tick in four and each minute's first; without samples each of the 49.
+    assert 120 < job.metrics.counters["evaluations"].count < 140
+    assert len(job.timers) <= 1
+    job = FakeFlink()
+    job.rule(rule.key, rule.encode())
+    job.batch(sample("a", T0, 4.0), T0)
+    job.advance(T0 + 21_000)
+    edited = Rule("acme", "g/A", "g", "A", "load > 3", 1)
+    job.rule(edited.key, edited.encode())
+    job.advance(T0 + 30_000)
+    (event,) = job.events
+    assert event["state"] == "firing"
+    assert T0 + 21_000 < event["evaluated_at"] <= T0 + 21_000 + REST_MS
+
+
+def told(job: FakeFlink) -> list[tuple[Series, int, bytes]]:
+    """Return what was recorded, without the seconds that evaluations cost."""
+    return [
+        (series, at, value.tobytes())
+        for batch in job.recorded
+        for index, at, value in zip(*batch.points(), strict=True)
+        if (series := decode_series_set(batch.series_set)[index]).name != "tidegauge_rule_evaluation_seconds_total"
+    ]
 
 
 @pytest.mark.parametrize(
