@@ -188,7 +188,7 @@ def by_series(
     ms: npt.NDArray[np.int64],
     values: npt.NDArray[np.float64],
 ) -> Rows:
-    """Return rows that stand by hour, series and time in the order of the known series and of time, others last."""
+    """Return rows that stand by span, series and time in the order of the known series and of time, others last."""
     starts = _starts(ids)
     place = _places(known, ids[starts])
     if (place[1:] >= place[:-1]).all():

@@ -6,6 +6,7 @@ from promql.columns import NAME, Matcher, Selector
 from promql.grid import Grid
 from promql.match import anchored
 from promql.windows import STALE_BITS
+from schemas import spans
 from schemas.tiers import Tier
 
 _FIELDS = {
@@ -28,12 +29,6 @@ _GRIDS = {
     "resets": "Resets",
 }
 GRID_SETTINGS = {"enable_time_series_aggregate_functions": "1"}
-
-# Table samples is in the order of hours, which is not the order of time for ClickHouse unless it is told so.
-_HOUR = "intDiv(toUnixTimestamp64Milli(ts), 3600000)"
-_SPAN = f"""ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-  AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
-  AND {_HOUR} BETWEEN intDiv({{start:Int64}}, 3600000) AND intDiv({{end:Int64}}, 3600000)"""
 
 Params = dict[str, str | int | Sequence[str] | Sequence[int]]
 Statement = tuple[str, Params]
@@ -88,7 +83,7 @@ LIMIT {{limit:UInt64}}"""
 def samples(
     tenant: str, selector: Selector, metrics: Sequence[str], ids: Sequence[int] | None, limit: int, final: bool
 ) -> Statement:
-    """Return the samples of series, in the order of the table's key (by hours), which costs nothing.
+    """Return the samples of series, in the order of the table's key (schemas/spans.py), which costs nothing.
 
     ids None: all series.
 
@@ -110,8 +105,8 @@ SELECT series_id, toUnixTimestamp64Milli(ts) AS ms, value
 FROM samples{" FINAL" if final else ""}
 WHERE tenant = {{tenant:String}}
   AND metric IN {{metrics:Array(String)}}{chosen}
-  AND {_SPAN}
-ORDER BY metric, {_HOUR}, series_id, ts
+  AND {spans.WITHIN}
+ORDER BY metric, {spans.OF_TS}, series_id, ts
 LIMIT {{limit:UInt64}}"""
     return text, params
 
@@ -156,7 +151,7 @@ SELECT
 FROM samples FINAL
 WHERE tenant = {{tenant:String}}
   AND metric IN {{metrics:Array(String)}}{chosen}
-  AND {_SPAN}
+  AND {spans.WITHIN}
   AND reinterpretAsUInt64(value) != {{stale:UInt64}}
 GROUP BY metric, series_id
 ORDER BY metric, series_id"""

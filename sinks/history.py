@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from schemas import spans
 from schemas.batch import Frame, Int64s
 from schemas.distributions import Distributions
 from schemas.names import united
@@ -32,10 +33,7 @@ _SAMPLES = f"""
 SELECT metric, series_id, ts, value
 FROM samples
 {_MINE}
-  AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-  AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
-  AND intDiv(toUnixTimestamp64Milli(ts), 3600000) >= intDiv({{start:Int64}}, 3600000)
-  AND intDiv(toUnixTimestamp64Milli(ts), 3600000) <= intDiv({{end:Int64}}, 3600000)
+  AND {spans.WITHIN}
 """
 _DISTRIBUTIONS = f"""
 SELECT metric, series_id, ts, count, sum, sum_sq, min, max, version, CAST(digest, 'String') AS digest

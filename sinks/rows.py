@@ -12,7 +12,7 @@ import pyarrow as pa
 from schemas.batch import Frame, Series, UInt64s
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
-from schemas.topics import HOUR_MS
+from schemas.spans import SPAN_MS
 from sinks.accounts import accounts, growth
 from sinks.coded import coded
 from sinks.records import alert_events, rejections
@@ -32,10 +32,10 @@ def _constant(name: str, rows: int) -> pa.DictionaryArray:
     return _dictionary(np.zeros(rows, np.int32), [name])
 
 
-def samples(frames: Sequence[Frame], by_hour: bool = True) -> pa.Table:
-    """Return the rows of table samples, sorted as it is: by (tenant, metric, hour, series id, ts).
+def samples(frames: Sequence[Frame], by_span: bool = True) -> pa.Table:
+    """Return the rows of table samples, sorted as it is: by (tenant, metric, span, series id, ts).
 
-    by_hour False: by (tenant, metric, series id, ts).
+    by_span False: by (tenant, metric, series id, ts).
     Repeats of a sample stay in: the table's engine drops them.
     """
     tenants, tenant_codes = united([frame.tenant] for frame in frames)
@@ -59,9 +59,9 @@ def samples(frames: Sequence[Frame], by_hour: bool = True) -> pa.Table:
     values = np.concatenate([part[2] for part in parts])
     order = _by_series_and_time(series, stamps)
     heads = by_key[fresh]
-    if by_hour and len(stamps) and int(stamps.min()) // HOUR_MS != int(stamps.max()) // HOUR_MS:
+    if by_span and len(stamps) and int(stamps.min()) // SPAN_MS != int(stamps.max()) // SPAN_MS:
         names = _names(tenant[heads], metric[heads])[series[order]]
-        order = order[np.lexsort((stamps[order] // HOUR_MS, names))]
+        order = order[np.lexsort((stamps[order] // SPAN_MS, names))]
     sorted_series = series[order]
     return pa.table(
         {
@@ -76,7 +76,7 @@ def samples(frames: Sequence[Frame], by_hour: bool = True) -> pa.Table:
 
 def late_samples(frame: Frame, arrived: int) -> pa.Table:
     """Return the rows of table late_samples for samples that arrived at `arrived` (ms), in the table's order."""
-    keys = samples([frame], by_hour=False).drop_columns(["value"])
+    keys = samples([frame], by_span=False).drop_columns(["value"])
     return keys.append_column("arrived", pa.array(np.full(keys.num_rows, arrived)).cast(_STAMP))
 
 

@@ -1,20 +1,20 @@
-"""Rows as table samples has them, by hours, come as columns have them, by series."""
+"""Rows as table samples has them, by spans, come as columns have them, by series."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from query.source import by_series, grouped
+from schemas.spans import SPAN_MS
 
-H = 3_600_000
 KNOWN = [70, 3, 50, 4]  # as listed: by metric, not by id
-ROWS = st.lists(st.tuples(st.sampled_from([*KNOWN, 99]), st.integers(0, 3 * H)), unique=True, max_size=40)
+ROWS = st.lists(st.tuples(st.sampled_from([*KNOWN, 99]), st.integers(0, 3 * SPAN_MS)), unique=True, max_size=40)
 
 
 @given(ROWS)
-def test_rows_by_hours_come_by_series_and_time(drawn: list[tuple[int, int]]) -> None:
+def test_rows_by_spans_come_by_series_and_time(drawn: list[tuple[int, int]]) -> None:
     known = np.array(KNOWN, np.uint64)
-    stored = sorted(drawn, key=lambda row: (row[1] // H, row[0], row[1]))
+    stored = sorted(drawn, key=lambda row: (row[1] // SPAN_MS, row[0], row[1]))
     ids = np.array([row[0] for row in stored], np.uint64)
     ms = np.array([row[1] for row in stored], np.int64)
     got = by_series(known, ids, ms, ms.astype(np.float64))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas import spans
 from sinks import ddl
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import DdlError, Migration, apply, migrations
@@ -80,6 +81,11 @@ def test_a_changed_file_is_refused() -> None:
     edited = [Migration(first.version, first.name, first.text + "\n-- edited"), *migrations()[1:]]
     with pytest.raises(DdlError, match=r"TG-ddl-changed: 001_tables\.sql"):
         apply(embedded.endpoint(), "default", "", "ddl_changed", edited)
+
+
+def test_samples_are_in_the_order_that_readers_and_writers_know() -> None:
+    assert f"ORDER BY (tenant, metric, {spans.OF_TS}, series_id, ts)" in migrations()[0].text
+    assert str(spans.SPAN_MS) in spans.OF_TS
 
 
 def test_a_text_that_the_file_names_is_as_good() -> None:

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.batch import Frame, Series
-from schemas.topics import HOUR_MS
+from schemas.spans import SPAN_MS
 from sinks import rows
 
-TIMES = st.integers(0, 5) | st.sampled_from([HOUR_MS - 1, HOUR_MS, 5 * HOUR_MS])
+TIMES = st.integers(0, 5) | st.sampled_from([SPAN_MS - 1, SPAN_MS, 5 * SPAN_MS])
 SAMPLE = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3), TIMES, st.floats(allow_nan=False))
 
 
@@ -41,7 +41,7 @@ def test_samples_keep_every_point_in_the_tables_order(
     ]
     expected = [(tenant, m, i * 10 + ord(m), t, v) for tenant, samples in parts for m, i, t, v in samples]
     assert sorted(found) == sorted(expected)
-    in_order = [(tenant, metric, at // HOUR_MS, series, at) for tenant, metric, series, at, _ in found]
+    in_order = [(tenant, metric, at // SPAN_MS, series, at) for tenant, metric, series, at, _ in found]
     assert in_order == sorted(in_order)
 
 
@@ -49,7 +49,7 @@ def test_extreme_times_do_not_overflow_the_sort() -> None:
     samples = [("a", 1, -(2**60), 1.0), ("a", 1, 2**60, 2.0), ("a", 0, 0, 3.0)]
     table = rows.samples([frame_of("t", samples)])
     assert table["value"].to_pylist() == [1.0, 3.0, 2.0]
-    by_series = rows.samples([frame_of("t", samples)], by_hour=False)
+    by_series = rows.samples([frame_of("t", samples)], by_span=False)
     assert by_series["value"].to_pylist() == [3.0, 1.0, 2.0]
 
 
