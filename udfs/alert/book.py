@@ -1,6 +1,6 @@
 """The rules in force, as the control topic has told them so far."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from udfs.alert.chain import Linked, relink
 from udfs.alert.expression import Expression, check_expression
@@ -17,6 +17,9 @@ class Book:
         self._rules: dict[str, tuple[Rule, Expression]] = {}
         self._linked: dict[str, Linked] = {}
         self.generation = 0
+        # By tenant and metric, "" for any: place in the book and key of the rules that read it; of which generation.
+        self._index: dict[tuple[str, str], dict[int, str]] = {}
+        self._indexed = 0
 
     def put(self, key: str, value: bytes | None) -> None:
         """Take one record of control.rules; None deletes. Raises RuleFault and keeps what was in force before."""
@@ -53,6 +56,17 @@ class Book:
     def of(self, tenant: str) -> Iterator[tuple[Rule, Linked]]:
         """Yield the tenant's rules."""
         return ((rule, self._linked[key]) for key, (rule, _) in self._rules.items() if rule.tenant == tenant)
+
+    def reading(self, tenant: str, names: Iterable[str]) -> list[tuple[Rule, Linked]]:
+        """Return the tenant's rules that may read a series of one of these names, in the order of the book."""
+        if self._indexed != self.generation:
+            self._index.clear()
+            self._indexed = self.generation
+            for place, (key, (rule, _)) in enumerate(self._rules.items()):
+                for selector in self._linked[key].selectors:
+                    self._index.setdefault((rule.tenant, selector.metric), {})[place] = key
+        found = {place: key for name in {"", *names} for place, key in self._index.get((tenant, name), {}).items()}
+        return [(self._rules[found[place]][0], self._linked[found[place]]) for place in sorted(found)]
 
     def all(self) -> Iterator[tuple[Rule, Linked]]:
         """Yield the rules of all tenants."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import orjson
+from cachetools import LRUCache
 
 from promql.columns import NAME
 from promql.match import matches
@@ -20,8 +21,9 @@ from udfs.alert.expression import Expression
 from udfs.alert.recording import HEARTBEAT_SOURCE, source_of
 from udfs.alert.spread import BUCKETS
 
-# Series sets whose routes are remembered. A source has one a shard, and a new one when its series change.
-CACHED_SETS = 4096
+# Series sets whose routes are remembered. A source has one a shard, and a new one when its series change; what keys of
+# rules cost are sources of their own.
+CACHED_SETS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Match:
     def __init__(self, book: Book, buckets: int = BUCKETS) -> None:
         self._book, self._buckets = book, buckets
         self._generation = -1
-        self._routes: dict[tuple[str, bytes], list[Route]] = {}
+        self._routes: LRUCache[tuple[str, bytes], list[Route]] = LRUCache(CACHED_SETS)
         self._of_nothing: list[str] | None = None
 
     def split(self, batch: Batch) -> Iterator[tuple[str, Batch | None]]:
@@ -101,7 +103,7 @@ class Match:
         return self._of_nothing
 
     def _renew(self) -> None:
-        if self._generation != self._book.generation or len(self._routes) >= CACHED_SETS:
+        if self._generation != self._book.generation:
             self._routes.clear()
             self._of_nothing = None
             self._generation = self._book.generation
@@ -124,7 +126,7 @@ def _routes(book: Book, tenant: str, series_set: bytes, series_ids: UInt64s, mos
     by_name: dict[str, list[int]] = defaultdict(list)
     for place, one in enumerate(series):
         by_name[one.name].append(place)
-    for rule, expression in book.of(tenant):
+    for rule, expression in book.reading(tenant, by_name):
         buckets: dict[int, list[int]] = defaultdict(list)
         for place in sorted(_matched(expression, series, by_name)):
             buckets[expression.spread.bucket(series[place], most)].append(place)

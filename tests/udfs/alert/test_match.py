@@ -86,6 +86,25 @@ def test_every_rule_gets_its_own() -> None:
     assert {rule: len(rows) for rule, rows in got.items()} == {"g/R0": 12, "g/R1": 6}
 
 
+def test_rules_are_found_by_the_names_that_they_read() -> None:
+    rules = book("up == 0", "load > 1 and up == 1", '{__name__=~"up|down"} == 0', "vector(1)", "absent(down)")
+    recording = Rule("acme", "g/R5", "g", "", "sum(load)", record="whole_load")
+    reader = Rule("acme", "g/R6", "g", "R6", "whole_load > 1")
+    for rule in (recording, reader):
+        rules.put(rule.key, rule.encode())
+
+    def found(*names: str) -> list[str]:
+        return [rule.rule_id for rule, _ in rules.reading("acme", names)]
+
+    assert found("up") == ["g/R0", "g/R1", "g/R2"]
+    assert found("load") == ["g/R1", "g/R2", "g/R5", "g/R6"]  # the last by way of what its group records
+    assert found("down", "nobody") == ["g/R2", "g/R4"]
+    assert found() == ["g/R2"]
+    assert rules.reading("other", ["up"]) == []
+    rules.put("acme/g/R2", None)
+    assert found("up") == ["g/R0", "g/R1"]
+
+
 def test_tenants_do_not_meet() -> None:
     match = Match(book("up == 0", tenant="other"))
     assert list(match.split(batch())) == []
