@@ -107,6 +107,8 @@ def test_a_key_that_rests_is_late_for_nothing(
     [
         # The second one comes when the third has been judged: it would have fired between.
         ("load > 5", [1.0, 9.0, 1.0, 1.0], [0, 45, 0, 0], ["missed"]),
+        # The second one comes when the key has rested through the ticks that it would have fired at.
+        ("max_over_time(load[2s]) > 5 and last_over_time(load[5m]) > 0", [1.0, 9.0], [0, 4], ["missed"]),
         # The first one leaves, and what is left is above.
         ("min_over_time(load[23s]) > 5", [1.0, 9.0, 9.0], [0], ["firing", "resolved"]),
         ("absent_over_time(load[23s])", [1.0], [0], ["firing"]),
@@ -119,6 +121,14 @@ def test_a_key_that_rests_sees_what_comes_late_and_what_leaves(
     fast, slow = (run(rule, {"a": values}, always, delays) for always in (False, True))
     assert [one["state"] for one in fast.events] == states
     assert str(fast.sent) == str(slow.sent)  # as text, since a late NaN is not equal to itself
+
+
+@pytest.mark.parametrize("name", "ABCDEF")  # whose turns lie differently
+def test_a_key_that_rests_tells_its_costs_each_minute(name: str) -> None:
+    rule = Rule("acme", f"g/{name}", "g", name, "load > 5", 1)
+    fast, slow = (run(rule, {"a": [1.0]}, always) for always in (False, True))
+    assert told(fast) == told(slow)
+    assert len(told(fast)) == 6 * 6  # ticks that begin a minute, series of costs without the seconds
 
 
 def test_a_key_that_rests_wakes_in_its_turn_and_for_an_edit() -> None:
