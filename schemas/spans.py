@@ -5,7 +5,7 @@ and cost disk: one hour takes 0.11 bytes a sample more of TSBS's integers than f
 """
 
 SPAN_MS = 14_400_000
-OF_TS = "intDiv(toUnixTimestamp64Milli(ts), 14400000)"
+OF_TS = f"intDiv(toUnixTimestamp64Milli(ts), {SPAN_MS})"
 # ClickHouse does not conclude from ts which spans to read. start and end: ms, start excluded.
 WITHIN = f"""ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
   AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')

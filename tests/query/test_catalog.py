@@ -14,24 +14,19 @@ from query.source import Limits
 from query.spent import Spent, begin
 from query.store import Alert
 from sinks.clickhouse import Clickhouse
-from sinks.ddl import apply
 from sinks.records import alert_rule
 from tests import embedded
 from tests.notation import parse_series
-from tests.query.test_store import HOSTILE, START, H, M, write
+from tests.query.small import LINES, filled
+from tests.query.test_store import HOSTILE, START, H, M
 
 DATABASE = "query_catalog"
-LINES = ('http{job="api", path="/"} 0+1x10', 'http{job="db"} 1x10', 'temp{room="ü"} 5', 'temp{room="b"} 5')
 
 
 @pytest.fixture(scope="module")
 def clickhouse() -> Iterator[Clickhouse]:
-    apply(embedded.endpoint(), "default", "", DATABASE)
-    client = Clickhouse(embedded.endpoint(), database=DATABASE)
-    write(client, "t", [parse_series(line, M, START) for line in LINES])
-    write(client, "u", [parse_series("secret 1", M, START)])
-    yield client
-    client.close()
+    with filled(DATABASE) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

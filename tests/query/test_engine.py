@@ -24,27 +24,21 @@ from schemas.ids import series_id
 from schemas.tiers import MINUTE
 from sinks import rows
 from sinks.clickhouse import Clickhouse, ClickhouseError
-from sinks.ddl import apply
 from tests import embedded
-from tests.notation import parse_series
 from tests.query.client import Client
-from tests.query.test_store import START, H, M, write
+from tests.query.small import filled
+from tests.query.test_store import START, H, M
 from udfs.rollup.rows import rollup
 from udfs.rollup.window import split
 
 DATABASE = "query_engine"
-LINES = ('http{job="api", path="/"} 0+1x10', 'http{job="db"} 1x10', 'temp{room="ü"} 5', 'temp{room="b"} 5')
 LIMITS = Limits(1000, 100_000, 1_000_000, 20)
 
 
 @pytest.fixture(scope="module")
 def admin() -> Iterator[Clickhouse]:
-    apply(embedded.endpoint(), "default", "", DATABASE)
-    client = Clickhouse(embedded.endpoint(), database=DATABASE)
-    write(client, "t", [parse_series(line, M, START) for line in LINES])
-    write(client, "u", [parse_series("secret 1", M, START)])
-    yield client
-    client.close()
+    with filled(DATABASE) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -90,15 +90,14 @@ def test_samples_are_in_the_order_that_readers_and_writers_know() -> None:
 
 def test_a_text_that_the_file_names_is_as_good() -> None:
     apply(embedded.endpoint(), "default", "", "ddl_also")
-    first = migrations()[0]
-    for named in (first.sha256, "0" * 64):
-        text = f"{first.text}\n-- also: {named}\n"
-        known = [Migration(first.version, first.name, text), *migrations()[1:]]
-        if named == first.sha256:
-            assert apply(embedded.endpoint(), "default", "", "ddl_also", known) == []
-        else:
-            with pytest.raises(DdlError, match="TG-ddl-changed"):
-                apply(embedded.endpoint(), "default", "", "ddl_also", known)
+    first, *others = migrations()
+
+    def naming(sha256: str) -> list[Migration]:
+        return [Migration(first.version, first.name, f"{first.text}\n-- also: {sha256}\n"), *others]
+
+    assert apply(embedded.endpoint(), "default", "", "ddl_also", naming(first.sha256)) == []
+    with pytest.raises(DdlError, match="TG-ddl-changed"):
+        apply(embedded.endpoint(), "default", "", "ddl_also", naming("0" * 64))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x`; DROP DATABASE y", "1st"])

@@ -53,10 +53,6 @@ class Book:
         entry = self._rules.get(key)
         return None if entry is None else (entry[0], self._linked[key])
 
-    def of(self, tenant: str) -> Iterator[tuple[Rule, Linked]]:
-        """Yield the tenant's rules."""
-        return ((rule, self._linked[key]) for key, (rule, _) in self._rules.items() if rule.tenant == tenant)
-
     def reading(self, tenant: str, names: Iterable[str]) -> list[tuple[Rule, Linked]]:
         """Return the tenant's rules that may read a series of one of these names, in the order of the book."""
         if self._indexed != self.generation:

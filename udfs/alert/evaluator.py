@@ -90,7 +90,7 @@ class Evaluator:
             return self._paused(address, rule, memory, tick, now_ms)
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
-        memory, rested = _woken(rule, memory, tick)
+        memory, rested = self._woken(rule, memory, tick)
         edited = memory.revision not in ("", rule.revision)
         dropped = 0
         if edited:
@@ -177,6 +177,13 @@ class Evaluator:
         batch = batch_of(address.tenant, source_of(address.rule_id), tick, judged.series, judged.ended)
         return Outcome(Memory(), None, False, made, [batch] if batch else [])
 
+    def _woken(self, rule: Rule, memory: Memory, tick: int) -> tuple[Memory, int]:
+        """Return the memory as the ticks through which the key rested would have left it, and how many those were."""
+        rested = (tick - memory.judged) // rule.interval_ms - 1
+        if rested < 1 or not memory.judged or not self.rests(rule, memory):
+            return memory, 0
+        return replace(memory, judged=tick - rule.interval_ms), rested
+
     def _paused(self, address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> Outcome:
         """Return a tick without evaluation: the window is given up, alerts stay as they were."""
         after, said = _troubles(address, rule, memory, tick, now_ms)
@@ -189,14 +196,6 @@ def _quiet(rule: Rule, memory: Memory) -> bool:
     """Tell whether nothing but a sample or the clock can change the answer."""
     busy = memory.trouble or memory.troubles or memory.paused_until or memory.late_first
     return not busy and memory.revision == rule.revision
-
-
-def _woken(rule: Rule, memory: Memory, tick: int) -> tuple[Memory, int]:
-    """Return the memory as the ticks through which the key rested would have left it, and how many those were."""
-    missed = (tick - memory.judged) // rule.interval_ms - 1
-    if missed < 1 or not memory.judged or not rule.alert or memory.instances or memory.revision != rule.revision:
-        return memory, 0
-    return replace(memory, judged=tick - rule.interval_ms), missed
 
 
 def _troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:

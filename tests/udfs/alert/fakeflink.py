@@ -145,9 +145,12 @@ class Context:
 class FakeFlink:
     """One subtask of match and judge. disturb is called before every timer, as a crash may come at any moment."""
 
+    def idle(self) -> None:
+        """Disturb nothing."""
+
     def __init__(
         self,
-        disturb: Callable[["FakeFlink"], None] = lambda job: None,
+        disturb: Callable[["FakeFlink"], None] = idle,
         stored: Stored = none_stored,
         budget: Budget | None = None,
     ) -> None:
@@ -167,9 +170,6 @@ class FakeFlink:
         self._contexts = Context(self, self._rules[0]), Context(self, self._rules[1])
         self._match.open(Runtime(self))
         self._judge.open(Runtime(self))
-
-    def idle(self) -> None:
-        """Disturb nothing."""
 
     def rule(self, key: str, value: bytes | None) -> None:
         """Deliver one record of control.rules to both functions."""

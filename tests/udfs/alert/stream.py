@@ -32,7 +32,7 @@ def play(
     rule: Rule,
     cells: dict[str, list[float | None]],
     late: dict[tuple[str, int], int],
-    disturb: Callable[[FakeFlink], None] = lambda job: None,
+    disturb: Callable[[FakeFlink], None] = FakeFlink.idle,
 ) -> FakeFlink:
     """Run the stream; late: (host, place of the sample) → the tick after which it comes."""
     job = FakeFlink(disturb)

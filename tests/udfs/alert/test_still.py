@@ -35,13 +35,16 @@ class EveryTick(Evaluator):
     def still(self, *_: object) -> bool:
         return False
 
+    def rests(self, *_: object) -> bool:
+        return False
+
 
 def run(
     rule: Rule,
     cells: dict[str, list[float | None]],
     always: bool,
     delays: Sequence[int] = (0,),
-    disturb: Callable[[FakeFlink], None] = lambda job: None,
+    disturb: Callable[[FakeFlink], None] = FakeFlink.idle,
 ) -> FakeFlink:
     """Play 350 s; the sample at place n comes delays[n] seconds after its time, by turns."""
     job = FakeFlink(disturb)
