@@ -123,15 +123,16 @@ def lines(event: Mapping[str, Any], rule: Rule, found: Explanation) -> list[str]
     gone = not found.read and not found.late and all(row.value is None for row in found.rows)
     if gone and check_expression(rule.expr).selectors and event["state"] not in ("inactive", "resolved"):
         raise WhyFault("TG-why-samples: no sample of that time is left (TIDEGAUGE_RETENTION), nothing can be replayed")
-    delay = event["emitted_at"] - event["evaluated_at"]
     waits = f", for {show_duration(rule.for_ms)}" if rule.for_ms else ""
     keeps = f", keep_firing_for {show_duration(rule.keep_firing_for_ms)}" if rule.keep_firing_for_ms else ""
     about = f"  about {event['concerns']}" if event["concerns"] else ""
+    own = found.delay_ms == max(0, event["emitted_at"] - event["evaluated_at"])
+    by = "as at this event" if own else "less than at this event: late samples missed their ticks"
     told = [
         f"event    {event['key']}  {event['state']}  {series_text(event['labels'])}  {shown(event['value'])}{about}",
         f"rule     {rule.rule_id}  revision {rule.revision}  every {show_duration(rule.interval_ms)}{waits}{keeps}",
         f"expr     {' '.join(rule.expr.split())}",
-        f"known    what had arrived {delay / 1000:g} s after each tick, as at this event",
+        f"known    what had arrived {found.delay_ms / 1000:g} s after each tick, {by}",
         "",
         f"{'tick':<24}  {'value':>12}  {'threshold':<12}  {'then':<9}  today",
     ]

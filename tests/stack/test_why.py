@@ -34,7 +34,12 @@ def clickhouse() -> Iterator[Clickhouse]:
 
 
 def keep(
-    clickhouse: Clickhouse, tenant: str, cells: Cells, late: dict[tuple[str, int], int], *rules: Rule
+    clickhouse: Clickhouse,
+    tenant: str,
+    cells: Cells,
+    late: dict[tuple[str, int], int],
+    *rules: Rule,
+    delay: int = DELAY,
 ) -> MemoryStore:
     """Run the stream, and store what it would have stored."""
     store = MemoryStore(late_after_ms=0)
@@ -46,7 +51,7 @@ def keep(
                 store.write(tenant, {"__name__": "load", "host": host}, [(at, value)], arrived)
     job = play(rules[0], cells, late)
     for one in job.events:
-        event = {**one, "tenant": tenant, "emitted_at": one["evaluated_at"] + DELAY}
+        event = {**one, "tenant": tenant, "emitted_at": one["evaluated_at"] + delay}
         clickhouse.insert("alert_events", alert_events([codec("alert_event").encode(event)]))
     for number, rule in enumerate(rules):
         body = replace(rule, tenant=tenant).encode()
@@ -91,6 +96,18 @@ def test_a_missed_alert_shows_what_was_known_and_what_came_too_late(clickhouse: 
         for at, value in (("0:45", 1), ("1:00", 9), ("1:15", 9), ("1:30", 9))
     ]
     assert told[-1] == "today's data give another decision"
+
+
+def test_a_stream_that_lags_at_the_event_did_not_know_what_came_late(clickhouse: Clickhouse) -> None:
+    cells: Cells = {"a": [*[1.0] * 6, 9.0, *[1.0] * 20]}
+    store = keep(clickhouse, "lags", cells, {("a", 6): 7}, rule_of("load > 5", 0), delay=60_000)
+    told = explained(clickhouse, store, "lags", "missed")
+    assert (
+        told[3]
+        == "known    what had arrived 15.006 s after each tick, less than at this event: late samples missed their ticks"
+    )
+    assert table(told)[-1] == "2023-11-14T22:01:30Z 1 > 5 inactive firing <- the decision"
+    assert told[-3] == '  load{host="a"}  2023-11-14T22:01:30Z  9  arrived 2023-11-14T22:01:45.007Z'
 
 
 def test_a_firing_that_today_would_not_be_is_told_so(clickhouse: Clickhouse) -> None:

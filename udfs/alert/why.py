@@ -1,7 +1,7 @@
 """Why an event: its decision replayed from what was known at each tick, and from what is known now. Pure."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,13 +49,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """first_left: ticks before the first row that are left out. read: samples of the deciding tick as they were known.
+    """left: ticks before the first row that are left out. read: samples of the deciding tick as they were known.
 
-    late: samples that came too late for a tick that reads them. same: whether today's data give the same decision.
+    delay_ms: how long after each tick is taken for known then. late: samples that came too late for a tick that reads
+    them. same: whether today's data give the same decision.
     """
 
     rows: tuple[Row, ...]
     left: int
+    delay_ms: int
     decided_at: int
     read: tuple[Sample, ...]
     late: tuple[Sample, ...]
@@ -79,15 +81,16 @@ def explain(
     """Return the replay of an event's decision (a record of AlertEvent, `late` left out).
 
     then: what was known at a time (ms). now: what is known today. named: late samples that events tell of, for what
-    `then` cannot tell. The job's delay at the event (emitted_at - evaluated_at) is taken for that at each tick.
+    `then` cannot tell. The job's delay at the event (emitted_at - evaluated_at) is taken for that at each tick, unless
+    they show that it was less.
     """
     labels = signature(event["labels"])
     at, step = decided_at(event), rule.interval_ms
-    delay = max(0, event["emitted_at"] - event["evaluated_at"])
     began = (event["active_at"] - 1) // step * step  # the tick before, so that the beginning shows
     last = at if event["state"] in ("missed", "retracted") else max(at, event["evaluated_at"])
     first = max(began, last - (MAX_TICKS - 1) * step)
     ticks = np.arange(first, last + 1, step, dtype=np.int64)
+    delay = min([max(0, event["emitted_at"] - event["evaluated_at"]), *_earlier(rule, named, first, last)])
     known = [Once(Known(then(tick + delay), tick + delay, named)) for tick in ticks.tolist()]
     heard = Heard(known[-1])
     answers = [ask(rule, expression, source, tick) for source, tick in zip(known[:-1], ticks.tolist(), strict=False)]
@@ -105,7 +108,15 @@ def explain(
     read = [one for one in heard.samples() if _of(rule, expression, labels, one)]
     late = _late(rule, expression, labels, today_heard.samples(), ticks.tolist(), known, named)
     same = _decided(moments[1][-1], event["state"]) if event["state"] != "retracted" else _fires(moments[1][-1])
-    return Explanation(rows, max(0, (first - began) // step), last, tuple(read), tuple(late), same)
+    return Explanation(rows, max(0, (first - began) // step), delay, last, tuple(read), tuple(late), same)
+
+
+def _earlier(rule: Rule, named: Sequence[LateSample], first: int, last: int) -> Iterator[int]:
+    """Yield the delays, ms, that ticks must have been below: each late sample missed the first tick after it."""
+    for one in named:
+        tick = -(-(one.timestamp + rule.query_offset_ms) // rule.interval_ms) * rule.interval_ms
+        if first <= tick <= last and one.arrived_at > tick:
+            yield one.arrived_at - tick - 1
 
 
 def _seed(event: Mapping[str, Any], labels: Pairs, first: int) -> Instance:
