@@ -58,7 +58,7 @@ def test_the_lowest_priority_is_shed_first(
     print({priority: one["shed"] for priority, one in held.items()}, "of", sent)
     assert [one["shed"] + one["forwarded"] for one in held.values()] == [sent] * 3
     assert [(one["missing"], one["rejected"]) for one in held.values()] == [(0, {})] * 3
-    # Normal ones are shed at twice the lag: LAG_S less of them, and more wherever the gate stands still between the two.
+    # Normal ones are shed at twice the lag: LAG_S less of them, more where the gate stands still between.
     apart = (held["low"]["shed"] - held["normal"]["shed"]) * EVERY_S
     assert apart >= 0.8 * LAG_S
     assert held["normal"]["shed"] > 0
