@@ -220,7 +220,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--prefill", action="store_true", help="produce everything, then start the jobs, and count that"
     )
     parser.add_argument(
-        "--lateness", type=int, default=20, metavar="MIN", help="how long windows wait, minutes of data (default 20)"
+        "--lateness", type=int, default=80, metavar="MIN", help="how long windows wait, minutes of data (default 80)"
     )
     parser.add_argument(
         "--coarsest", choices=[tier.name for tier in TIERS], default="1d", help="the last tier that is kept"
