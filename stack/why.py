@@ -20,7 +20,7 @@ from udfs.alert.chain import Linked, relink
 from udfs.alert.expression import check_expression
 from udfs.alert.lifecycle import LateSample
 from udfs.alert.rule import Rule, RuleFault
-from udfs.alert.why import MAX_TICKS, Explanation, Sample, explain, shown
+from udfs.alert.why import MAX_TICKS, Explanation, Sample, delay_of, explain, shown
 from udfs.duration import show_duration
 
 MAX_SAMPLES = 40
@@ -126,7 +126,7 @@ def lines(event: Mapping[str, Any], rule: Rule, found: Explanation) -> list[str]
     waits = f", for {show_duration(rule.for_ms)}" if rule.for_ms else ""
     keeps = f", keep_firing_for {show_duration(rule.keep_firing_for_ms)}" if rule.keep_firing_for_ms else ""
     about = f"  about {event['concerns']}" if event["concerns"] else ""
-    own = found.delay_ms == max(0, event["emitted_at"] - event["evaluated_at"])
+    own = found.delay_ms == delay_of(event)
     by = "as at this event" if own else "less than at this event: late samples missed their ticks"
     told = [
         f"event    {event['key']}  {event['state']}  {series_text(event['labels'])}  {shown(event['value'])}{about}",

@@ -65,6 +65,7 @@ def test_the_lowest_priority_is_shed_first(
     assert held["high"]["shed"] == 0
     assert held["low"]["forwarded"] > 0
     named = "SELECT DISTINCT id, `limit`, setting FROM rejections WHERE tenant = {tenant:String}"
-    assert pipeline.rows(named, tenant=tenants["low"]) == [
-        {"id": "TG-shed", "limit": f"{LAG_S} s", "setting": "TIDEGAUGE_GATE_SHED_LAG_S"}
-    ]
+    for priority, limit in (("low", LAG_S), ("normal", 2 * LAG_S)):
+        assert pipeline.rows(named, tenant=tenants[priority]) == [
+            {"id": "TG-shed", "limit": f"{limit} s", "setting": "TIDEGAUGE_GATE_SHED_LAG_S"}
+        ]

@@ -70,6 +70,11 @@ def decided_at(event: Mapping[str, Any]) -> int:
     return at
 
 
+def delay_of(event: Mapping[str, Any]) -> int:
+    """Return how long after the tick that made it an event was sent, ms: the job's delay then."""
+    return max(0, int(event["emitted_at"] - event["evaluated_at"]))
+
+
 def explain(
     event: Mapping[str, Any],
     rule: Rule,
@@ -90,7 +95,7 @@ def explain(
     last = at if event["state"] in ("missed", "retracted") else max(at, event["evaluated_at"])
     first = max(began, last - (MAX_TICKS - 1) * step)
     ticks = np.arange(first, last + 1, step, dtype=np.int64)
-    delay = min([max(0, event["emitted_at"] - event["evaluated_at"]), *_earlier(rule, named, first, last)])
+    delay = min([delay_of(event), *_earlier(rule, named, first, last)])
     known = [Once(Known(then(tick + delay), tick + delay, named)) for tick in ticks.tolist()]
     heard = Heard(known[-1])
     answers = [ask(rule, expression, source, tick) for source, tick in zip(known[:-1], ticks.tolist(), strict=False)]
@@ -114,9 +119,14 @@ def explain(
 def _earlier(rule: Rule, named: Sequence[LateSample], first: int, last: int) -> Iterator[int]:
     """Yield the delays, ms, that ticks must have been below: each late sample missed the first tick after it."""
     for one in named:
-        tick = -(-(one.timestamp + rule.query_offset_ms) // rule.interval_ms) * rule.interval_ms
+        tick = _tick_after(rule, one.timestamp)
         if first <= tick <= last and one.arrived_at > tick:
             yield one.arrived_at - tick - 1
+
+
+def _tick_after(rule: Rule, timestamp: int) -> int:
+    """Return the first tick that may read a sample."""
+    return -(-(timestamp + rule.query_offset_ms) // rule.interval_ms) * rule.interval_ms
 
 
 def _seed(event: Mapping[str, Any], labels: Pairs, first: int) -> Instance:
@@ -179,9 +189,8 @@ def _late(
     for one in today:
         if not _of(rule, expression, labels, one):
             continue
-        at = one.timestamp + rule.query_offset_ms
-        place = next((place for place, tick in enumerate(ticks) if tick >= at), None)
-        if place is None:
+        place = max(0, _tick_after(rule, one.timestamp) - ticks[0]) // rule.interval_ms
+        if place >= len(ticks):
             continue
         if place not in seen:
             heard = Heard(known[place])
