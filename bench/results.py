@@ -20,14 +20,14 @@ ORDER BY series_id, samples.ts
 
 _ROLLUPS = """
 SELECT series_id, toInt64(toUnixTimestamp(ts)) * 1000 AS ts, count, sum, sum_sq, min, max, first, last, increase,
-       CAST(digest, 'String') AS digest
+       digest
 FROM rollup_1m FINAL
 WHERE tenant = {tenant:String} AND metric = {metric:String} AND rollup_1m.ts < toDateTime({end:Int64} / 1000, 'UTC')
 ORDER BY series_id, rollup_1m.ts
 """
 
 _QUANTILES = """
-SELECT series_id, quantilesTDigestMerge(0.5, 0.95, 0.99)(digest) AS q
+SELECT series_id, quantilesTDigestMerge(0.5, 0.95, 0.99)(tdigest) AS q
 FROM rollup_1m FINAL
 WHERE tenant = {tenant:String} AND metric = {metric:String} AND ts < toDateTime({end:Int64} / 1000, 'UTC')
 GROUP BY series_id

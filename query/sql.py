@@ -12,7 +12,7 @@ from schemas.tiers import Tier
 _FIELDS = {
     **{name: f"toFloat64({name})" for name in ("count", "sum", "min", "max", "first", "last", "increase")},
     **{name: f"toFloat64(toUnixTimestamp64Milli({name}))" for name in ("first_ts", "last_ts")},
-    "digest": "CAST(digest, 'String')",
+    "digest": "digest",
 }
 
 # What ClickHouse calls a range function (timeSeries…ToGrid).

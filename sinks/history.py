@@ -36,7 +36,7 @@ FROM samples
   AND {spans.WITHIN}
 """
 _DISTRIBUTIONS = f"""
-SELECT metric, series_id, ts, count, sum, sum_sq, min, max, version, CAST(digest, 'String') AS digest
+SELECT metric, series_id, ts, count, sum, sum_sq, min, max, version, digest
 FROM distributions
 {_MINE}
   AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
@@ -45,7 +45,7 @@ FROM distributions
 _ROWS = {
     tier: f"""
 SELECT tenant, metric, series_id, ts, count, sum, sum_sq, min, max, first, last, first_ts, last_ts, increase,
-    CAST(digest, 'String') AS digest
+    digest
 FROM {tier.table} FINAL
 {_MINE}
   AND ts >= toDateTime({{start:Int64}}, 'UTC')

@@ -27,6 +27,10 @@ _OUTSIDE = frozenset(
         """,
     )
 )
+# What differs from the engine's defaults unless a request says otherwise; flink-conf/clickhouse/reader.xml has the same
+# for a server. This cache of conditions has answered wrongly, with FINAL among others, and is mended as cases are found
+# (ClickHouse issues 93787, 104781, 83262): our statements go by primary key and gain nothing from it.
+_DEFAULTS = {"use_query_condition_cache": "0"}
 _SUSPECT = re.compile(r"\\|" + "|".join(sorted(_OUTSIDE)), re.IGNORECASE)
 _AST_FUNCTION = re.compile(r"^\s*Function (\w+)", re.MULTILINE)
 
@@ -77,7 +81,7 @@ class Session:
         """Apply database and settings; the limits of the access win over larger wishes of the client."""
         if database:
             self._run("USE `" + database.replace("\\", "\\\\").replace("`", "\\`") + "`")
-        wanted = dict(settings)
+        wanted = {**_DEFAULTS, **settings}
         for name in wanted:
             if not _SETTING_NAME.match(name):
                 raise Refused(115, f"Code: 115. DB::Exception: Unknown setting {name[:64]!r}. (UNKNOWN_SETTING)")

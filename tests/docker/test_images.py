@@ -61,7 +61,7 @@ def test_a_window_is_stored_and_its_digest_merges(clickhouse: Clickhouse) -> Non
     assert made is not None
     clickhouse.insert("rollup_1m", rows.rollup(made))
     answer = clickhouse.query(
-        "SELECT sum(count) AS n, quantilesTDigestMerge(0.0, 1.0)(digest) AS ends FROM rollup_1m FINAL"
+        "SELECT sum(count) AS n, quantilesTDigestMerge(0.0, 1.0)(tdigest) AS ends FROM rollup_1m FINAL"
     ).to_pylist()
     assert answer == [{"n": 6, "ends": [1.0, 30.0]}]
 

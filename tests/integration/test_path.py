@@ -61,7 +61,7 @@ def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeli
     eventually(lambda: pipeline.value(COUNTED, tenant=tenant), len(sent))
     eventually(rolled, expected(sent, MINUTE))
     merged = pipeline.rows(
-        "SELECT quantilesTDigestMerge(0.0, 1.0)(digest) AS ends FROM rollup_1m FINAL WHERE tenant = {tenant:String}",
+        "SELECT quantilesTDigestMerge(0.0, 1.0)(tdigest) AS ends FROM rollup_1m FINAL WHERE tenant = {tenant:String}",
         tenant=tenant,
     )
     assert merged[0]["ends"] == [min(sent.values()), max(sent.values())]

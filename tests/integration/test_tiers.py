@@ -49,7 +49,7 @@ def test_tiers_close_and_heal(pipeline: Pipeline) -> None:
     agree(pipeline, sent, last_hour + hour, midnight)
 
     merged = pipeline.value(
-        "SELECT quantilesTDigestMerge(0.5)(digest)[1] AS median FROM rollup_1h FINAL "
+        "SELECT quantilesTDigestMerge(0.5)(tdigest)[1] AS median FROM rollup_1h FINAL "
         "WHERE tenant = {tenant:String} AND ts = toDateTime({hour:UInt32}, 'UTC')",
         tenant=history.TENANT,
         hour=last_hour // 1000,

@@ -1,15 +1,19 @@
 """Schema versions against the real embedded server."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from schemas import spans
-from sinks import ddl
+from schemas.batch import Frame
+from sinks import ddl, rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import DdlError, Migration, apply, migrations
 from tests import embedded
+from udfs.rollup.rows import rollup
 
 
 def client(database: str) -> Clickhouse:
@@ -98,6 +102,33 @@ def test_a_text_that_the_file_names_is_as_good() -> None:
     assert apply(embedded.endpoint(), "default", "", "ddl_also", naming(first.sha256)) == []
     with pytest.raises(DdlError, match="TG-ddl-changed"):
         apply(embedded.endpoint(), "default", "", "ddl_also", naming("0" * 64))
+
+
+def test_digests_of_before_are_read_as_those_of_today() -> None:
+    """A table whose digests are states becomes one of strings, while jobs of before go on writing to it."""
+    apply(embedded.endpoint(), "default", "", "ddl_digests", migrations()[:5])
+    values = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
+    frame = Frame("acme", 0, ["m"], np.zeros(2, np.uint32), np.array([1, 2], np.uint64), np.arange(1, 4) * 1000, values)
+    made = rollup([frame], 0)
+    assert made is not None
+    one = client("ddl_digests")
+    one.insert("rollup_1m", rows.rollup(made))
+    assert apply(embedded.endpoint(), "default", "", "ddl_digests") == [m.name for m in migrations()[5:]]
+    one.insert("rollup_1m", rows.rollup(replace(made, tenant="later")))
+    stored = one.query(
+        "SELECT hex(digest) AS state, toTypeName(digest) AS type FROM rollup_1m ORDER BY tenant, series_id"
+    )
+    assert set(stored["type"].to_pylist()) == {"String"}
+    state = made.digest.tobytes().hex().upper()
+    assert stored["state"].to_pylist() == [state[: len(state) // 2], state[len(state) // 2 :]] * 2
+    merged = one.query(
+        "SELECT tenant, quantilesTDigestMerge(0.0, 1.0)(digest) AS ends, groupArray(p99) AS p99 FROM v_rollup_1m "
+        "GROUP BY tenant ORDER BY tenant"
+    ).to_pylist()
+    one.close()
+    assert [(row["tenant"], row["ends"], sorted(row["p99"])) for row in merged] == [
+        (tenant, [1.0, 40.0], [4.0, 40.0]) for tenant in ("acme", "later")
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x`; DROP DATABASE y", "1st"])
