@@ -20,7 +20,7 @@ from udfs.alert.recording import HEARTBEAT_SOURCE
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
     """Wire the job; nothing runs before submit()."""
     streams = Streams("alert", settings, cluster)
-    valid = streams.source(topics.VALID, settings.alert_lateness_s)
+    valid = streams.source(topics.VALID, settings.alert_lateness_s, settings.alert_idle_timeout_s)
     rules = streams.control(topics.RULES).broadcast(RULES)
     first = partial(stored, settings.kafka, topics.RULES)
     every = partial(keys, settings.kafka, topics.RAW, HEARTBEAT_SOURCE)

@@ -88,17 +88,20 @@ class Streams:
         self,
         topic: str,
         lateness_s: int = 0,
+        idle_s: float | None = None,
         drift_s: int | None = None,
         places: bool = False,
         longest: int | None = None,
     ) -> DataStream:
         """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it.
 
+        idle_s: how long a partition without records holds event time up; by default TIDEGAUGE_IDLE_TIMEOUT_S.
         drift_s: how far one partition may be read ahead of the others, in event time; None: as far as it goes.
         places: rows are Row(v, partition, offset, …).
         longest: values are cut off after so many bytes. One that a producer has compressed may be of any size, and
         would go to the next task whole.
         """
+        idle_s = self.settings.idle_timeout_s if idle_s is None else idle_s
         drift = {
             "scan.watermark.alignment.group": self.name,
             "scan.watermark.alignment.max-drift": f"{drift_s} s",
@@ -110,7 +113,7 @@ class Streams:
                 "properties.group.id": self.full_name,
                 "properties.auto.offset.reset": "earliest",
                 "scan.startup.mode": "group-offsets",
-                "scan.watermark.idle-timeout": f"{self.settings.idle_timeout_s} s",
+                "scan.watermark.idle-timeout": f"{round(1000 * idle_s)} ms",
                 **(drift if drift_s is not None else {}),
                 **{f"properties.{key}": value for key, value in _FETCH.items()},
             },
