@@ -1,6 +1,9 @@
 -- Views for people: stable names over tables that may change. Columns: name, labels, time, value and what else there is.
 -- Rows are seen once, repeats and superseded rows left out (FINAL). Give a name, and a tenant if there are several:
 -- both go down to the primary key of the tables.
+-- Those of rollups and distributions are in 006_digests.sql.
+-- also: 6fbf5658036e8ca0e1538ea5585c21f7e0f30caec9d74fbad750fb186fca0e58
+-- (that text had them too; 006 replaces them)
 
 CREATE OR REPLACE VIEW v_series AS
 SELECT
@@ -23,121 +26,6 @@ SELECT
     points.value AS value,
     points.series_id AS series_id
 FROM (SELECT tenant, metric, series_id, ts, value FROM samples FINAL) AS points
-LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
-    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
-
--- A row is one distribution: many values of a series at one time. p50, p95 and p99 are its own; merge digest over others.
-CREATE OR REPLACE VIEW v_distributions AS
-SELECT
-    points.tenant AS tenant,
-    points.metric AS name,
-    known.labels AS labels,
-    points.ts AS time,
-    points.count AS count,
-    points.sum AS sum,
-    points.sum / points.count AS avg,
-    points.min AS min,
-    points.max AS max,
-    finalizeAggregation(points.digest)[1] AS p50,
-    finalizeAggregation(points.digest)[2] AS p95,
-    finalizeAggregation(points.digest)[3] AS p99,
-    points.digest AS digest,
-    points.series_id AS series_id
-FROM (SELECT * FROM distributions FINAL) AS points
-LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
-    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
-
--- digest holds the whole distribution: merge it with quantilesTDigestMerge(level, ...) over time or series. p50, p95 and
--- p99 are those of one series in one window and must not be averaged. The tiers differ in the width of their windows only.
-CREATE OR REPLACE VIEW v_rollup_1m AS
-SELECT
-    points.tenant AS tenant,
-    points.metric AS name,
-    known.labels AS labels,
-    points.ts AS time,
-    points.count AS count,
-    points.sum AS sum,
-    points.sum / points.count AS avg,
-    points.min AS min,
-    points.max AS max,
-    points.first AS first,
-    points.last AS last,
-    points.increase AS increase,
-    finalizeAggregation(points.digest)[1] AS p50,
-    finalizeAggregation(points.digest)[2] AS p95,
-    finalizeAggregation(points.digest)[3] AS p99,
-    points.digest AS digest,
-    points.series_id AS series_id
-FROM (SELECT * FROM rollup_1m FINAL) AS points
-LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
-    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
-
-CREATE OR REPLACE VIEW v_rollup_5m AS
-SELECT
-    points.tenant AS tenant,
-    points.metric AS name,
-    known.labels AS labels,
-    points.ts AS time,
-    points.count AS count,
-    points.sum AS sum,
-    points.sum / points.count AS avg,
-    points.min AS min,
-    points.max AS max,
-    points.first AS first,
-    points.last AS last,
-    points.increase AS increase,
-    finalizeAggregation(points.digest)[1] AS p50,
-    finalizeAggregation(points.digest)[2] AS p95,
-    finalizeAggregation(points.digest)[3] AS p99,
-    points.digest AS digest,
-    points.series_id AS series_id
-FROM (SELECT * FROM rollup_5m FINAL) AS points
-LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
-    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
-
-CREATE OR REPLACE VIEW v_rollup_1h AS
-SELECT
-    points.tenant AS tenant,
-    points.metric AS name,
-    known.labels AS labels,
-    points.ts AS time,
-    points.count AS count,
-    points.sum AS sum,
-    points.sum / points.count AS avg,
-    points.min AS min,
-    points.max AS max,
-    points.first AS first,
-    points.last AS last,
-    points.increase AS increase,
-    finalizeAggregation(points.digest)[1] AS p50,
-    finalizeAggregation(points.digest)[2] AS p95,
-    finalizeAggregation(points.digest)[3] AS p99,
-    points.digest AS digest,
-    points.series_id AS series_id
-FROM (SELECT * FROM rollup_1h FINAL) AS points
-LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
-    ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
-
-CREATE OR REPLACE VIEW v_rollup_1d AS
-SELECT
-    points.tenant AS tenant,
-    points.metric AS name,
-    known.labels AS labels,
-    points.ts AS time,
-    points.count AS count,
-    points.sum AS sum,
-    points.sum / points.count AS avg,
-    points.min AS min,
-    points.max AS max,
-    points.first AS first,
-    points.last AS last,
-    points.increase AS increase,
-    finalizeAggregation(points.digest)[1] AS p50,
-    finalizeAggregation(points.digest)[2] AS p95,
-    finalizeAggregation(points.digest)[3] AS p99,
-    points.digest AS digest,
-    points.series_id AS series_id
-FROM (SELECT * FROM rollup_1d FINAL) AS points
 LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
     ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
 

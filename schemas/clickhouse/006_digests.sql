@@ -25,6 +25,7 @@ ALTER TABLE samples MODIFY SETTING merge_selector_base = 10;
 ALTER TABLE rollup_1m MODIFY SETTING merge_selector_base = 10;
 ALTER TABLE rollup_5m MODIFY SETTING merge_selector_base = 10;
 
+-- A row is one distribution: many values of a series at one time. p50, p95 and p99 are its own; merge digest over others.
 CREATE OR REPLACE VIEW v_distributions AS
 SELECT
     points.tenant AS tenant,
@@ -45,6 +46,8 @@ FROM (SELECT *, tdigest FROM distributions FINAL) AS points
 LEFT JOIN (SELECT tenant, metric, series_id, labels FROM series FINAL) AS known
     ON known.tenant = points.tenant AND known.metric = points.metric AND known.series_id = points.series_id;
 
+-- digest holds the whole distribution: merge it with quantilesTDigestMerge(level, ...) over time or series. p50, p95 and
+-- p99 are those of one series in one window and must not be averaged. The tiers differ in the width of their windows only.
 CREATE OR REPLACE VIEW v_rollup_1m AS
 SELECT
     points.tenant AS tenant,
