@@ -75,7 +75,7 @@ class Heard:
 
 
 def step(kafka: str, sources: Sequence[Source], rate: float, seconds: float) -> dict[str, Any]:
-    """Send at a rate (samples a second) for so long; return the latencies of the firings, s, in the order of coming."""
+    """Send at a rate (samples a second) for so long; return the latencies of the firings and when they came, s."""
     producer = KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=0, compression_type="lz4")
     crossings: dict[int, list[tuple[int, Any]]] = {}
     every = len(sources) * METRICS_A_SOURCE * alertload.HOSTS / rate
@@ -94,12 +94,19 @@ def step(kafka: str, sources: Sequence[Source], rate: float, seconds: float) -> 
         producer.flush(30)
         time.sleep(5)
     producer.close()
-    latencies = []
+    latencies, times = [], []
     for rule, starts_at, came in heard.firings:
         before = [sent for at, sent in crossings.get(rule, []) if at <= starts_at]
         if before:  # the broker's clock at the arrival of the sample that crossed the threshold
             latencies.append((came - before[-1].get(timeout=10).timestamp) / 1000)
-    return {"rate": rate, "latencies": latencies, "crossings": sum(map(len, crossings.values())), "behind_s": behind}
+            times.append(came / 1000)
+    return {
+        "rate": rate,
+        "latencies": latencies,
+        "times": times,
+        "crossings": sum(map(len, crossings.values())),
+        "behind_s": behind,
+    }
 
 
 def carried(found: dict[str, Any]) -> bool:

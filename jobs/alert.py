@@ -19,7 +19,7 @@ from udfs.alert.recording import HEARTBEAT_SOURCE
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
     """Wire the job; nothing runs before submit()."""
-    streams = Streams("alert", settings, cluster)
+    streams = Streams("alert", settings, cluster, prompt=True)
     valid = streams.source(topics.VALID, settings.alert_lateness_s, settings.alert_idle_timeout_s)
     rules = streams.control(topics.RULES).broadcast(RULES)
     first = partial(stored, settings.kafka, topics.RULES)

@@ -19,7 +19,7 @@ JUDGED = (topics.VALID, topics.REJECTED, topics.LEDGER)
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
     """Wire the job; nothing runs before submit()."""
-    streams = Streams("gate", settings, cluster)
+    streams = Streams("gate", settings, cluster, prompt=True)
     # Aligned: catching up, a partition read ahead would make the samples of the others late for every job behind.
     longest = settings.gate_max_record_bytes + 1  # which is one too many
     raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s, places=True, longest=longest)

@@ -26,6 +26,8 @@ _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
 # A record may be as large as the topic allows (schemas/topics.py).
 _FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 << 20)}
+# By default a record waits up to 100 ms in each network buffer, and event time 200 ms in each source.
+_PROMPT = {"execution.buffer-timeout.interval": "10 ms", "pipeline.auto-watermark-interval": "50 ms"}
 _SEND = {
     "max.request.size": str(9 << 20),
     "compression.type": "lz4",
@@ -50,7 +52,10 @@ def renumber(tables: StreamTableEnvironment) -> None:
 class Streams:
     """One job under construction: sources, sinks, and its submission under the name <prefix>-<name>."""
 
-    def __init__(self, name: str, settings: JobSettings, cluster: Configuration | None = None) -> None:
+    def __init__(
+        self, name: str, settings: JobSettings, cluster: Configuration | None = None, prompt: bool = False
+    ) -> None:
+        """prompt: what waits for company does so for 10 ms, for jobs between a sample and an alert."""
         self.name = name
         self.settings = settings
         self.full_name = f"{settings.job_prefix}-{name}"
@@ -62,9 +67,11 @@ class Streams:
         if cluster is not None:
             # Given to get_execution_environment it would be overwritten by a mini cluster's settings.
             self.env.configure(cluster)
-        mode = Configuration()
-        mode.set_string("python.execution-mode", settings.execution_mode)
-        self.env.configure(mode)
+        own = Configuration()
+        own.set_string("python.execution-mode", settings.execution_mode)
+        for key, value in _PROMPT.items() if prompt else ():
+            own.set_string(key, value)
+        self.env.configure(own)
         self.env.set_parallelism(settings.parallelism)
         self.env.enable_checkpointing(settings.checkpoint_interval_s * 1000)
         self._tables = StreamTableEnvironment.create(self.env)
@@ -160,11 +167,11 @@ class Streams:
         return self._tables.to_data_stream(self._tables.from_path(table))
 
     def clock(self) -> DataStream:
-        """Return a row a second, by the machine's clock, in one subtask."""
+        """Return twenty rows a second, by the machine's clock, in one subtask."""
         table = self._name("clock", "second")
         self._tables.execute_sql(
             f"CREATE TEMPORARY TABLE `{table}` (n BIGINT) "
-            "WITH ('connector' = 'datagen', 'rows-per-second' = '1', 'scan.parallelism' = '1')"
+            "WITH ('connector' = 'datagen', 'rows-per-second' = '20', 'scan.parallelism' = '1')"
         )
         return self._tables.to_data_stream(self._tables.from_path(table))
 

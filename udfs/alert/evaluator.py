@@ -25,8 +25,8 @@ from udfs.alert.still import still_until
 from udfs.alert.window import Window
 
 FAILING, PAUSED = "RuleFailing", "RulePaused"
-# How often a rule's costs go out as series.
-REPORT_MS = 60_000
+# How often a key's costs go out as series, and what has left its window goes to the past.
+MINUTE_MS = 60_000
 # How long a key rests at most: an edited rule is in force within 5 s.
 REST_MS = 4_000
 # One slow evaluation may be the machine's fault.
@@ -123,7 +123,9 @@ class Evaluator:
         after = replace(judged.memory, paused_until=0, trouble=failed, still_until=until)
         after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
         after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
-        after, stored = self.hindsight.keep(rule, expression, after, whole, (memory.judged, tick), shelf)
+        after, stored = self.hindsight.keep(
+            rule, expression, after, whole, tick, _begins(str(address), memory.judged, tick), shelf
+        )
         after, said = _troubles(address, rule, after, tick, now_ms)
         told = judged.transitions + truths
         made = events(told, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
@@ -134,10 +136,9 @@ class Evaluator:
         kept = stored if stored is not held else None
         return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + dropped + left)
 
-    def still(self, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
+    def still(self, key: str, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
         """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
-        same_minute = tick // REPORT_MS == memory.judged // REPORT_MS  # costs and the past have their turn in each
-        return _quiet(entry[0], memory) and same_minute and tick < memory.still_until
+        return _quiet(entry[0], memory) and not _begins(key, memory.judged, tick) and tick < memory.still_until
 
     def rests(self, rule: Rule, memory: Memory) -> bool:
         """Tell whether such a tick leaves no trace: nothing is pending, fires or is sent again, nothing recorded."""
@@ -152,9 +153,9 @@ class Evaluator:
         interval, turns = rule.interval_ms, REST_MS // rule.interval_ms
         if turns < 2 or not self.rests(rule, memory):
             return tick + interval
-        number = tick // interval + 1
-        turn = (number + (xxhash.xxh3_64_intdigest(key.encode()) - number) % turns) * interval
-        minute = next_tick(tick - tick % REPORT_MS + REPORT_MS - 1, interval)
+        number, own = tick // interval + 1, _own(key)
+        turn = (number + (own - number) % turns) * interval
+        minute = next_tick(tick + MINUTE_MS - (tick + own) % MINUTE_MS - 1, interval)
         return max(tick + interval, min(turn, minute, next_tick(memory.still_until - 1, interval)))
 
     def again(self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int) -> Outcome:
@@ -192,6 +193,17 @@ class Evaluator:
         return Outcome(after, Window.empty(rule.tenant), True, said, paused=True)
 
 
+def _own(key: str) -> int:
+    """Return a number by which keys take turns."""
+    return xxhash.xxh3_64_intdigest(key.encode())
+
+
+def _begins(key: str, before: int, tick: int) -> bool:
+    """Tell whether a minute of the key begins after one tick, up to another: one of all keys would be a jam."""
+    own = _own(key)
+    return (before + own) // MINUTE_MS != (tick + own) // MINUTE_MS
+
+
 def _quiet(rule: Rule, memory: Memory) -> bool:
     """Tell whether nothing but a sample or the clock can change the answer."""
     busy = memory.trouble or memory.troubles or memory.paused_until or memory.late_first
@@ -226,8 +238,8 @@ def _batches(rule: Rule, judged: Judged, tick: int) -> list[Batch]:
 
 
 def _report(address: Address, rule: Rule, spent: Spent, window: Window, tick: int) -> list[Batch]:
-    """Return the key's costs, once in REPORT_MS; they count since the job's start, as a process's counters do."""
-    if tick // REPORT_MS == (tick - rule.interval_ms) // REPORT_MS:
+    """Return the key's costs, once a minute; they count since the job's start, as a process's counters do."""
+    if not _begins(str(address), tick - rule.interval_ms, tick):
         return []
     series = costs(
         rule,

@@ -109,7 +109,9 @@ class KeyedShelf:
 
 
 class BeatFunction(FlatMapFunction):
-    """Any row → ADDRESSED rows for metrics.raw: the clock's beat, once for each partition.
+    """Rows, some in each second → ADDRESSED rows for metrics.raw: the clock's beat, once for each partition.
+
+    The first row of a second is the beat: ticks are at full seconds, and nothing ends one sooner.
 
     It goes by Kafka, and so comes back with a time that a replay repeats: event time moves on though all else is
     silent, and rules on absence are judged. Every partition gets it: a subtask of the gate that finds nothing to read
@@ -124,10 +126,15 @@ class BeatFunction(FlatMapFunction):
         """Say what runs; ask for a key of each partition."""
         announce("alert.beat", runtime_context)
         self._keys = self._find()
+        self._second = 0
 
     def flat_map(self, value: Row) -> Iterator[Row]:
-        """Yield the beat of this moment."""
-        batch = heartbeat(self._tenant, time.time_ns() // 1_000_000)
+        """Yield the beat, if a second has begun."""
+        now_ms = time.time_ns() // 1_000_000
+        if now_ms // 1000 == self._second:
+            return
+        self._second = now_ms // 1000
+        batch = heartbeat(self._tenant, now_ms)
         record = batch.encode()
         for key in self._keys:
             yield Row(topics.RAW, key, record, batch.sent_at)
@@ -241,7 +248,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             return
         else:
             pieces = [Batch.decode(part) for part in self._pieces.get()]
-            still = not pieces and self._evaluator.still(entry, memory, timestamp)
+            still = not pieces and self._evaluator.still(ctx.get_current_key(), entry, memory, timestamp)
             if still and self._evaluator.rests(entry[0], memory):
                 self._ticked(entry[0], now_ms - timestamp)
                 following = self._evaluator.following(ctx.get_current_key(), entry[0], memory, timestamp)

@@ -25,7 +25,6 @@ from udfs.alert.truth import named, verdict
 from udfs.alert.waiting import BEFORE, LATE, marked, rows, waiting
 from udfs.alert.window import Window, series_of
 
-SPILL_MS = 60_000
 # So long without another late sample, and they are judged: half of what comes in pieces would tell half-truths.
 SETTLE_MS = 30_000
 # So long at most, however many come.
@@ -143,17 +142,20 @@ class Hindsight:
         return replace(memory, late_first=0, late_last=0), size
 
     def keep(
-        self, rule: Rule, expression: Expression, memory: Memory, window: Window, times: tuple[int, int], shelf: Shelf
+        self,
+        rule: Rule,
+        expression: Expression,
+        memory: Memory,
+        window: Window,
+        tick: int,
+        due: bool,
+        shelf: Shelf,
     ) -> tuple[Memory, Window]:
-        """Return the memory, and the window to store: what has left it goes to the past once a minute.
-
-        times: the tick before, and this one.
-        """
-        before, tick = times
+        """Return the memory, and the window to store: if it is due, what has left it goes to the past."""
         floor = tick - retention_ms(rule, expression)
         if not self.of(rule):
             return memory, window.trim(floor)
-        if before // SPILL_MS == tick // SPILL_MS:
+        if not due:
             return memory, window
         reach = self.reach(rule, expression)
         for put in shelf.past():
