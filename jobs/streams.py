@@ -32,7 +32,6 @@ _SEND = {
     "max.request.size": str(9 << 20),
     "compression.type": "lz4",
     "batch.size": str(256 << 10),
-    "linger.ms": "20",
     "buffer.memory": str(64 << 20),
 }
 
@@ -59,6 +58,7 @@ class Streams:
         self.name = name
         self.settings = settings
         self.full_name = f"{settings.job_prefix}-{name}"
+        self._linger_ms = 5 if prompt else 20
         if cluster is not None:
             # PyFlink takes every new environment for a local one: in process mode the cluster's Python would then be
             # this very process, which ends with the submission ("Process died with exit code 0").
@@ -197,6 +197,7 @@ class Streams:
                 "key.fields": "k",
                 "value.fields-include": "EXCEPT_KEY",
                 "sink.delivery-guarantee": "at-least-once",
+                "properties.linger.ms": str(self._linger_ms),
                 **{f"properties.{key}": value for key, value in _SEND.items()},
             },
         )

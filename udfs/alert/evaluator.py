@@ -16,7 +16,7 @@ from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
 from udfs.alert.hindsight import Hindsight, Shelf
 from udfs.alert.judge import Judged, again, close, judge, next_tick, retention_ms
-from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
+from udfs.alert.lifecycle import Instance, Transition, forget, resend, rests_until, step
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
 from udfs.alert.recording import batch_of, costs, source_of
@@ -119,14 +119,15 @@ class Evaluator:
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
             waiting, left = self.hindsight.drop(waiting, shelf)
             return replace(self._paused(address, rule, waiting, tick, now_ms), unjudged=unjudged + dropped + left)
-        until = tick if failed else still_until(rule, expression, window, tick)
-        after = replace(judged.memory, paused_until=0, trouble=failed, still_until=until)
+        after = replace(judged.memory, paused_until=0, trouble=failed)
         after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
         after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
         after, stored = self.hindsight.keep(
             rule, expression, after, whole, tick, _begins(str(address), memory.judged, tick), shelf
         )
-        after, said = _troubles(address, rule, after, tick, now_ms)
+        gone_at = self.hindsight.gone_at(rule, expression, after)
+        until = tick if failed else still_until(rule, expression, window, gone_at, tick)
+        after, said = _troubles(address, rule, replace(after, still_until=until), tick, now_ms)
         told = judged.transitions + truths
         made = events(told, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
         alive = len(stored) > 0 or bool(after.instances or after.troubles) or silent(expression)
@@ -140,9 +141,10 @@ class Evaluator:
         """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
         return _quiet(entry[0], memory) and not _begins(key, memory.judged, tick) and tick < memory.still_until
 
-    def rests(self, rule: Rule, memory: Memory) -> bool:
+    def rests(self, rule: Rule, memory: Memory, tick: int) -> bool:
         """Tell whether such a tick leaves no trace: nothing is pending, fires or is sent again, nothing recorded."""
-        return bool(rule.alert) and not memory.instances and _quiet(rule, memory)
+        until = rests_until(memory.instances)
+        return bool(rule.alert) and until is not None and tick < until and _quiet(rule, memory)
 
     def following(self, key: str, rule: Rule, memory: Memory, tick: int) -> int:
         """Return the next tick (ms) of a key at which there may be something to do.
@@ -151,22 +153,24 @@ class Evaluator:
         different origin meet.
         """
         interval, turns = rule.interval_ms, REST_MS // rule.interval_ms
-        if turns < 2 or not self.rests(rule, memory):
+        until = rests_until(memory.instances)
+        if turns < 2 or until is None or not self.rests(rule, memory, tick):
             return tick + interval
         number, own = tick // interval + 1, _own(key)
         turn = (number + (own - number) % turns) * interval
         minute = next_tick(tick + MINUTE_MS - (tick + own) % MINUTE_MS - 1, interval)
-        return max(tick + interval, min(turn, minute, next_tick(memory.still_until - 1, interval)))
+        return max(tick + interval, min(turn, minute, next_tick(min(memory.still_until, until) - 1, interval)))
 
     def again(self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int) -> Outcome:
         """Return such a tick: what is held of samples is not looked at."""
         rule, expression = entry
         began = self.clock()
+        memory, rested = self._woken(rule, memory, tick)
         judged = again(rule, expression, memory, tick)
         after = self.hindsight.follow(rule, expression, judged.memory, judged, tick, False)
         made = events(judged.transitions, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
         spent = self._spent.setdefault(str(address), Spent())
-        spent.evaluations, spent.seconds = spent.evaluations + 1, spent.seconds + self.clock() - began
+        spent.evaluations, spent.seconds = spent.evaluations + 1 + rested, spent.seconds + self.clock() - began
         return Outcome(after, None, True, made, _batches(rule, judged, tick))
 
     def close(self, address: Address, memory: Memory, tick: int, now_ms: int) -> Outcome:
@@ -181,7 +185,7 @@ class Evaluator:
     def _woken(self, rule: Rule, memory: Memory, tick: int) -> tuple[Memory, int]:
         """Return the memory as the ticks through which the key rested would have left it, and how many those were."""
         rested = (tick - memory.judged) // rule.interval_ms - 1
-        if rested < 1 or not memory.judged or not self.rests(rule, memory):
+        if rested < 1 or not memory.judged or not self.rests(rule, memory, tick - rule.interval_ms):
             return memory, 0
         return replace(memory, judged=tick - rule.interval_ms), rested
 

@@ -249,7 +249,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         else:
             pieces = [Batch.decode(part) for part in self._pieces.get()]
             still = not pieces and self._evaluator.still(ctx.get_current_key(), entry, memory, timestamp)
-            if still and self._evaluator.rests(entry[0], memory):
+            if still and self._evaluator.rests(entry[0], memory, timestamp):
                 self._ticked(entry[0], now_ms - timestamp)
                 following = self._evaluator.following(ctx.get_current_key(), entry[0], memory, timestamp)
                 timers.register_event_time_timer(following)

@@ -170,10 +170,13 @@ class Hindsight:
 
     def waits(self, rule: Rule, expression: Expression, memory: Memory, tick: int) -> bool:
         """Tell whether a key without samples must be kept for its past or for late samples."""
-        if not self.of(rule):
-            return False
-        gone_at = memory.spilled + self.reach(rule, expression) - retention_ms(rule, expression)
-        return bool(memory.late_first) or bool(memory.spilled and tick < gone_at)
+        return (self.of(rule) and bool(memory.late_first)) or tick < self.gone_at(rule, expression, memory)
+
+    def gone_at(self, rule: Rule, expression: Expression, memory: Memory) -> int:
+        """Return from when on (ms) no late sample reaches the past; 0 if there is none."""
+        if not (memory.spilled and self.of(rule)):
+            return 0
+        return memory.spilled + self.reach(rule, expression) - retention_ms(rule, expression)
 
     def follow(
         self, rule: Rule, expression: Expression, memory: Memory, judged: Judged, tick: int, edited: bool

@@ -26,6 +26,7 @@ Labels = tuple[tuple[str, str], ...]
 KEPT_MS = 15 * 60_000
 # As Prometheus's --rules.alert.resend-delay.
 RESEND_MS = 60_000
+NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,18 @@ def resend(instance: Instance, now: int, rule: Rule) -> tuple[Instance, tuple[Tr
         return instance, ()
     instance = replace(instance, sent_at=now, resends=instance.resends + 1)
     return instance, (_said(instance, state, now, rule),)
+
+
+def rests_until(instances: Iterable[Instance]) -> int | None:
+    """Return the first time at which an ended instance is sent again or forgotten; None if one is live."""
+    until = NEVER
+    for one in instances:
+        if one.live:
+            return None
+        resent_at = one.sent_at + RESEND_MS
+        again = one.state == "resolved" and resent_at - one.ended_at <= KEPT_MS
+        until = min(until, one.ended_at + KEPT_MS, resent_at if again else NEVER)
+    return until
 
 
 def forget(instances: Iterable[Instance], now: int) -> list[Instance]:

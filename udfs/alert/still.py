@@ -51,11 +51,16 @@ def sights(plan: Expr) -> frozenset[Sight] | None:
     return frozenset().union(*known) if len(known) == len(found) else None
 
 
-def still_until(rule: Rule, expression: Linked, window: Held, tick: int) -> int:
-    """Return the first time (ms) at which the answer of the tick `tick` may be another; `tick` if that is not known."""
-    seen = None if expression.links or not len(window) else sights(expression.plan)
+def still_until(rule: Rule, expression: Linked, window: Held, gone_at: int, tick: int) -> int:
+    """Return the first time (ms) at which the answer of the tick `tick` may be another; `tick` if that is not known.
+
+    gone_at: when a key without samples may go, whose answer is none until then.
+    """
+    seen = None if expression.links else sights(expression.plan)
     if not seen:
         return tick
+    if not len(window):
+        return max(tick, gone_at)
     now = tick - rule.query_offset_ms
     bounds = []
     for offset, span, newest in seen:

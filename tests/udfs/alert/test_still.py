@@ -45,14 +45,15 @@ def run(
     always: bool,
     delays: Sequence[int] = (0,),
     disturb: Callable[[FakeFlink], None] = FakeFlink.idle,
+    seconds: int = 350,
 ) -> FakeFlink:
-    """Play 350 s; the sample at place n comes delays[n] seconds after its time, by turns."""
+    """Play so many seconds; the sample at place n comes delays[n] seconds after its time, by turns."""
     job = FakeFlink(disturb)
     job.rule(rule.key, rule.encode())
     if always:
         held = job._judge._evaluator
         job._judge._evaluator = EveryTick(held.budget, held.clock, held.hindsight)
-    for second in range(-1, 350):
+    for second in range(-1, seconds):
         at = T0 + second * 1000
         for offset, (host, values) in enumerate(cells.items()):
             for place, value in enumerate(values):
@@ -145,7 +146,7 @@ def test_minutes_of_keys_begin_at_different_ticks() -> None:
 def test_a_key_that_rests_wakes_in_its_turn_and_for_an_edit() -> None:
     rule = Rule("acme", "g/A", "g", "A", "load > 5", 1)
     job = run(rule, {"a": [1.0]}, False)
-    # For the five minutes of its one sample a tick in four and each minute's first; without samples each of the 49.
+    # For the five minutes of its one sample a tick in four and each minute's first; without samples each until its minute is over.
     assert 120 < job.metrics.counters["evaluations"].count < 140
     assert len(job.timers) <= 1
     job = FakeFlink()
@@ -158,6 +159,18 @@ def test_a_key_that_rests_wakes_in_its_turn_and_for_an_edit() -> None:
     (event,) = job.events
     assert event["state"] == "firing"
     assert T0 + 21_000 < event["evaluated_at"] <= T0 + 21_000 + REST_MS
+
+
+@pytest.mark.parametrize("for_s", [0, 20])  # what fired and resolved, what was pending and is not
+def test_a_key_rests_while_what_it_had_is_over(for_s: int) -> None:
+    rule = Rule("acme", "g/A", "g", "A", "load > 5", 1, for_s)
+    # The last sample leaves the window after five minutes, its past after sixteen more.
+    fast, slow = (run(rule, {"a": [9.0, 1.0], "b": [1.0]}, always, seconds=1400) for always in (False, True))
+    assert str(fast.sent) == str(slow.sent)
+    assert told(fast) == told(slow)
+    over = "inactive" if for_s else "resolved"
+    assert [one["resend"] for one in fast.sent if one["state"] == over] == list(range(1 if for_s else 16))
+    assert fast.metrics.counters["evaluations"].count < 0.4 * slow.metrics.counters["evaluations"].count
 
 
 def told(job: FakeFlink) -> list[tuple[Series, int, bytes]]:
