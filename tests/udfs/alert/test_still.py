@@ -146,7 +146,7 @@ def test_minutes_of_keys_begin_at_different_ticks() -> None:
 def test_a_key_that_rests_wakes_in_its_turn_and_for_an_edit() -> None:
     rule = Rule("acme", "g/A", "g", "A", "load > 5", 1)
     job = run(rule, {"a": [1.0]}, False)
-    # For the five minutes of its one sample a tick in four and each minute's first; without samples each until its minute is over.
+    # For five minutes a tick in four and its minutes' first; without samples each, until its minute is over.
     assert 120 < job.metrics.counters["evaluations"].count < 140
     assert len(job.timers) <= 1
     job = FakeFlink()
