@@ -14,7 +14,7 @@ from schemas.batch import Batch
 from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
-from udfs.alert.hindsight import Hindsight, Shelf
+from udfs.alert.hindsight import Hindsight, Shelf, settles_at
 from udfs.alert.judge import Judged, again, close, judge, next_tick, retention_ms
 from udfs.alert.lifecycle import Instance, Transition, forget, resend, rests_until, step
 from udfs.alert.match import Address
@@ -139,7 +139,8 @@ class Evaluator:
 
     def still(self, key: str, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
         """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
-        return _quiet(entry[0], memory) and not _begins(key, memory.judged, tick) and tick < memory.still_until
+        until = min(memory.still_until, settles_at(memory))
+        return _quiet(entry[0], memory) and not _begins(key, memory.judged, tick) and tick < until
 
     def rests(self, rule: Rule, memory: Memory, tick: int) -> bool:
         """Tell whether such a tick leaves no trace: nothing is pending, fires or is sent again, nothing recorded."""
@@ -158,8 +159,9 @@ class Evaluator:
             return tick + interval
         number, own = tick // interval + 1, _own(key)
         turn = (number + (own - number) % turns) * interval
-        minute = next_tick(tick + MINUTE_MS - (tick + own) % MINUTE_MS - 1, interval)
-        return max(tick + interval, min(turn, minute, next_tick(min(memory.still_until, until) - 1, interval)))
+        minute = tick + MINUTE_MS - (tick + own) % MINUTE_MS
+        due = next_tick(min(minute, until, memory.still_until, settles_at(memory)) - 1, interval)
+        return max(tick + interval, min(turn, due))
 
     def again(self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int) -> Outcome:
         """Return such a tick: what is held of samples is not looked at."""
@@ -210,7 +212,7 @@ def _begins(key: str, before: int, tick: int) -> bool:
 
 def _quiet(rule: Rule, memory: Memory) -> bool:
     """Tell whether nothing but a sample or the clock can change the answer."""
-    busy = memory.trouble or memory.troubles or memory.paused_until or memory.late_first
+    busy = memory.trouble or memory.troubles or memory.paused_until
     return not busy and memory.revision == rule.revision
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from schemas.batch import Batch, Points, UInt64s
 from udfs.alert.expression import Expression
 from udfs.alert.judge import REJUDGED_MS, Judged, retention_ms
-from udfs.alert.lifecycle import Transition
+from udfs.alert.lifecycle import NEVER, Transition
 from udfs.alert.memory import Memory
 from udfs.alert.replay import after, play
 from udfs.alert.rule import Rule
@@ -61,6 +61,11 @@ class Shelf(Protocol):
     def settled(self) -> None:
         """Drop what waited."""
         ...
+
+
+def settles_at(memory: Memory) -> int:
+    """Return the time (ms) from which the late samples of a key are judged, NEVER if none wait."""
+    return min(memory.late_last + SETTLE_MS, memory.late_first + PATIENCE_MS) if memory.late_first else NEVER
 
 
 @dataclass(slots=True)
@@ -195,15 +200,12 @@ class Hindsight:
 
         window: all that is held at this tick.
         """
-        if not memory.late_first:
-            return memory, (), 0
-        waited = tick - memory.late_first
-        if (tick - memory.late_last < SETTLE_MS and waited < PATIENCE_MS) or not self._may():
+        if tick < settles_at(memory) or not self._may():
             return memory, (), 0
         began = self.clock()
         made, size, wait = self._judge(rule, expression, memory, window, tick, shelf)
         self._saved -= self.clock() - began
-        if wait and waited < PATIENCE_MS:
+        if wait and tick < memory.late_first + PATIENCE_MS:
             return memory, (), 0
         shelf.settled()
         return replace(memory, late_first=0, late_last=0), made, size

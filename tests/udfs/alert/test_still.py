@@ -173,6 +173,13 @@ def test_a_key_rests_while_what_it_had_is_over(for_s: int) -> None:
     assert fast.metrics.counters["evaluations"].count < 0.4 * slow.metrics.counters["evaluations"].count
 
 
+def test_a_key_rests_while_late_samples_wait() -> None:
+    rule = Rule("acme", "g/A", "g", "A", "load > 5", 1)
+    prompt, late = (run(rule, {"a": [1.0] * 20, "b": [1.0] * 20}, False, delays) for delays in ([0], [0, 0, 0, 2]))
+    counts = [job.metrics.counters["evaluations"].count for job in (prompt, late)]
+    assert counts[0] <= counts[1] < 1.1 * counts[0]
+
+
 def told(job: FakeFlink) -> list[tuple[Series, int, bytes]]:
     """Return what was recorded, without the seconds that evaluations cost."""
     return [
