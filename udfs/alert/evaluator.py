@@ -139,8 +139,9 @@ class Evaluator:
 
     def still(self, key: str, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
         """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
-        until = min(memory.still_until, settles_at(memory))
-        return _quiet(entry[0], memory) and not _begins(key, memory.judged, tick) and tick < until
+        if tick >= memory.still_until or _begins(key, memory.judged, tick) or not _quiet(entry[0], memory):
+            return False
+        return tick < settles_at(memory) or not self.hindsight.may()
 
     def rests(self, rule: Rule, memory: Memory, tick: int) -> bool:
         """Tell whether such a tick leaves no trace: nothing is pending, fires or is sent again, nothing recorded."""
@@ -160,8 +161,10 @@ class Evaluator:
         number, own = tick // interval + 1, _own(key)
         turn = (number + (own - number) % turns) * interval
         minute = tick + MINUTE_MS - (tick + own) % MINUTE_MS
-        due = next_tick(min(minute, until, memory.still_until, settles_at(memory)) - 1, interval)
-        return max(tick + interval, min(turn, due))
+        times = [turn, *(next_tick(one - 1, interval) for one in (minute, until, memory.still_until))]
+        if tick < settles_at(memory):  # else there was no time for its late samples: again when it is its turn
+            times.append(next_tick(settles_at(memory) - 1, interval))
+        return max(tick + interval, min(times))
 
     def again(self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int) -> Outcome:
         """Return such a tick: what is held of samples is not looked at."""

@@ -7,6 +7,7 @@ beside it and are made again from it after a restore.
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pyflink.common import Row, Types
@@ -154,7 +155,7 @@ class MatchFunction(BroadcastProcessFunction):
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
         """Yield the pieces of one batch."""
-        self._rules.load(ctx.get_broadcast_state(RULES))
+        self._rules.load(partial(ctx.get_broadcast_state, RULES))
         try:
             batch = Batch.decode(bytes(value[0]))
         except CodecError as error:
@@ -215,7 +216,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         self, value: tuple[str, bytes], ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
     ) -> Iterator[Row]:
         """Keep the piece and see that a tick comes."""
-        entry = self._rules.load(ctx.get_broadcast_state(RULES)).get(Address.parse(value[0]).rule)
+        entry = self._rules.load(partial(ctx.get_broadcast_state, RULES)).get(Address.parse(value[0]).rule)
         interval = entry[0].interval_ms if entry else DEFAULT_INTERVAL_S * 1000
         if value[1]:
             self._pieces.add(value[1])
@@ -231,8 +232,9 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Judge the key at one tick."""
-        address = Address.parse(ctx.get_current_key())
-        entry = self._rules.load(ctx.get_broadcast_state(RULES)).get(address.rule)
+        key = ctx.get_current_key()
+        address = Address.parse(key)
+        entry = self._rules.load(partial(ctx.get_broadcast_state, RULES)).get(address.rule)
         timers = ctx.timer_service()
         now_ms = timers.current_processing_time()
         memory = Memory.decode(self._memory.value())
@@ -248,10 +250,10 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             return
         else:
             pieces = [Batch.decode(part) for part in self._pieces.get()]
-            still = not pieces and self._evaluator.still(ctx.get_current_key(), entry, memory, timestamp)
+            still = not pieces and self._evaluator.still(key, entry, memory, timestamp)
             if still and self._evaluator.rests(entry[0], memory, timestamp):
                 self._ticked(entry[0], now_ms - timestamp)
-                following = self._evaluator.following(ctx.get_current_key(), entry[0], memory, timestamp)
+                following = self._evaluator.following(key, entry[0], memory, timestamp)
                 timers.register_event_time_timer(following)
                 return
             if still:
@@ -263,7 +265,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             self._count(entry[0], made, now_ms - timestamp)
         self._keep(memory, made)
         if made.alive and entry is not None:
-            following = self._evaluator.following(ctx.get_current_key(), entry[0], made.memory, timestamp)
+            following = self._evaluator.following(key, entry[0], made.memory, timestamp)
             timers.register_event_time_timer(following)
         for event in made.events:
             yield Row(topics.ALERTS, event.key, event.value, event.evaluated_at)

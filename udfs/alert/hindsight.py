@@ -200,7 +200,7 @@ class Hindsight:
 
         window: all that is held at this tick.
         """
-        if tick < settles_at(memory) or not self._may():
+        if tick < settles_at(memory) or not self.may():
             return memory, (), 0
         began = self.clock()
         made, size, wait = self._judge(rule, expression, memory, window, tick, shelf)
@@ -210,7 +210,7 @@ class Hindsight:
         shelf.settled()
         return replace(memory, late_first=0, late_last=0), made, size
 
-    def _may(self) -> bool:
+    def may(self) -> bool:
         """Tell whether there is time left: fresh ticks come first."""
         now = self.clock()
         self._saved = min(SAVED_S, self._saved + (now - self._looked) * SHARE)

@@ -39,18 +39,18 @@ class Keeper:
         self._stored, self._refused = stored, refused
         self._loaded = False
 
-    def load(self, state: State) -> Book:
-        """Return the book; the first call after a start reads the state."""
+    def load(self, state: Callable[[], State]) -> Book:
+        """Return the book; the first call after a start reads the state, which costs a call into Java."""
         if not self._loaded:
             self._loaded = True
-            found = {key: text.encode() for key, text in state.items()}
+            found = {key: text.encode() for key, text in state().items()}
             for key, value in (found or self._stored()).items():
                 self._put(key, value)
         return self.book
 
     def take(self, key: str, value: bytes | None, state: State) -> None:
         """Take one record of control.rules."""
-        self.load(state)
+        self.load(lambda: state)
         if self._put(key, value):
             if value is None:
                 state.remove(key)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from udfs.alert.spread import BUCKETS
 # Series sets whose routes are remembered. A source has one a shard, and a new one when its series change; what keys of
 # rules cost are sources of their own.
 CACHED_SETS = 16_384
+# Keys whose addresses are remembered.
+CACHED_KEYS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Address:
         return orjson.dumps([self.tenant, self.rule_id, self.shape, self.bucket]).decode()
 
     @classmethod
+    @lru_cache(maxsize=CACHED_KEYS)
     def parse(cls, text: str) -> "Address":
         """Return the address of str()."""
         return cls(*orjson.loads(text))

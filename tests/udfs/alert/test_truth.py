@@ -218,9 +218,9 @@ def test_late_samples_of_a_paused_rule_are_counted() -> None:
 def test_a_flood_waits_while_fresh_ticks_need_the_time() -> None:
     took = iter(float(second) for second in range(0, 10_000, 5))
     hindsight = Hindsight(600_000, lambda: next(took))
-    assert hindsight._may()
+    assert hindsight.may()
     hindsight._saved -= 9
-    assert [hindsight._may() for _ in range(9)] == [False] * 7 + [True] * 2, "a fifth of the time"
+    assert [hindsight.may() for _ in range(9)] == [False] * 7 + [True] * 2, "a fifth of the time"
 
 
 def test_find_gives_the_places_of_samples() -> None:
