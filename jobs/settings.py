@@ -105,7 +105,7 @@ class JobSettings(BaseSettings):
         description="How far behind a tick late samples are judged, and so samples are kept, seconds. 0: never.",
     )
     alert_idle_timeout_s: float = Field(
-        1.0,
+        0.5,
         ge=0.2,
         description="After this silence a Kafka partition no longer holds up ticks, seconds: what an alert may wait "
         "for partitions that get a record now and then.",
