@@ -28,8 +28,7 @@ class Edges:
 def rate(windows: Windows) -> Cells:
     """Return the per-second increase of a counter."""
     values, present = _extrapolated(windows, counter=True)
-    values /= (windows.end_ms - windows.start_ms) / 1000
-    return values, present
+    return values / ((windows.end_ms - windows.start_ms) / 1000), present
 
 
 def increase(windows: Windows) -> Cells:
@@ -74,13 +73,6 @@ def _restored(windows: Windows, change: Floats) -> Floats:
 
 
 def _extrapolated(windows: Windows, counter: bool) -> Cells:
-    values, present = np.empty(windows.low.shape), np.empty(windows.low.shape, np.bool_)
-    for rows, part in windows.parts():
-        values[rows], present[rows] = _changed(part, counter)
-    return values, present
-
-
-def _changed(windows: Windows, counter: bool) -> Cells:
     columns = windows.columns
     present = windows.count >= 2
     edges = Edges(

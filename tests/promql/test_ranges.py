@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promql import windows
 from promql.columns import Columns, Selector
 from promql.evaluate import Vector, evaluate
 from promql.memory import MemorySource, Series
@@ -70,33 +69,6 @@ def test_equals_the_reference_whatever_the_values(
 @settings(max_examples=40, deadline=None)
 def test_equals_the_reference_on_numbers(text: str, series: list[Series], grid: tuple[int, int, int, int]) -> None:
     check(text, series, grid, dict(NUMBERS))
-
-
-@pytest.mark.parametrize("text", ["rate(m[{r}])", "delta(m[{r}])", "count_over_time(m[{r}])", "m"])
-@given(series=all_series(odd_values), grid=grids, size=st.integers(1, 60))
-@settings(max_examples=40, deadline=None)
-def test_passes_of_any_size_give_the_same_bits(
-    text: str, series: list[Series], grid: tuple[int, int, int, int], size: int
-) -> None:
-    start, steps, step, length = grid
-    found = []
-    for cells in (size, 1 << 30):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(windows, "PASS", cells)
-            times = start * 1000, (start + steps * step) * 1000, step * 1000
-            vector = evaluate(parse(text.format(r=f"{length}s")), MemorySource(series), *times)
-        assert isinstance(vector, Vector)
-        found.append((vector.labels, vector.present.tobytes(), vector.values[vector.present].tobytes()))
-    assert found[0] == found[1]
-
-
-def test_passes_hold_whole_series_and_all_of_them() -> None:
-    offsets = np.array([0, 0, windows.PASS, windows.PASS, windows.PASS + 5])
-    assert list(windows.passes(offsets, 10)) == [slice(0, 1), slice(1, 4)]
-    assert list(windows.passes(np.zeros(1, np.int64), 10)) == []
-    many = list(windows.passes(np.arange(2001) * 261, 241))
-    assert (many[0].start, many[-1].stop) == (0, 2000)
-    assert {one.stop - one.start for one in many[:-1]} <= {65, 66}
 
 
 @given(
