@@ -17,8 +17,9 @@ _PLAIN_STATE = (
     *("revision", "expr", "floor", "paused_until", "trouble"),
     *("judged", "since", "spilled", "late_first", "late_last", "still_until"),
 )
-# Memories that are not decoded again while they stay as they are: some 500 bytes each, more with alerts.
-CACHED = 8192
+# Memories that are not decoded again while they stay as they are, and their size at most, bytes: one with ten thousand
+# alerts is megabytes, and another at every change.
+CACHED, SMALL = 8192, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,22 @@ class Memory:
         )
 
     @classmethod
-    @lru_cache(maxsize=CACHED)
     def decode(cls, data: bytes | None) -> "Memory":
         """Return the memory of encode(), an empty one for None; raises CodecError. Most ticks find what was."""
         if data is None:
             return cls()
+        return cls._read_again(data) if len(data) <= SMALL else cls._read(data)
+
+    @classmethod
+    @lru_cache(maxsize=CACHED)
+    def _read_again(cls, data: bytes) -> "Memory":
+        return cls._read(data)
+
+    @classmethod
+    def _read(cls, data: bytes) -> "Memory":
         record = codec("alert_state").decode(data)
-        lists = {name: tuple(Instance(**one) for one in _read(record[name])) for name in ("instances", "troubles")}
-        return cls(**{**record, **lists, "fired": tuple(Firing(**one) for one in _read(record["fired"]))})
+        lists = {name: tuple(Instance(**one) for one in _fields(record[name])) for name in ("instances", "troubles")}
+        return cls(**{**record, **lists, "fired": tuple(Firing(**one) for one in _fields(record["fired"]))})
 
 
 def _records(rows: Iterable[Instance] | Iterable[Firing], fields: Iterable[str]) -> list[dict[str, Any]]:
@@ -99,6 +108,6 @@ def _records(rows: Iterable[Instance] | Iterable[Firing], fields: Iterable[str])
     ]
 
 
-def _read(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _fields(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for one in records:
         yield {**one, "labels": tuple((label["name"], label["value"]) for label in one["labels"])}
