@@ -153,7 +153,13 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
         name=name,
         command=(script("taskmanager.sh"), "start-foreground", "-D", f"taskmanager.resource-id={name}"),
         # Of glibc's arenas, one a thread otherwise, each keeps what it once had; Flink's image has jemalloc instead.
-        env={**env, **flink_env(home), "MALLOC_ARENA_MAX": "2"},
+        env={
+            **env,
+            **flink_env(home),
+            "MALLOC_ARENA_MAX": "2",
+            "MALLOC_MMAP_THRESHOLD_": "67108864",
+            "MALLOC_TRIM_THRESHOLD_": "268435456",
+        },
         cwd=home.folder("flink"),
         ready=ready,
         needs=("zookeeper",),
