@@ -47,7 +47,7 @@ def broker(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Proc
     # A path may hold spaces, so that it reaches the shell as an argument.
     script = (
         f'[ -f "$1/data/meta.properties" ] || {java} kafka.tools.StorageTool format -t {CLUSTER_ID} '
-        f'-c "$1/server.properties" --ignore-formatted && exec {java} {HEAP} -XX:+UseSerialGC -XX:TieredStopAtLevel=1 '
+        f'-c "$1/server.properties" --ignore-formatted && exec {java} {HEAP} -XX:+UseSerialGC '
         f'kafka.Kafka "$1/server.properties"'
     )
     return Process(
