@@ -1,8 +1,9 @@
 """Samples of one tenant out of ClickHouse, as columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from promql.columns import NAME, Columns, Labels, Selector
 from query import sql
-from query.errors import refused
+from query.errors import QueryError, refused
 from query.known import unknown
 from query.metrics import ESTIMATES, SAMPLES_READ
 from query.spent import current
@@ -19,6 +20,10 @@ from query.view import EVERYTHING, View
 
 # Below so many samples, were each series to have one a second, nothing is asked before reading.
 SMALL = 50_000_000
+# So many samples are read while the list of their series comes; of more, none are kept.
+EARLY = 2_000_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,10 @@ class Statements(Protocol):
 
     def check_series(self, count: int) -> None:
         """Refuse a selector of too many series."""
+        ...
+
+    def beside(self, call: Callable[[], T]) -> "Future[T]":
+        """Begin a call of the running request in another thread."""
         ...
 
 
@@ -81,37 +90,58 @@ class ClickhouseSource:
         """Return the samples of the matching series; raises QueryError beyond a limit."""
         limits = self._store.limits
         selector = self._view.clip(selector)
-        found = matching(self._store, self._tenant, selector, self._steps)
-        ids = found["series_id"].to_numpy() if found.num_rows else np.empty(0, np.uint64)
-        metrics = found["metric"].to_pylist() if found.num_rows else []
-        names = sorted(set(metrics))
         # Without label matchers the metric alone selects, and needs no list of ids.
         every = bool(selector.metric) and not selector.matchers
-        wanted = None if every else ids.tolist()
-        check_cost(
-            self._store, sql.samples(self._tenant, selector, names, wanted, limits.samples, False), len(ids), selector
-        )
-        rows = self._samples(selector, names, wanted, final=False)
+        found, rows = self._both(selector) if every else (self._listed(selector), None)
+        ids, wanted = found.ids, None if every else found.ids.tolist()
+        if rows is None:
+            statement = sql.samples(self._tenant, selector, found.names, wanted, limits.samples, False)
+            check_cost(self._store, statement, len(ids), selector)
+            rows = self._samples(selector, found.names, wanted, final=False)
         if conflicting(*rows):
             # Two values for one identity: only FINAL knows which one a merge will keep.
-            rows = self._samples(selector, names, wanted, final=True)
+            rows = self._samples(selector, found.names, wanted, final=True)
         rows = by_series(ids, *rows)
         # After the samples, since arrivals are written before them: no late sample is taken for one in time.
-        rows = self._known(selector, names, wanted, rows)
-        labels = labels_of(metrics, found["json"].to_pylist() if found.num_rows else [])
+        rows = self._known(selector, found.names, wanted, rows)
         spent = current()
         if spent is not None:
             spent.read(len(ids), len(rows[0]))
             check_samples(spent.samples, limits.samples)
-        return grouped(ids, labels, *rows)
+        return grouped(ids, found.labels, *rows)
+
+    def _listed(self, selector: Selector) -> "Listed":
+        found = matching(self._store, self._tenant, selector, self._steps)
+        if not found.num_rows:
+            return Listed([], np.empty(0, np.uint64), [])
+        metrics = found["metric"].to_pylist()
+        labels = labels_of(metrics, found["json"].to_pylist())
+        return Listed(sorted(set(metrics)), found["series_id"].to_numpy(), labels)
+
+    def _both(self, selector: Selector) -> "tuple[Listed, Rows | None]":
+        """Return the list of a metric's series, and the samples that were read meanwhile; None: too many for that.
+
+        What the list has to refuse is refused in its words: meanwhile no more is read than EARLY, or than a limit.
+        """
+        listing = self._store.beside(lambda: self._listed(selector))
+        limit = min(EARLY, self._store.limits.samples, self._store.limits.rows)
+        try:
+            rows = self._read(sql.samples(self._tenant, selector, [selector.metric], None, limit, False))
+        except QueryError:
+            listing.result()
+            raise
+        return listing.result(), None if len(rows[0]) > limit else rows
 
     def _samples(self, selector: Selector, metrics: list[str], wanted: list[int] | None, final: bool) -> "Rows":
         if not metrics:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
         limit = self._store.limits.samples
-        statement = sql.samples(self._tenant, selector, metrics, wanted, limit, final)
+        rows = self._read(sql.samples(self._tenant, selector, metrics, wanted, limit, final))
+        check_samples(len(rows[0]), limit)
+        return rows
+
+    def _read(self, statement: sql.Statement) -> "Rows":
         table = self._store.rows(statement)
-        check_samples(table.num_rows, limit)
         SAMPLES_READ.inc(table.num_rows)
         if not table.num_rows:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
@@ -154,6 +184,14 @@ def check_samples(count: int, limit: int) -> None:
     if count > limit:
         limited = f"{limit} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
         raise refused("TG-query-samples", f"the query reads more samples than the limit of {limited}")
+
+
+class Listed(NamedTuple):
+    """The series of a selector. names: of the metrics, sorted; ids and labels: in the table's order."""
+
+    names: list[str]
+    ids: npt.NDArray[np.uint64]
+    labels: list[Labels]
 
 
 Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]

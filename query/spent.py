@@ -4,7 +4,9 @@ It goes with the request from the event loop into its thread and down to each st
 context variable: no layer between has anything to do with it.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +33,9 @@ class Spent:
     cancelled: bool = False
     # Series by what selects them, see query.source.matching.
     found: dict[Any, Any] = field(default_factory=dict)
+    _under_way: int = 0
+    _since_s: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.began_s = self.clock()
@@ -46,6 +51,22 @@ class Spent:
         if self.cancelled or left <= 0:
             raise timeout(self.limit_s)
         return left
+
+    @contextmanager
+    def statement(self) -> Iterator[None]:
+        """Count a statement, and the time in which one or more are under way: two may be at once."""
+        with self._lock:
+            self.statements += 1
+            if not self._under_way:
+                self._since_s = self.clock()
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                if not self._under_way:
+                    self.store_s += self.clock() - self._since_s
 
     def read(self, series: int, samples: int) -> None:
         """Count what a selector has read."""

@@ -113,6 +113,36 @@ def test_a_selector_that_reads_too_much_is_refused_before_it_reads(reader: Click
     assert len(enough.source("t", 1).select(asked).values) == 22
 
 
+def test_samples_that_come_before_their_list_are_kept_or_read_again(
+    reader: Clickhouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, limits = Selector("http", (), START - 1, START + H), Limits(1000, 100_000, 1_000_000, 20)
+    source = ClickhouseStore(reader, limits).source("t", 1)
+
+    def read() -> tuple[int, object]:
+        spent = Spent(20, time.monotonic)
+        begin(spent)
+        found = source.select(asked)
+        assert (spent.series, spent.samples) == (len(found.labels), len(found.values)) == (2, 22)
+        assert 0 < spent.store_s < spent.elapsed_s
+        return spent.statements, (
+            found.labels,
+            found.offsets.tolist(),
+            found.timestamps.tolist(),
+            found.values.tolist(),
+        )
+
+    both = read()
+    monkeypatch.setattr("query.source.EARLY", 21)
+    again = read()
+    assert (both[0], again[0]) == (2, 3)
+    assert both[1] == again[1]
+    # The list's refusal, not that of the samples which came to nothing either.
+    strict = ClickhouseStore(reader, Limits(1, 10, 1_000_000, 20)).source("t", 1)
+    with pytest.raises(QueryError, match="TIDEGAUGE_QUERY_MAX_SERIES"):
+        strict.select(asked)
+
+
 def test_the_samples_of_all_selectors_count(reader: Clickhouse) -> None:
     limited = ClickhouseStore(reader, Limits(1000, 30, 1_000_000, 20)).source("t", 1)
     asked = Selector("http", (), START - 1, START + H)

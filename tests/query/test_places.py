@@ -186,3 +186,17 @@ def test_a_client_that_goes_away_ends_its_query() -> None:
     asyncio.run(run())
     assert sent[0]["status"] == 499 and b"TG-query-canceled" in sent[1]["body"]
     assert store.ended == ["TG-query-timeout"]
+
+
+def test_statements_at_the_same_time_take_their_time_once() -> None:
+    now = [0.0]
+    spent = Spent(10, lambda: now[0])
+    with spent.statement():
+        now[0] = 1.0
+        with spent.statement():
+            now[0] = 3.0
+    now[0] = 5.0
+    with spent.statement():
+        now[0] = 6.0
+    assert (spent.statements, spent.store_s) == (3, 4.0)
+    assert spent.stats()["timings"]["innerEvalTime"] == 2.0
