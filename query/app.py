@@ -152,4 +152,5 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
     if settings.query_auth == "key":
         tenants = KeyTenants.read(settings.query_keys)
     retention = RetentionSettings(retention=settings.retention).policy()
-    return build(settings, ClickhouseStore(clickhouse, limits(settings)), cache, tenants, clock, retention)
+    store = ClickhouseStore(clickhouse, limits(settings), settings.query_compression)
+    return build(settings, store, cache, tenants, clock, retention)

@@ -42,4 +42,4 @@ def limits(settings: QuerySettings) -> Limits:
 def opened(settings: QuerySettings) -> Iterator[tuple[Clickhouse, ClickhouseStore]]:
     """Yield a client and the store over it to a command, which may wait longer than people who look at a page."""
     with closing(connect(settings, attempts=3)) as clickhouse:
-        yield clickhouse, ClickhouseStore(clickhouse, limits(settings))
+        yield clickhouse, ClickhouseStore(clickhouse, limits(settings), settings.query_compression)

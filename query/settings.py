@@ -1,6 +1,7 @@
 """Settings of the query service: environment TIDEGAUGE_… over the defaults here."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -52,6 +53,10 @@ class QuerySettings(BaseSettings):
         default=500_000_000, gt=0, description="Most rows a selector may read, by ClickHouse's estimate. Default: 5e8."
     )
     query_max_cells: int = Field(default=50_000_000, gt=0, description="Most series x steps of a selector.")
+    query_compression: Literal["none", "lz4_frame", "zstd"] = Field(
+        default="none",
+        description="Of ClickHouse's answers; lz4_frame where they come over a slow network. Default: none.",
+    )
     query_lookback_s: float = Field(
         default=300.0, gt=0, description="How long a sample stays current, s. Default: 300."
     )

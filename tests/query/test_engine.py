@@ -143,6 +143,13 @@ def test_samples_that_come_before_their_list_are_kept_or_read_again(
         strict.select(asked)
 
 
+@pytest.mark.parametrize("compression", ["lz4_frame", "zstd"])
+def test_answers_may_come_compressed(reader: Clickhouse, compression: str) -> None:
+    asked, limits = Selector("http", (), START - 1, START + H), Limits(1000, 100_000, 1_000_000, 20)
+    packed = ClickhouseStore(reader, limits, compression).source("t", 1).select(asked)
+    assert packed.values.tolist() == ClickhouseStore(reader, limits).source("t", 1).select(asked).values.tolist()
+
+
 def test_the_samples_of_all_selectors_count(reader: Clickhouse) -> None:
     limited = ClickhouseStore(reader, Limits(1000, 30, 1_000_000, 20)).source("t", 1)
     asked = Selector("http", (), START - 1, START + H)
