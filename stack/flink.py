@@ -29,10 +29,13 @@ logger.kafka.name = org.apache.kafka
 logger.kafka.level = WARN
 logger.shaded_kafka.name = org.apache.flink.kafka.shaded
 logger.shaded_kafka.level = WARN
+logger.types.name = org.apache.flink.api.java.typeutils.TypeExtractor
+logger.types.level = WARN
 logger.zookeeper.name = org.apache.flink.shaded.zookeeper3
 logger.zookeeper.level = WARN
 """
-# To the console only: the supervisor keeps and bounds the files.
+# To the console only: the supervisor keeps and bounds the files. The type extractor has a line for each class of the
+# SQL parser, hundreds at every submission.
 
 
 def pyflink_home() -> Path:
