@@ -52,10 +52,9 @@ check: setup ## formatting, lint and types
 	$(BIN)/mypy
 
 test: check ## check, and every test, on two real stacks of its own
-	@$(MAKE) --no-print-directory --jobs 3 tests-of-kills tests-of-the-stack tests-without
+	@$(MAKE) --no-print-directory --jobs 2 tests-of-kills tests-of-the-stack tests-without
 
-# Where processes are killed, nothing else is under test. Both stacks leave a fifth of two cores idle while they are
-# waited for, which the third takes: it yields to them, and would else run alone at the end.
+# Two at a time: those of a stack mostly wait for it. Where processes are killed, nothing else is under test.
 tests-of-kills:
 	$(BIN)/pytest -m "kills" --durations=12
 
@@ -63,7 +62,7 @@ tests-of-the-stack:
 	$(BIN)/pytest -m "(stack or docker) and not kills" --durations=12
 
 tests-without:
-	nice -n 10 $(BIN)/pytest -m "not stack and not docker" --durations=12
+	$(BIN)/pytest -m "not stack and not docker" --durations=12
 
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline
