@@ -11,7 +11,7 @@ from promql.pushed import Cells
 from query import sql
 from query.errors import QueryError
 from query.metrics import PUSHED
-from query.source import Statements, check_cost, check_samples, labels_of, matching, placed
+from query.source import Statements, check_cost, check_samples, every, listed, placed
 from query.spent import current
 
 LACKING = "TG-query-lacking"
@@ -45,12 +45,10 @@ class ClickhouseGrids:
         if not self._able:
             return None
         limits = self._store.limits
-        found = matching(self._store, self._tenant, selector, grid.size)
-        if not found.num_rows:
+        names, ids, labels = listed(self._store, self._tenant, selector, grid.size)
+        if not names:
             return Cells([], np.zeros((0, grid.size)), np.zeros((0, grid.size), np.bool_))
-        ids, metrics = found["series_id"].to_numpy(), found["metric"].to_pylist()
-        wanted = None if selector.metric and not selector.matchers else ids.tolist()
-        names = sorted(set(metrics))
+        wanted = None if every(selector) else ids.tolist()
         check_cost(
             self._store, sql.samples(self._tenant, selector, names, wanted, limits.samples, False), len(ids), selector
         )
@@ -70,7 +68,6 @@ class ClickhouseGrids:
             spent.read(len(ids), int(present.sum()))
             check_samples(spent.samples, limits.samples)
         chosen, _, there = placed(ids, table["series_id"].to_numpy() if table.num_rows else np.empty(0, np.uint64))
-        labels = labels_of(metrics, found["json"].to_pylist())
         return Cells([labels[row] for row in chosen], values[there], present[there])
 
 

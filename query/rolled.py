@@ -11,7 +11,7 @@ from promql.tiers import Digests, Rows
 from query import sql
 from query.digests import quantiles
 from query.metrics import ROWS_READ
-from query.source import Statements, check_cost, check_samples, labels_of, matching, placed
+from query.source import Statements, check_cost, check_samples, every, listed, placed
 from query.spent import current
 from schemas.tiers import Tier
 
@@ -32,15 +32,14 @@ class ClickhouseRows:
         """Return the rows of the matching series; raises QueryError beyond a limit."""
         limits = self._store.limits
         nothing = Digests(np.empty(0, np.uint8), np.zeros(1, np.int64))
-        found = matching(self._store, self._tenant, selector, self._steps)
-        if not found.num_rows:
+        metrics, ids, labels = listed(self._store, self._tenant, selector, self._steps)
+        if not metrics:
             return Rows(
                 [], np.zeros(1, np.int64), np.empty(0, np.int64), {name: np.empty(0) for name in fields}, nothing
             )
-        ids, metrics = found["series_id"].to_numpy(), found["metric"].to_pylist()
-        wanted = None if selector.metric and not selector.matchers else ids.tolist()
+        wanted = None if every(selector) else ids.tolist()
         names = sorted(fields)
-        statement = sql.rollups(self._tenant, selector, sorted(set(metrics)), wanted, self._tier, names, limits.samples)
+        statement = sql.rollups(self._tenant, selector, metrics, wanted, self._tier, names, limits.samples)
         check_cost(self._store, statement, len(ids), selector, self.width_ms)
         table = self._store.rows(statement)
         check_samples(table.num_rows, limits.samples)
@@ -49,7 +48,6 @@ class ClickhouseRows:
             spent.read(len(ids), table.num_rows)
             check_samples(spent.samples, limits.samples)
         chosen, offsets, kept = placed(ids, _column(table, "series_id", np.uint64))
-        labels = labels_of(metrics, found["json"].to_pylist())
         ends = _column(table, "ms", np.int64)[kept]
         values = {name: _column(table, f"{name}_", np.float64)[kept] for name in names if name != "digest"}
         states = _digests(table, kept) if "digest" in fields and table.num_rows else nothing

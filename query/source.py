@@ -77,6 +77,29 @@ def matching(store: Statements, tenant: str, selector: Selector, steps: int) -> 
     return found
 
 
+class Listed(NamedTuple):
+    """The series of a selector. names: of the metrics, sorted; ids and labels: in the table's order."""
+
+    names: list[str]
+    ids: npt.NDArray[np.uint64]
+    labels: list[Labels]
+
+
+def listed(store: Statements, tenant: str, selector: Selector, steps: int) -> Listed:
+    """Return the series of a selector, refused as `matching` refuses."""
+    found = matching(store, tenant, selector, steps)
+    if not found.num_rows:
+        return Listed([], np.empty(0, np.uint64), [])
+    metrics = found["metric"].to_pylist()
+    labels = labels_of(metrics, found["json"].to_pylist())
+    return Listed(sorted(set(metrics)), found["series_id"].to_numpy(), labels)
+
+
+def every(selector: Selector) -> bool:
+    """Tell whether the metric alone selects, so that no list of ids is needed."""
+    return bool(selector.metric) and not selector.matchers
+
+
 class ClickhouseSource:
     """Raw samples of one tenant."""
 
@@ -90,10 +113,8 @@ class ClickhouseSource:
         """Return the samples of the matching series; raises QueryError beyond a limit."""
         limits = self._store.limits
         selector = self._view.clip(selector)
-        # Without label matchers the metric alone selects, and needs no list of ids.
-        every = bool(selector.metric) and not selector.matchers
-        found, rows = self._both(selector) if every else (self._listed(selector), None)
-        ids, wanted = found.ids, None if every else found.ids.tolist()
+        found, rows = self._both(selector) if every(selector) else (self._listed(selector), None)
+        ids, wanted = found.ids, None if every(selector) else found.ids.tolist()
         if rows is None:
             statement = sql.samples(self._tenant, selector, found.names, wanted, limits.samples, False)
             check_cost(self._store, statement, len(ids), selector)
@@ -111,12 +132,7 @@ class ClickhouseSource:
         return grouped(ids, found.labels, *rows)
 
     def _listed(self, selector: Selector) -> "Listed":
-        found = matching(self._store, self._tenant, selector, self._steps)
-        if not found.num_rows:
-            return Listed([], np.empty(0, np.uint64), [])
-        metrics = found["metric"].to_pylist()
-        labels = labels_of(metrics, found["json"].to_pylist())
-        return Listed(sorted(set(metrics)), found["series_id"].to_numpy(), labels)
+        return listed(self._store, self._tenant, selector, self._steps)
 
     def _both(self, selector: Selector) -> "tuple[Listed, Rows | None]":
         """Return the list of a metric's series, and the samples that were read meanwhile; None: too many for that.
@@ -184,14 +200,6 @@ def check_samples(count: int, limit: int) -> None:
     if count > limit:
         limited = f"{limit} (TIDEGAUGE_QUERY_MAX_SAMPLES)"
         raise refused("TG-query-samples", f"the query reads more samples than the limit of {limited}")
-
-
-class Listed(NamedTuple):
-    """The series of a selector. names: of the metrics, sorted; ids and labels: in the table's order."""
-
-    names: list[str]
-    ids: npt.NDArray[np.uint64]
-    labels: list[Labels]
 
 
 Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
