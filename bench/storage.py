@@ -102,7 +102,7 @@ class Bench:
         return cpu.seconds({"clickhouse": self.pid}, cpu.snapshot())["clickhouse"]
 
     def run(self, data: Data, codec: str, tiers: bool) -> dict[str, Any]:
-        """Write a data set into fresh tables; codec: of column value, empty for that of the schema."""
+        """Write a data set into fresh tables; codec: of column digits, empty for that of the schema."""
         clickhouse = Clickhouse(self.endpoint, database=DATABASE)
         clickhouse_default = Clickhouse(self.endpoint, database="")
         try:
@@ -111,7 +111,7 @@ class Bench:
             if codec:
                 # From the command line of whoever runs the benchmark, on a server of its own.
                 clickhouse.command(
-                    f"ALTER TABLE samples MODIFY COLUMN value CODEC({codec})", settings=ddl.value_codec(clickhouse)[1]
+                    f"ALTER TABLE samples MODIFY COLUMN digits CODEC({codec})", settings=ddl.value_codec(clickhouse)[1]
                 )
             return self._fill(clickhouse, data, tiers)
         finally:

@@ -37,6 +37,10 @@ MOST_BESIDE = 16
 TIMEOUTS = ("TIMEOUT_EXCEEDED", "TimeoutError", "timed out")
 log = logging.getLogger(__name__)
 
+# Of every statement. Blocks of 65,000 samples: in those of 1 MB, its default, ClickHouse takes half as long again for
+# an hour of 2,000 series.
+ALWAYS = {"preferred_block_size_bytes": "16777216"}
+
 T = TypeVar("T")
 
 
@@ -46,7 +50,7 @@ class ClickhouseStore:
     def __init__(self, clickhouse: Clickhouse, limits: Limits, compression: str = "none") -> None:
         self._clickhouse = clickhouse
         self.limits = limits
-        self._always = {"output_format_arrow_compression_method": compression}
+        self._always = {**ALWAYS, "output_format_arrow_compression_method": compression}
         self._said: dict[tuple[str, Tier], tuple[int, int | None, Completeness | None]] = {}
         self._able = Able()
         self._writes = Shared(self._written)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import xxhash
 
+from sinks import digits
+
 if TYPE_CHECKING:
     from clickhouse_connect.driver.exceptions import Error
     from clickhouse_connect.driver.httpclient import HttpClient
@@ -104,6 +106,7 @@ class Clickhouse:
     always: frozenset[str] = frozenset()
     sleep: Callable[[float], None] = time.sleep
     _client: "HttpClient | None" = field(default=None, repr=False)
+    _by_digits: bool | None = field(default=None, repr=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def insert(self, table: str, rows: pa.Table, token: str = "") -> int:
@@ -120,6 +123,16 @@ class Clickhouse:
         for name in rows.column_names:
             if not _COLUMN.match(name):
                 raise ValueError(f"TG-clickhouse-column: {name!r} is not a column name")
+        try:
+            if table == "samples" and self._keeps_digits():
+                rows = digits.stored(rows)
+            done = self._insert(table, rows, token)
+        except ClickhouseError as error:
+            raise RefusedBlock(error.code, f"{table}: {error}") from None
+        return int(done.get("written_rows", rows.num_rows))
+
+    def _insert(self, table: str, rows: pa.Table, token: str) -> Mapping[str, Any]:
+        """Send one block; return ClickHouse's account of it."""
         out = pa.BufferOutputStream()
         with pa.ipc.new_stream(out, rows.schema) as writer:
             writer.write_table(rows)
@@ -132,13 +145,19 @@ class Clickhouse:
             # The next merge drops repeats; dropping them here too costs a third of the insert.
             "optimize_on_insert": "0",
         }
-        try:
-            done = self._call(
-                lambda client: client.raw_insert(table, rows.column_names, block, settings, "ArrowStream").summary
-            )
-        except ClickhouseError as error:
-            raise RefusedBlock(error.code, f"{table}: {error}") from None
-        return int(done.get("written_rows", rows.num_rows))
+        return self._call(
+            lambda client: client.raw_insert(table, rows.column_names, block, settings, "ArrowStream").summary
+        )
+
+    def _keeps_digits(self) -> bool:
+        """Tell whether table samples keeps digits: one that was made before they were thought of keeps floats."""
+        if self._by_digits is None:
+            asked = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'samples'"
+            names = self.command(asked).split()
+            if not names:
+                return False
+            self._by_digits = "digits" in names
+        return self._by_digits
 
     def query(
         self, sql: str, params: Mapping[str, Value] | None = None, settings: Mapping[str, str] | None = None

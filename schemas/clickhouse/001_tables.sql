@@ -3,23 +3,27 @@
 -- (that text had samples by series and time; such a table stays as it is, and is right, only slower to read)
 -- also: 4d102430b2f8db288fc7d353da6619f64efb468663a10c823e349fe4f25048fb
 -- (rollup_1m and rollup_5m with granules of 256 rows: right, only dearer to write and to merge)
+-- also: cbe22fc8a9c2cc2b0b6a6962504e9857e9d93e0d417a685d8b2cb586eeccc15d
+-- (samples with floats, by spans of four hours: right, only larger and slower to read; docs/sizing.md tells how to change it)
 -- sinks/retention.py sets their TTL, which goes by whole partitions; materialize_ttl_recalculate_only lets a changed one
 -- reach the rows that are there by reading keys, not by rewriting parts.
 
 -- ReplacingMergeTree without a version: a sample's identity is its key, and an ingest time would cost 1.5 bytes each.
--- By spans of four hours (schemas/spans.py). What is the same in long runs is compressed in blocks of 1 MiB: a block's own
--- bytes were more than half of what these columns took.
+-- By spans of an hour (schemas/spans.py), values as sinks/digits.py says. What is the same in long runs is compressed in
+-- blocks of 1 MiB: a block's own bytes were more than half of what these columns took.
 CREATE TABLE IF NOT EXISTS samples
 (
     tenant    LowCardinality(String) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576),
     metric    LowCardinality(String) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576),
     series_id UInt64 CODEC(Delta, ZSTD(1)) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576),
-    ts        DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576),
-    value     Float64 CODEC({value_codec})
+    ts        DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576),
+    digits    Int64 CODEC(Delta, T64('bit'), ZSTD(1)),
+    divisor   UInt16 CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576),
+    value     Float64 ALIAS if(divisor = 0, reinterpretAsFloat64(digits), digits / divisor)
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMMDD(ts)
-ORDER BY (tenant, metric, intDiv(toUnixTimestamp64Milli(ts), 14400000), series_id, ts)
+ORDER BY (tenant, metric, intDiv(toUnixTimestamp64Milli(ts), 3600000), series_id, ts)
 SETTINGS non_replicated_deduplication_window = 1000, materialize_ttl_recalculate_only = 1{without_statistics};
 
 -- One row per distribution: many values, or a producer's digest, for one series and timestamp. Of two different ones the

@@ -35,7 +35,7 @@ def test_applied_once_and_then_up_to_date() -> None:
     assert apply(embedded.endpoint(), "default", "", "ddl_once") == []
     applied = ask("ddl_once", "SELECT name FROM schema_migrations FINAL ORDER BY version")
     assert applied.split("\n") == names
-    assert "CODEC(ALP, ZSTD(1))" in ask("ddl_once", "SHOW CREATE TABLE samples")
+    assert "CODEC(ALP, ZSTD(1))" in ask("ddl_once", "SHOW CREATE TABLE rollup_1m")
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

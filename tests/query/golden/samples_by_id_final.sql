@@ -5,8 +5,8 @@ WHERE tenant = {tenant:String}
   AND series_id IN {ids:Array(UInt64)}
   AND ts > fromUnixTimestamp64Milli({start:Int64}, 'UTC')
   AND ts <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')
-  AND intDiv(toUnixTimestamp64Milli(ts), 14400000) BETWEEN intDiv({start:Int64}, 14400000) AND intDiv({end:Int64}, 14400000)
-ORDER BY metric, intDiv(toUnixTimestamp64Milli(ts), 14400000), series_id, ts
+  AND intDiv(toUnixTimestamp64Milli(ts), 3600000) BETWEEN intDiv({start:Int64}, 3600000) AND intDiv({end:Int64}, 3600000)
+ORDER BY metric, intDiv(toUnixTimestamp64Milli(ts), 3600000), series_id, ts
 LIMIT {limit:UInt64}
 
 -- {"end": 2000, "ids": [18446744073709551615, 7], "limit": 101, "metrics": ["up"], "start": 1000, "tenant": "acme"}
