@@ -15,13 +15,13 @@ from query.answers import Reply, Request
 from query.api import Api
 from query.cache import Cache, NoCache, RedisCache
 from query.catalog import Catalog
-from query.clickhouse import ClickhouseStore
+from query.clickhouse import SAID, ClickhouseStore
 from query.errors import QueryError
 from query.guard import Guard
 from query.metrics import REGISTRY
 from query.places import Places
 from query.ranges import Ranges
-from query.reach import DEADLINE, connect, limits
+from query.reach import connect, limits
 from query.recent import Layered, Lru, Recent
 from query.service import Clock, Service
 from query.settings import QuerySettings
@@ -139,7 +139,7 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
     """Return the application over ClickHouse and Redis; raises ConfigError."""
     # People wait; the store itself decides what is worth a second attempt. Of functions that this user may not have it
     # is told.
-    clickhouse = connect(settings, 1, settings.query_timeout_s, DEADLINE | GRID_SETTINGS.keys())
+    clickhouse = connect(settings, 1, settings.query_timeout_s, SAID | GRID_SETTINGS.keys())
     cache: Cache = NoCache()
     if settings.redis:
         cache = RedisCache(

@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from query.clickhouse import ClickhouseStore
+from query.clickhouse import SAID, ClickhouseStore
 from query.settings import QuerySettings
 from query.source import Limits
 from sinks.clickhouse import Clickhouse
 
-# Set by a read-only user too, who must not leave statements running for nobody.
-DEADLINE = frozenset({"max_execution_time"})
-
 
 def connect(
-    settings: QuerySettings, attempts: int, timeout_s: float = 60.0, always: frozenset[str] = DEADLINE
+    settings: QuerySettings, attempts: int, timeout_s: float = 60.0, always: frozenset[str] = SAID
 ) -> Clickhouse:
     """Return a client; attempts, timeout_s, always: as of Clickhouse."""
     return Clickhouse(

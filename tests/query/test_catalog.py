@@ -7,9 +7,8 @@ import pytest
 
 from promql.columns import Selector
 from query import sql_catalog
-from query.clickhouse import ClickhouseStore
+from query.clickhouse import SAID, ClickhouseStore
 from query.memory import MemoryStore
-from query.reach import DEADLINE
 from query.source import Limits
 from query.spent import Spent, begin
 from query.store import Alert
@@ -31,7 +30,7 @@ def clickhouse() -> Iterator[Clickhouse]:
 
 @pytest.fixture(scope="module")
 def store(clickhouse: Clickhouse) -> Iterator[ClickhouseStore]:
-    reader = Clickhouse(embedded.endpoint(), *embedded.VIEWER, DATABASE, attempts=1, always=DEADLINE)
+    reader = Clickhouse(embedded.endpoint(), *embedded.VIEWER, DATABASE, attempts=1, always=SAID)
     yield ClickhouseStore(reader, Limits(1000, 100_000, 1_000_000, 20))
     reader.close()
 
