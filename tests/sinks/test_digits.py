@@ -1,5 +1,9 @@
 """What table samples keeps of values: they come back bit by bit, and neighbours have one divisor."""
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,7 +13,7 @@ from schemas.batch import Frame, Int64s
 from schemas.nan import STALE_BITS, Floats
 from sinks import rows
 from sinks.clickhouse import Clickhouse
-from sinks.ddl import apply
+from sinks.ddl import apply, migrations
 from sinks.digits import DIVISORS, Divisors, split, stored
 from tests import embedded
 
@@ -86,6 +90,8 @@ def test_metrics_and_tenants_have_divisors_of_their_own() -> None:
     assert "value" not in table.column_names
 
 
+_STALE = np.uint64(STALE_BITS).view(np.float64)
+ODD = np.array([[1.0, 0.1], [_STALE, 2.25], [-0.0, np.inf], [2.0**53, 2.0**54], [-7.0, np.nan]])
 FLOATS = """
 CREATE TABLE samples (tenant LowCardinality(String), metric LowCardinality(String), series_id UInt64,
     ts DateTime64(3, 'UTC'), value Float64)
@@ -93,19 +99,45 @@ ENGINE = ReplacingMergeTree ORDER BY (tenant, metric, series_id, ts)
 """
 
 
-def test_a_table_of_before_goes_on_keeping_floats() -> None:
-    """The same rows are written and read, whichever of the two layouts table samples has."""
-    stale = np.uint64(STALE_BITS).view(np.float64)
-    values = np.array([[1.0, 0.1], [stale, 2.25], [-0.0, np.inf]])
-    answers = []
-    for database, first in (("digits_old", FLOATS), ("digits_new", "SELECT 1")):
-        apply(embedded.endpoint(), "default", "", database, [])
-        client = Clickhouse(embedded.endpoint(), database=database)
-        client.command(first)
-        apply(embedded.endpoint(), "default", "", database)
-        client.insert("samples", rows.samples([frame("acme", values)]))
-        asked = "SELECT name, time, hex(reinterpretAsUInt64(value)) AS bits FROM v_samples ORDER BY name, time"
-        answers.append(client.query(asked).to_pylist())
-        client.close()
-    assert answers[0] == answers[1]
-    assert len(answers[0]) == values.size
+@pytest.fixture
+def of_floats() -> Iterator[Clickhouse]:
+    """A database whose table samples is of before, filled."""
+    server = Clickhouse(embedded.endpoint(), database="")
+    server.command("DROP DATABASE IF EXISTS digits_old SYNC")
+    server.close()
+    apply(embedded.endpoint(), "default", "", "digits_old", [])
+    client = Clickhouse(embedded.endpoint(), database="digits_old")
+    client.command(FLOATS)
+    apply(embedded.endpoint(), "default", "", "digits_old")
+    client.insert("samples", rows.samples([frame("acme", ODD)]))
+    yield client
+    client.close()
+
+
+def bits(client: Clickhouse) -> list[dict[str, object]]:
+    """Return what people read."""
+    asked = "SELECT name, time, hex(reinterpretAsUInt64(value)) AS bits FROM v_samples ORDER BY name, time"
+    found: list[dict[str, object]] = client.query(asked).to_pylist()
+    return found
+
+
+def test_a_table_of_before_goes_on_keeping_floats(of_floats: Clickhouse) -> None:
+    apply(embedded.endpoint(), "default", "", "digits_new")
+    client = Clickhouse(embedded.endpoint(), database="digits_new")
+    client.insert("samples", rows.samples([frame("acme", ODD)]))
+    assert len(bits(client)) == ODD.size
+    assert bits(of_floats) == bits(client)
+    client.close()
+
+
+def test_a_table_of_before_is_changed_as_the_docs_say(of_floats: Clickhouse) -> None:
+    before = bits(of_floats)
+    text = (Path(__file__).parents[2] / "docs" / "sizing.md").read_text()
+    aside, back = (block.split(";") for block in re.findall(r"```sql\n(.*?)```", text, re.DOTALL))
+    for statement in filter(str.strip, aside):
+        of_floats.command(statement)
+    assert apply(embedded.endpoint(), "default", "", "digits_old") == [one.name for one in migrations()]
+    for statement in filter(str.strip, back):
+        of_floats.command(statement)
+    assert bits(of_floats) == before
+    assert set(of_floats.query("SELECT divisor FROM samples")["divisor"].to_pylist()) == {0, 1}
