@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.batch import Frame, Series, UInt64s
+from schemas.batch import Frame, Series, UInt64s, points
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
 from schemas.spans import SPAN_MS
@@ -40,7 +40,9 @@ def samples(frames: Sequence[Frame], by_span: bool = True) -> pa.Table:
     """
     tenants, tenant_codes = united([frame.tenant] for frame in frames)
     metrics, metric_codes = united(frame.metrics for frame in frames)
-    parts = [frame.points() for frame in frames]
+    # Times are few where frames are dense: samples have the place of theirs among them until they are in order.
+    times = np.unique(np.concatenate([frame.timestamps for frame in frames]))
+    parts = [points(np.searchsorted(times, frame.timestamps), frame.values, frame.index) for frame in frames]
     # Sorting the few series and then samples by their rank is cheaper than sorting samples by three columns.
     tenant = np.concatenate([np.repeat(c, len(f.series_ids)) for c, f in zip(tenant_codes, frames, strict=True)])
     metric = np.concatenate([c[f.metric_codes] for c, f in zip(metric_codes, frames, strict=True)])
@@ -55,21 +57,21 @@ def samples(frames: Sequence[Frame], by_span: bool = True) -> pa.Table:
     rank[by_key] = np.cumsum(fresh) - 1
     start = np.cumsum([0] + [len(frame.series_ids) for frame in frames])
     series = np.concatenate([rank[first:][index] for first, (index, _, _) in zip(start, parts, strict=False)])
-    stamps = np.concatenate([part[1] for part in parts])
+    time = np.concatenate([part[1] for part in parts])
     values = np.concatenate([part[2] for part in parts])
-    order = _by_series_and_time(series, stamps)
     heads = by_key[fresh]
-    if by_span and len(stamps) and int(stamps.min()) // SPAN_MS != int(stamps.max()) // SPAN_MS:
-        names = _names(tenant[heads], metric[heads])[series[order]]
-        order = order[np.lexsort((stamps[order] // SPAN_MS, names))]
-    sorted_series = series[order]
+    keys = [time, series]
+    if by_span and len(np.unique(spans := times // SPAN_MS)) > 1:
+        keys += [np.unique(spans, return_inverse=True)[1][time], _names(tenant[heads], metric[heads])[series]]
+    order = _by(keys)
+    ordered_series = series.take(order)
     return pa.table(
         {
-            "tenant": _dictionary(tenant[heads][sorted_series], tenants),
-            "metric": _dictionary(metric[heads][sorted_series], metrics),
-            "series_id": pa.array(ids[heads][sorted_series]),
-            "ts": pa.array(stamps[order]).cast(_STAMP),
-            "value": pa.array(values[order]),
+            "tenant": _dictionary(tenant[heads].astype(np.int32).take(ordered_series), tenants),
+            "metric": _dictionary(metric[heads].astype(np.int32).take(ordered_series), metrics),
+            "series_id": pa.array(ids[heads].take(ordered_series)),
+            "ts": pa.array(times.take(time.take(order))).cast(_STAMP),
+            "value": pa.array(values.take(order)),
         }
     )
 
@@ -80,16 +82,13 @@ def late_samples(frame: Frame, arrived: int) -> pa.Table:
     return keys.append_column("arrived", pa.array(np.full(keys.num_rows, arrived)).cast(_STAMP))
 
 
-def _by_series_and_time(series: npt.NDArray[np.int64], stamps: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Return the order by (series, time); one 64-bit key where the span of time allows it."""
-    if not len(stamps):
-        return np.empty(0, dtype=np.intp)
-    low = int(stamps.min())
-    span = int(stamps.max()) - low + 1
-    if span * (int(series.max()) + 1) < 1 << 62:
-        by_both: npt.NDArray[np.intp] = np.argsort(series * span + (stamps - low), kind="stable")
-        return by_both
-    order: npt.NDArray[np.intp] = np.lexsort((stamps, series))
+def _by(keys: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.intp]:
+    """Return the order by whole numbers from 0 on, the last key first; numpy sorts 16 bits at once by radix."""
+    digits: list[npt.NDArray[np.uint16]] = []
+    for key in keys:
+        bits = int(key.max(initial=0)).bit_length()
+        digits += [(key >> shift).astype(np.uint16) for shift in range(0, max(bits, 1), 16)]
+    order: npt.NDArray[np.intp] = np.lexsort(digits)
     return order
 
 
