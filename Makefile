@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-setup: $(VENV)/.stamp .jars/.stamp ## make .venv from the lock file and fetch the jars; quick when nothing changed
+setup: ## make .venv from the lock file and fetch the jars; quick when nothing changed
+	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/.stamp .jars/.stamp
 
 need-python:
 	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON); apt-get install python3.11" >&2; exit 1; }

@@ -19,8 +19,9 @@ from schemas.ids import series_id
 from schemas.reason import Reason
 from schemas.retention import SETTING, RetentionError
 from sinks import rows
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+from sinks.clickhouse import Clickhouse
 from sinks.ddl import DdlError, apply
+from sinks.refusal import ClickhouseError, Unavailable
 from sinks.retention import RetentionSettings
 from sinks.versions import raise_versions, touched
 

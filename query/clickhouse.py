@@ -23,7 +23,8 @@ from query.spent import current
 from query.store import Alert, Cardinality, Versions, Written
 from query.view import EVERYTHING, View
 from schemas.tiers import MINUTE, Tier
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable, Value
+from sinks.clickhouse import Clickhouse, Value
+from sinks.refusal import ClickhouseError, Unavailable
 
 UNKNOWN_REGEX = 427
 # No such function, no such aggregate function (or it is not allowed), no such setting, one that this user may not

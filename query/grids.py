@@ -11,7 +11,8 @@ from promql.pushed import Cells
 from query import sql
 from query.errors import QueryError
 from query.metrics import PUSHED
-from query.source import Statements, check_cost, check_samples, every, listed, placed
+from query.rows import placed
+from query.source import Statements, check_cost, check_samples, every, listed
 from query.spent import current
 
 LACKING = "TG-query-lacking"

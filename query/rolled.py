@@ -11,7 +11,8 @@ from promql.tiers import Digests, Rows
 from query import sql
 from query.digests import quantiles
 from query.metrics import ROWS_READ
-from query.source import Statements, check_cost, check_samples, every, listed, placed
+from query.rows import placed
+from query.source import Statements, check_cost, check_samples, every, listed
 from query.spent import current
 from schemas.tiers import Tier
 

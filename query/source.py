@@ -15,6 +15,7 @@ from query import sql
 from query.errors import QueryError, refused
 from query.known import unknown
 from query.metrics import ESTIMATES, SAMPLES_READ
+from query.rows import Rows, by_series, conflicting, grouped
 from query.spent import current
 from query.view import EVERYTHING, View
 
@@ -131,10 +132,10 @@ class ClickhouseSource:
             check_samples(spent.samples, limits.samples)
         return grouped(ids, found.labels, *rows)
 
-    def _listed(self, selector: Selector) -> "Listed":
+    def _listed(self, selector: Selector) -> Listed:
         return listed(self._store, self._tenant, selector, self._steps)
 
-    def _both(self, selector: Selector) -> "tuple[Listed, Rows | None]":
+    def _both(self, selector: Selector) -> tuple[Listed, Rows | None]:
         """Return the list of a metric's series, and the samples that were read meanwhile; None: too many for that.
 
         What the list has to refuse is refused in its words: meanwhile no more is read than EARLY, or than a limit.
@@ -148,7 +149,7 @@ class ClickhouseSource:
             raise
         return listing.result(), None if len(rows[0]) > limit else rows
 
-    def _samples(self, selector: Selector, metrics: list[str], wanted: list[int] | None, final: bool) -> "Rows":
+    def _samples(self, selector: Selector, metrics: list[str], wanted: list[int] | None, final: bool) -> Rows:
         if not metrics:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
         limit = self._store.limits.samples
@@ -156,14 +157,14 @@ class ClickhouseSource:
         check_samples(len(rows[0]), limit)
         return rows
 
-    def _read(self, statement: sql.Statement) -> "Rows":
+    def _read(self, statement: sql.Statement) -> Rows:
         table = self._store.rows(statement)
         SAMPLES_READ.inc(table.num_rows)
         if not table.num_rows:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
         return table["series_id"].to_numpy(), table["ms"].to_numpy(), table["value"].to_numpy()
 
-    def _known(self, selector: Selector, metrics: list[str], wanted: list[int] | None, rows: "Rows") -> "Rows":
+    def _known(self, selector: Selector, metrics: list[str], wanted: list[int] | None, rows: Rows) -> Rows:
         """Return the samples that were known at the time which the view asks for."""
         as_of = self._view.as_of_ms
         if as_of is None or not len(rows[0]):
@@ -202,9 +203,6 @@ def check_samples(count: int, limit: int) -> None:
         raise refused("TG-query-samples", f"the query reads more samples than the limit of {limited}")
 
 
-Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
-
-
 def labels_of(metrics: Sequence[str], json: Sequence[str]) -> list[Labels]:
     """Return label maps with their names; empty labels are no labels."""
     sets = []
@@ -213,80 +211,3 @@ def labels_of(metrics: Sequence[str], json: Sequence[str]) -> list[Labels]:
         labels[NAME] = metric
         sets.append(labels)
     return sets
-
-
-def _repeats(ids: npt.NDArray[np.uint64], ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Tell which rows have the identity of the row before."""
-    same = np.zeros(len(ids), np.bool_)
-    same[1:] = (ids[1:] == ids[:-1]) & (ms[1:] == ms[:-1])
-    return same
-
-
-def conflicting(ids: npt.NDArray[np.uint64], ms: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> bool:
-    """Tell whether a sample comes twice with different values, bit by bit."""
-    bits = values.view(np.uint64)
-    return bool((_repeats(ids, ms)[1:] & (bits[1:] != bits[:-1])).any())
-
-
-def by_series(
-    known: npt.NDArray[np.uint64],
-    ids: npt.NDArray[np.uint64],
-    ms: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-) -> Rows:
-    """Return rows that stand by span, series and time in the order of the known series and of time, others last."""
-    starts = _starts(ids)
-    place = _places(known, ids[starts])
-    if (place[1:] >= place[:-1]).all():
-        return ids, ms, values
-    sizes = np.diff(np.append(starts, len(ids)))
-    turn = np.argsort(place, kind="stable")
-    gaps = starts[turn] - np.concatenate([[0], np.cumsum(sizes[turn])[:-1]])
-    rows = np.repeat(gaps, sizes[turn]) + np.arange(len(ids))
-    return ids[rows], ms[rows], values[rows]
-
-
-def _starts(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-    """Return where rows of another series begin."""
-    return np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.intp)
-
-
-def _places(known: npt.NDArray[np.uint64], ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-    """Return where each id is among the known ones; their number for one that is not."""
-    if not len(known):
-        return np.zeros(len(ids), np.intp)
-    order = np.argsort(known, kind="stable")
-    near = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
-    return np.where(known[near] == ids, near, len(known))
-
-
-def grouped(
-    known: npt.NDArray[np.uint64],
-    labels: list[Labels],
-    ids: npt.NDArray[np.uint64],
-    ms: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-) -> Columns:
-    """Return rows sorted by series and time as columns, each sample once; rows of unknown series are left out."""
-    keep = ~_repeats(ids, ms)
-    if not keep.all():
-        ids, ms, values = ids[keep], ms[keep], values[keep]
-    chosen, offsets, there = placed(known, ids)
-    if not there.all():
-        ms, values = ms[there], values[there]
-    return Columns([labels[row] for row in chosen], offsets, ms, values)
-
-
-def placed(
-    known: npt.NDArray[np.uint64], ids: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return (place of each series found among the known, its rows' offsets, which rows are of a known series).
-
-    ids: of rows that stand by series.
-    """
-    starts = _starts(ids)
-    sizes = np.diff(np.append(starts, len(ids)))
-    place = _places(known, ids[starts])
-    there = place < len(known)
-    offsets = np.concatenate([[0], np.cumsum(sizes[there])]).astype(np.int64)
-    return place[there], offsets, np.repeat(there, sizes)

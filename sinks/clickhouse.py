@@ -22,9 +22,9 @@ import pyarrow as pa
 import xxhash
 
 from sinks import digits
+from sinks.refusal import ClickhouseError, Later, RefusedBlock, Unavailable, judged, raise_late
 
 if TYPE_CHECKING:
-    from clickhouse_connect.driver.exceptions import Error
     from clickhouse_connect.driver.httpclient import HttpClient
 
 TABLES = frozenset(
@@ -35,55 +35,13 @@ TABLES = frozenset(
     )
 )
 
-# Codes that say "later", not "never" (ClickHouse, src/Common/ErrorCodes.cpp).
-TRANSIENT = frozenset(
-    {
-        159,  # TIMEOUT_EXCEEDED
-        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
-        209,  # SOCKET_TIMEOUT
-        210,  # NETWORK_ERROR
-        236,  # ABORTED: the server is stopping
-        241,  # MEMORY_LIMIT_EXCEEDED
-        242,  # TABLE_IS_READ_ONLY
-        243,  # NOT_ENOUGH_SPACE
-        252,  # TOO_MANY_PARTS
-        319,  # UNKNOWN_STATUS_OF_INSERT
-        394,  # QUERY_WAS_CANCELLED
-        439,  # CANNOT_SCHEDULE_TASK
-        745,  # SERVER_OVERLOADED
-        999,  # KEEPER_EXCEPTION
-    }
-)
-
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 10.0
 _CONNECTIONS = 32  # kept open; more are opened for as long as they are needed
 _COLUMN = re.compile(r"[A-Za-z_]\w*\Z")
-_STATUS = re.compile(r"HTTP status (\d{3})")
-_CODE = re.compile(rb"Code: (\d+)\.")
 
 T = TypeVar("T")
 Value = str | int | float | bool | Sequence[str] | Sequence[int]
-
-
-class ClickhouseError(Exception):
-    """ClickHouse's own refusal: its code and message."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class RefusedBlock(ClickhouseError):
-    """A block of rows that ClickHouse will not take however often it is sent."""
-
-
-class Unavailable(Exception):
-    """TG-clickhouse-unavailable: every attempt failed for a reason that may pass."""
-
-
-class _Later(Exception):
-    """One attempt failed in a way that a further one may not."""
 
 
 @dataclass(slots=True)
@@ -194,7 +152,7 @@ class Clickhouse:
                 answer: bytes = response.data
             finally:
                 response.release_conn()
-            _raise_late(response.headers.get("X-ClickHouse-Exception-Tag"), answer)
+            raise_late(response.headers.get("X-ClickHouse-Exception-Tag"), answer)
             return answer
 
         return self._call(run)
@@ -204,7 +162,7 @@ class Clickhouse:
         for attempt in range(1, self.attempts + 1):
             try:
                 return self._attempt(run)
-            except _Later as later:
+            except Later as later:
                 if attempt == self.attempts:
                     message = f"TG-clickhouse-unavailable: {self.endpoint} after {attempt} attempts: {later}"
                     raise Unavailable(message) from later
@@ -221,9 +179,9 @@ class Clickhouse:
         try:
             return run(self._connected())
         except Error as error:
-            raise _judged(error) from error
+            raise judged(error) from error
         except (OSError, HTTPError) as error:
-            raise _Later(f"{type(error).__name__}: {error}") from error
+            raise Later(f"{type(error).__name__}: {error}") from error
 
     def _connected(self) -> "HttpClient":
         with self._connecting:
@@ -261,34 +219,6 @@ def _allowed(client: "HttpClient", settings: Mapping[str, str]) -> dict[str, str
     """Return the settings without those that this user may not change: there the server's own hold."""
     known = client.server_settings
     return {name: value for name, value in settings.items() if name not in known or not known[name].readonly}
-
-
-def _judged(error: "Error") -> ClickhouseError | _Later:
-    """Return what an error of the library means: refused for good, or worth a further attempt."""
-    from clickhouse_connect.driver.exceptions import OperationalError
-
-    if error.code is not None:
-        return _by_code(error.code, str(error))
-    status = _STATUS.search(str(error))
-    # Without a code it is the connection, or something that stands before the server.
-    if isinstance(error, OperationalError) or (status and int(status.group(1)) >= 500):
-        return _Later(str(error)[:300])
-    return ClickhouseError(0, str(error))
-
-
-def _by_code(code: int, message: str) -> ClickhouseError | _Later:
-    return _Later(message[:300]) if code in TRANSIENT else ClickhouseError(code, message[:2000])
-
-
-def _raise_late(tag: str | None, answer: bytes) -> None:
-    """Raise if the answer, begun with status 200, ends in an error."""
-    if not tag:
-        return
-    begin = answer.rfind(b"__exception__\r\n" + tag.encode(), -65536 if len(answer) > 65536 else 0)
-    if begin >= 0:
-        text = answer[begin:]
-        found = _CODE.search(text)
-        raise _by_code(int(found.group(1)) if found else 1002, text.decode(errors="replace").strip())
 
 
 def columns(table: pa.Table) -> dict[str, list[Any]]:

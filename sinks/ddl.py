@@ -15,7 +15,8 @@ from importlib import resources
 
 from schemas.retention import RetentionError
 from sinks import retention
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+from sinks.clickhouse import Clickhouse
+from sinks.refusal import ClickhouseError, Unavailable
 
 _FILE = re.compile(r"(\d{3})_\w+\.sql\Z")
 _DATABASE = re.compile(r"[A-Za-z_]\w{0,62}\Z")

@@ -15,9 +15,10 @@ from schemas.names import united
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier
 from sinks import rows
-from sinks.clickhouse import Clickhouse, RefusedBlock, Value
+from sinks.clickhouse import Clickhouse, Value
 from sinks.coded import coded
 from sinks.distributions import of_table
+from sinks.refusal import RefusedBlock
 from sinks.versions import raise_versions, touched
 
 # Names travel in the request's address, whose length is bounded.

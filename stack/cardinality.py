@@ -8,7 +8,8 @@ from typing import Any
 
 from query.reach import connect
 from query.settings import QuerySettings
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+from sinks.clickhouse import Clickhouse
+from sinks.refusal import ClickhouseError, Unavailable
 
 _SQL = """
 SELECT tenant, name, argMax(label, series) AS label, max(values) AS values, argMax(examples, series) AS examples,

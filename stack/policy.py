@@ -14,8 +14,8 @@ from query.reach import connect
 from query.settings import QuerySettings
 from schemas.policy import Policy, PolicyFault, parse
 from schemas.topics import POLICIES
-from sinks.clickhouse import ClickhouseError, Unavailable
 from sinks.control import publish, stored
+from sinks.refusal import ClickhouseError, Unavailable
 
 _WOULD = """
 SELECT tenant, id, samples, received

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from schemas.retention import TIERS, Policy, RetentionError, shown
 from sinks import retention
-from sinks.clickhouse import Clickhouse, ClickhouseError, Unavailable
+from sinks.clickhouse import Clickhouse
+from sinks.refusal import ClickhouseError, Unavailable
 from sinks.retention import RetentionSettings
 
 

@@ -15,7 +15,7 @@ from query.errors import QueryError
 from query.reach import opened
 from query.settings import QuerySettings
 from query.view import View
-from sinks.clickhouse import ClickhouseError, Unavailable
+from sinks.refusal import ClickhouseError, Unavailable
 from udfs.alert.chain import Linked, relink
 from udfs.alert.expression import check_expression
 from udfs.alert.lifecycle import LateSample

@@ -17,7 +17,8 @@ from schemas.batch import Frame
 from schemas.topics import TOPICS
 from sinks import ddl, rows
 from sinks import topics as kafka_topics
-from sinks.clickhouse import Clickhouse, ClickhouseError
+from sinks.clickhouse import Clickhouse
+from sinks.refusal import ClickhouseError
 from udfs.rollup.rows import rollup
 
 READER = Path(__file__).resolve().parents[2] / "flink-conf" / "clickhouse" / "reader.xml"

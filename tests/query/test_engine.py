@@ -23,7 +23,8 @@ from schemas.batch import Frame, Series
 from schemas.ids import series_id
 from schemas.tiers import MINUTE
 from sinks import rows
-from sinks.clickhouse import Clickhouse, ClickhouseError
+from sinks.clickhouse import Clickhouse
+from sinks.refusal import ClickhouseError
 from tests import embedded
 from tests.query.client import Client
 from tests.query.small import filled

@@ -13,8 +13,9 @@ import pytest
 from schemas.batch import Frame
 from schemas.nan import MISSING_BITS, NORMAL_BITS, STALE_BITS, Floats
 from sinks import rows
-from sinks.clickhouse import Clickhouse, ClickhouseError, RefusedBlock, Unavailable, Value
+from sinks.clickhouse import Clickhouse, Value
 from sinks.ddl import apply
+from sinks.refusal import ClickhouseError, RefusedBlock, Unavailable
 from tests import embedded
 
 HOSTILE = 'it\'s "a" \\ `b`\t\n\r\0é{x:String}[],%'

@@ -14,7 +14,8 @@ from pyflink.datastream.state import ListStateDescriptor
 
 from schemas.tiers import TIERS
 from sinks import rows
-from sinks.clickhouse import TABLES, Clickhouse, RefusedBlock
+from sinks.clickhouse import TABLES, Clickhouse
+from sinks.refusal import RefusedBlock
 from sinks.target import Target
 from sinks.versions import raise_versions, touched
 from udfs.mode import announce

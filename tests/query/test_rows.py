@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query.source import by_series, grouped
+from query.rows import by_series, grouped
 from schemas.spans import SPAN_MS
 
 KNOWN = [70, 3, 50, 4]  # as listed: by metric, not by id
