@@ -9,6 +9,7 @@ our own over http.client (in brackets), median wall and the client's CPU: 100 k 
 SELECT 1 3.7 ms (3.0), 1.0 ms (0.5); 500 k rows out 43 ms (51), 6.8 ms (7.0); connecting, once, 32 ms (4).
 """
 
+import logging
 import random
 import re
 import threading
@@ -39,6 +40,8 @@ _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 10.0
 _CONNECTIONS = 32  # kept open; more are opened for as long as they are needed
 _COLUMN = re.compile(r"[A-Za-z_]\w*\Z")
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Value = str | int | float | bool | Sequence[str] | Sequence[int]
@@ -115,6 +118,12 @@ class Clickhouse:
             if not names:
                 return False
             self._by_digits = "digits" in names
+            if not self._by_digits:
+                log.warning(
+                    "TG-samples-floats: table samples of %s keeps floats, in twice the bytes that new ones take;"
+                    " docs/sizing.md has the statements that change it",
+                    self.database,
+                )
         return self._by_digits
 
     def query(

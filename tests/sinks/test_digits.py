@@ -100,7 +100,7 @@ ENGINE = ReplacingMergeTree ORDER BY (tenant, metric, series_id, ts)
 
 
 @pytest.fixture
-def of_floats() -> Iterator[Clickhouse]:
+def of_floats(caplog: pytest.LogCaptureFixture) -> Iterator[Clickhouse]:
     """A database whose table samples is of before, filled."""
     server = Clickhouse(embedded.endpoint(), database="")
     server.command("DROP DATABASE IF EXISTS digits_old SYNC")
@@ -109,7 +109,10 @@ def of_floats() -> Iterator[Clickhouse]:
     client = Clickhouse(embedded.endpoint(), database="digits_old")
     client.command(FLOATS)
     apply(embedded.endpoint(), "default", "", "digits_old")
-    client.insert("samples", rows.samples([frame("acme", ODD)]))
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            client.insert("samples", rows.samples([frame("acme", ODD)]))
+    assert [one.getMessage().partition(":")[0] for one in caplog.records] == ["TG-samples-floats"]
     yield client
     client.close()
 
