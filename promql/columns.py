@@ -40,6 +40,14 @@ class Columns:
     values: Floats
 
 
+def rows_of(columns: Columns, rows: npt.NDArray[np.intp], low: Int64s, high: Int64s) -> Columns:
+    """Return some series, each with its samples [low, high); low and high are int64 [S], of all series."""
+    sizes = (high - low)[rows]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    samples = np.arange(offsets[-1]) + np.repeat(low[rows] - offsets[:-1], sizes)
+    return Columns([columns.labels[row] for row in rows], offsets, columns.timestamps[samples], columns.values[samples])
+
+
 class Source(Protocol):
     """Where samples come from."""
 

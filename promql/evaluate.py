@@ -22,6 +22,7 @@ from promql.series import distinct, drop_name, prune
 from promql.sets import SETS, sets
 from promql.steps import invariant
 from promql.tiers import RowSource, latest, over_rows
+from promql.whole import Wholes, wholes
 from promql.windows import Windows, is_stale, repeated, samples_of, without_stale
 
 __all__ = [
@@ -79,6 +80,8 @@ def evaluate(
     grid = Grid(start_ms, end_ms, step_ms, lookback_ms)
     limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells)
     notes = Annotations() if annotations is None else annotations
+    if wanted := wholes(expr, start_ms, end_ms, step_ms, lookback_ms):
+        source = Wholes(source, wanted)
     # NaN and Inf are ordinary values here.
     with np.errstate(all="ignore"):
         value = _Evaluation(source, grid, limits, notes, tier, grids).value(expr)

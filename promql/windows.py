@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from promql.columns import Columns, Floats, Int64s, Mask
+from promql.columns import Columns, Floats, Int64s, Mask, rows_of
 from promql.grid import Grid
 from promql.result import Scalar, String, Vector
 
@@ -97,12 +97,8 @@ class Windows:
 
     def trimmed(self) -> Columns:
         """Return the samples of the first step's windows, series without any left out."""
-        low, high, old = self.low[:, 0], self.high[:, 0], self.columns
-        rows = np.flatnonzero(high > low)
-        sizes = (high - low)[rows]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        samples = np.arange(offsets[-1]) + np.repeat(low[rows] - offsets[:-1], sizes)
-        return Columns([old.labels[row] for row in rows], offsets, old.timestamps[samples], old.values[samples])
+        low, high = self.low[:, 0], self.high[:, 0]
+        return rows_of(self.columns, np.flatnonzero(high > low), low, high)
 
     def take(self, values: npt.NDArray[Number], at: Int64s, present: Mask) -> npt.NDArray[Number]:
         """Return values[at] where present and 0 elsewhere, [S, T]."""
