@@ -46,7 +46,7 @@ def run(folder: Path, users: str, statements: list[str]) -> list[tuple[bool, str
 
 def as_default(xml: str) -> str:
     """Return reader.xml with its user named default, and without what needs a server."""
-    assert xml.count(CHANGEABLE) == 4
+    assert xml.count(CHANGEABLE) == 5
     xml = re.sub(r"<(\w+)></\1>", "", xml.replace(CHANGEABLE, ""))
     users = re.search(r"<users>\s*<reader>.*</reader>\s*</users>", xml, re.DOTALL)
     assert users is not None

@@ -13,7 +13,7 @@ from promql.plan import Select
 from promql.series import signature
 from query.blocks import HOUR_MS, Steps
 from query.cache import NoCache, RedisCache
-from query.clickhouse import SAID, ClickhouseStore
+from query.clickhouse import ALONE, SAID, ClickhouseStore
 from query.encode import matrix
 from query.errors import QueryError
 from query.memory import MemoryStore
@@ -297,10 +297,12 @@ def test_a_read_only_user_too_says_how_answers_come(clickhouse: Clickhouse) -> N
     )
     with opened(settings) as (_, store):
         asked = "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}"
-        answer = store.rows((asked, {"names": sorted(SAID)})).to_pylist()
+        answer = store.rows((asked, {"names": sorted(SAID)}), ALONE).to_pylist()
+        assert store.written()
     said = {row["name"]: row["value"] for row in answer}
     assert said == {
         "max_execution_time": "17",
+        "max_threads": "1",
         "output_format_arrow_compression_method": "zstd",
         "preferred_block_size_bytes": "16777216",
     }
