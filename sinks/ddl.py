@@ -79,9 +79,10 @@ def migrations() -> list[Migration]:
 def value_codec(clickhouse: Clickhouse) -> tuple[str, dict[str, str]]:
     """Return the codec for Float64 columns and the settings it needs, from what the server knows.
 
-    Measured by bench/storage.py on 4.3 M samples of TSBS, bytes a sample with all columns, integers / two decimals, and
-    the scan of a row: ALP 0.80 / 1.70, 2.3 ns; ALP, ZSTD(1) 0.78 / 1.63, 3.9 ns; Gorilla, ZSTD(1) 0.70 / 5.32, 8 to
-    19 ns; Delta, ZSTD(3) 0.85 / 2.21, 14 ns (docs/sizing.md has more). Inserts cost the same within 5 %.
+    Those of rollups and distributions; table samples keeps digits (sinks/digits.py). Measured by bench/storage.py when
+    it kept floats, 4.3 M samples of TSBS, bytes a sample with all columns, integers / two decimals, and the scan of a
+    row: ALP 0.80 / 1.70, 2.3 ns; ALP, ZSTD(1) 0.78 / 1.63, 3.9 ns; Gorilla, ZSTD(1) 0.70 / 5.32, 8 to 19 ns; Delta,
+    ZSTD(3) 0.85 / 2.21, 14 ns. Inserts cost the same within 5 %.
     """
     try:
         known = clickhouse.command("SELECT count() FROM system.codecs WHERE name = 'ALP'").strip()
