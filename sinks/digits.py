@@ -11,9 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.batch import Int64s
-from schemas.names import Codes
 from schemas.nan import Floats
-from sinks.coded import coded
+from sinks.coded import coded, turns
 
 DIVISORS = (1, 100, 1000)
 # Whole numbers up to here are floats.
@@ -33,8 +32,8 @@ def stored(rows: pa.Table) -> pa.Table:
     if not _NEEDED.issubset(rows.column_names):
         return rows
     values = rows["value"].to_numpy()
-    names = _turns(*(coded(rows[name])[1] for name in ("tenant", "metric")))
-    digits, divisors = split(values, names | _turns(rows["series_id"].to_numpy()), names)
+    names = turns(*(coded(rows[name])[1] for name in ("tenant", "metric")))
+    digits, divisors = split(values, names | turns(rows["series_id"].to_numpy()), names)
     kept = rows.drop_columns(["value"])
     return kept.append_column("digits", pa.array(digits)).append_column("divisor", pa.array(divisors))
 
@@ -78,12 +77,3 @@ def _scaled(values: Floats, divisors: int | Divisors) -> tuple[Floats, npt.NDArr
         digits = np.rint(values * divisors) + 0.0
         same = (digits / divisors).view(np.int64) == values.view(np.int64)
     return digits, same & (np.abs(digits) <= _EXACT) & (divisors != 0)
-
-
-def _turns(*columns: npt.NDArray[np.uint64] | Codes) -> npt.NDArray[np.bool_]:
-    """Return which rows differ from the one before in a column; the first does."""
-    turns = np.zeros(len(columns[0]), np.bool_)
-    turns[:1] = True
-    for column in columns:
-        turns[1:] |= column[1:] != column[:-1]
-    return turns

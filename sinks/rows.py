@@ -4,6 +4,7 @@ Blocks come sorted in the table's own order: ClickHouse then sorts nothing, and 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from schemas.names import Codes, united
 from schemas.rollups import Rollups
 from schemas.spans import SPAN_MS
 from sinks.accounts import accounts, growth
-from sinks.coded import coded
+from sinks.coded import coded, turns
 from sinks.records import alert_events, rejections
 
 _STAMP = pa.timestamp("ms", tz="UTC")
@@ -38,42 +39,55 @@ def samples(frames: Sequence[Frame], by_span: bool = True) -> pa.Table:
     by_span False: by (tenant, metric, series id, ts).
     Repeats of a sample stay in: the table's engine drops them.
     """
-    tenants, tenant_codes = united([frame.tenant] for frame in frames)
-    metrics, metric_codes = united(frame.metrics for frame in frames)
+    tenants, metrics, heads, rank = _ranked(frames)
     # Times are few where frames are dense: samples have the place of theirs among them until they are in order.
     times = np.unique(np.concatenate([frame.timestamps for frame in frames]))
     parts = [points(np.searchsorted(times, frame.timestamps), frame.values, frame.index) for frame in frames]
-    # Sorting the few series and then samples by their rank is cheaper than sorting samples by three columns.
-    tenant = np.concatenate([np.repeat(c, len(f.series_ids)) for c, f in zip(tenant_codes, frames, strict=True)])
-    metric = np.concatenate([c[f.metric_codes] for c, f in zip(metric_codes, frames, strict=True)])
-    ids = np.concatenate([frame.series_ids for frame in frames])
-    by_key = np.lexsort((ids, metric, tenant))
-    fresh = np.empty(len(ids), dtype=bool)
-    fresh[:1] = True
-    fresh[1:] = (
-        (np.diff(ids[by_key].view(np.int64)) != 0) | (np.diff(metric[by_key]) != 0) | (np.diff(tenant[by_key]) != 0)
-    )
-    rank = np.empty(len(ids), dtype=np.int64)
-    rank[by_key] = np.cumsum(fresh) - 1
     start = np.cumsum([0] + [len(frame.series_ids) for frame in frames])
     series = np.concatenate([rank[first:][index] for first, (index, _, _) in zip(start, parts, strict=False)])
     time = np.concatenate([part[1] for part in parts])
     values = np.concatenate([part[2] for part in parts])
-    heads = by_key[fresh]
     keys = [time, series]
     if by_span and len(np.unique(spans := times // SPAN_MS)) > 1:
-        keys += [np.unique(spans, return_inverse=True)[1][time], _names(tenant[heads], metric[heads])[series]]
+        names = np.cumsum(turns(heads.tenants, heads.metrics))
+        keys += [np.unique(spans, return_inverse=True)[1][time], names[series]]
     order = _by(keys)
     ordered_series = series.take(order)
     return pa.table(
         {
-            "tenant": _dictionary(tenant[heads].astype(np.int32).take(ordered_series), tenants),
-            "metric": _dictionary(metric[heads].astype(np.int32).take(ordered_series), metrics),
-            "series_id": pa.array(ids[heads].take(ordered_series)),
+            "tenant": _dictionary(heads.tenants.take(ordered_series), tenants),
+            "metric": _dictionary(heads.metrics.take(ordered_series), metrics),
+            "series_id": pa.array(heads.ids.take(ordered_series)),
             "ts": pa.array(times.take(time.take(order))).cast(_STAMP),
             "value": pa.array(values.take(order)),
         }
     )
+
+
+class _Heads(NamedTuple):
+    """Different series, by rising (tenant, metric, id); codes of the first two."""
+
+    tenants: npt.NDArray[np.int32]
+    metrics: npt.NDArray[np.int32]
+    ids: UInt64s
+
+
+def _ranked(frames: Sequence[Frame]) -> tuple[list[str], list[str], _Heads, npt.NDArray[np.int64]]:
+    """Return (tenants, metrics, the different series, the rank of each series of each frame among them).
+
+    Sorting the few series and then samples by their rank is cheaper than sorting samples by three columns.
+    """
+    tenants, tenant_codes = united([frame.tenant] for frame in frames)
+    metrics, metric_codes = united(frame.metrics for frame in frames)
+    tenant = np.concatenate([np.repeat(c, len(f.series_ids)) for c, f in zip(tenant_codes, frames, strict=True)])
+    metric = np.concatenate([c[f.metric_codes] for c, f in zip(metric_codes, frames, strict=True)])
+    ids = np.concatenate([frame.series_ids for frame in frames])
+    order = np.lexsort((ids, metric, tenant))
+    fresh = turns(ids[order], metric[order], tenant[order])
+    rank = np.empty(len(ids), np.int64)
+    rank[order] = np.cumsum(fresh) - 1
+    heads = order[fresh]
+    return tenants, metrics, _Heads(tenant[heads].astype(np.int32), metric[heads].astype(np.int32), ids[heads]), rank
 
 
 def late_samples(frame: Frame, arrived: int) -> pa.Table:
@@ -90,13 +104,6 @@ def _by(keys: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.intp]:
         digits += [(key >> shift).astype(np.uint16) for shift in range(0, max(bits, 1), 16)]
     order: npt.NDArray[np.intp] = np.lexsort(digits)
     return order
-
-
-def _names(tenants: Codes, metrics: Codes) -> npt.NDArray[np.int64]:
-    """Return for series, sorted by tenant and metric, how many names come before theirs."""
-    fresh = np.zeros(len(tenants), np.int64)
-    fresh[1:] = (tenants[1:] != tenants[:-1]) | (metrics[1:] != metrics[:-1])
-    return np.cumsum(fresh)
 
 
 def series(tenant: str, rows: Sequence[tuple[int, Series]], first_seen: int, last_seen: int) -> pa.Table:
