@@ -110,9 +110,7 @@ class Bench:
             ddl.apply(self.endpoint, "default", "", DATABASE)
             if codec:
                 # From the command line of whoever runs the benchmark, on a server of its own.
-                clickhouse.command(
-                    f"ALTER TABLE samples MODIFY COLUMN digits CODEC({codec})", settings=ddl.value_codec(clickhouse)[1]
-                )
+                clickhouse.command(f"ALTER TABLE samples MODIFY COLUMN digits CODEC({codec})")
             return self._fill(clickhouse, data, tiers)
         finally:
             clickhouse.close()
@@ -180,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.storage", description=__doc__)
     parser.add_argument("--hours", type=int, default=24, help="hours of data; default 24")
-    parser.add_argument("--codec", action="append", default=[], help="also with this codec of column value; repeatable")
+    parser.add_argument("--codec", action="append", default=[], help="also with this codec of digits; repeatable")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args(argv)
     # Whole days, so that 1d rows are full; recent, so that nothing is told apart by age.

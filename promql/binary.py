@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from promql.columns import Floats, Int64s, Labels, Mask
+from promql.columns import Floats, Int64s, Labels, Mask, runs
 from promql.errors import EXECUTION, PromqlError
 from promql.matching import Keys, count, merge
 from promql.plan import Matching
@@ -95,8 +95,7 @@ def _pairs(keys: Int64s, variants: Int64s) -> tuple[Int64s, Int64s]:
     low, high = np.searchsorted(ranked, keys, side="left"), np.searchsorted(ranked, keys, side="right")
     sizes = high - low
     rows = np.repeat(np.arange(len(keys)), sizes)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes - low, sizes)
-    return rows, order[places]
+    return rows, order[runs(low, sizes)]
 
 
 def _refuse_duplicates(many: Vector, one: Vector, keys: Keys, side: str) -> None:

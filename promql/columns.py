@@ -40,11 +40,18 @@ class Columns:
     values: Floats
 
 
+def runs(low: Int64s, sizes: Int64s) -> Int64s:
+    """Return the places low, low + 1, … of every run, one run after the other; low, sizes: one a run."""
+    before = np.cumsum(sizes) - sizes
+    places: Int64s = np.arange(sizes.sum()) + np.repeat(low - before, sizes)
+    return places
+
+
 def rows_of(columns: Columns, rows: npt.NDArray[np.intp], low: Int64s, high: Int64s) -> Columns:
     """Return some series, each with its samples [low, high); low and high are int64 [S], of all series."""
     sizes = (high - low)[rows]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    samples = np.arange(offsets[-1]) + np.repeat(low[rows] - offsets[:-1], sizes)
+    samples = runs(low[rows], sizes)
     return Columns([columns.labels[row] for row in rows], offsets, columns.timestamps[samples], columns.values[samples])
 
 

@@ -1,19 +1,20 @@
 """From plan to answer: one walk over the tree, each node evaluated for all series and all steps at once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from promql import binary
 from promql.aggregate import aggregate
 from promql.annotations import Annotations
-from promql.columns import Columns, Floats, Int64s, Mask, Selector, Source
+from promql.columns import Columns, Floats, Int64s, Mask, Source
 from promql.digested import over_digests
 from promql.errors import EXECUTION, PromqlError
 from promql.functions import FUNCTIONS
 from promql.grid import Grid
 from promql.instant import mapped
 from promql.match import matches
+from promql.once import Once, wholes
 from promql.plan import Aggregate, At, Binary, Call, Expr, Negate, Number, Select, Subquery, Text, Window, kind
 from promql.pushed import GridSource, over_grid, pushable
 from promql.reads import LOOKBACK_MS, SUBQUERY_STEP_MS, at_ms, first_step, selector_of, selectors
@@ -22,7 +23,6 @@ from promql.series import distinct, drop_name, prune
 from promql.sets import SETS, sets
 from promql.steps import invariant
 from promql.tiers import RowSource, latest, over_rows
-from promql.whole import Wholes, wholes
 from promql.windows import Windows, is_stale, repeated, samples_of, without_stale
 
 __all__ = [
@@ -80,11 +80,10 @@ def evaluate(
     grid = Grid(start_ms, end_ms, step_ms, lookback_ms)
     limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells)
     notes = Annotations() if annotations is None else annotations
-    if wanted := wholes(expr, start_ms, end_ms, step_ms, lookback_ms):
-        source = Wholes(source, wanted)
+    once = Once(source, wholes(expr, start_ms, end_ms, step_ms, lookback_ms))
     # NaN and Inf are ordinary values here.
     with np.errstate(all="ignore"):
-        value = _Evaluation(source, grid, limits, notes, tier, grids).value(expr)
+        value = _Evaluation(once, grid, limits, notes, tier, grids).value(expr)
     if isinstance(value, Windows):
         return Matrix(value.trimmed())
     return prune(value) if isinstance(value, Vector) else value
@@ -92,15 +91,14 @@ def evaluate(
 
 @dataclass(slots=True)
 class _Evaluation:
-    """The evaluation of a grid, the query's or a subquery's. Samples read are kept: a selector is read once."""
+    """The evaluation of a grid, the query's or a subquery's."""
 
-    source: Source
+    source: Once
     grid: Grid
     limits: Limits
     notes: Annotations
     tier: RowSource | None = None
     grids: GridSource | None = None
-    _read: dict[Selector, Columns] = field(default_factory=dict)
 
     def value(self, expr: Expr) -> Value:
         """Return the value; what @ makes the same at every step is evaluated once."""
@@ -133,7 +131,7 @@ class _Evaluation:
                 return self._binary(expr)
 
     def _on(self, grid: Grid) -> "_Evaluation":
-        return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self.grids, self._read)
+        return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self.grids)
 
     def _allow(self, series: int) -> None:
         if series * self.grid.size > self.limits.max_cells:
@@ -152,10 +150,7 @@ class _Evaluation:
 
     def _columns(self, select: Select, range_ms: int) -> Columns:
         steps = self._steps(select.at)
-        selector = selector_of(select, steps.start_ms, steps.last_ms, range_ms)
-        if selector not in self._read:
-            self._read[selector] = self.source.select(selector)
-        return self._read[selector]
+        return self.source.select(selector_of(select, steps.start_ms, steps.last_ms, range_ms))
 
     def _cut(self, columns: Columns, range_ms: int, offset_ms: int, at: At) -> Windows:
         self._allow(len(columns.labels))

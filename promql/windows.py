@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from promql.columns import Columns, Floats, Int64s, Mask, rows_of
+from promql.columns import Columns, Floats, Int64s, Mask, rows_of, runs
 from promql.grid import Grid
 from promql.result import Scalar, String, Vector
 
@@ -135,9 +135,7 @@ class Windows:
             done = total[start - 1] if start else 0
             stop = max(int(np.searchsorted(total, done + CHUNK, side="right")), start + 1)
             size = sizes[start:stop]
-            before = np.cumsum(size) - size
-            samples = np.arange(size.sum()) - np.repeat(before - low[start:stop], size)
-            yield cells[start:stop], size, samples
+            yield cells[start:stop], size, runs(low[start:stop], size)
             start = stop
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from promql.columns import Floats, Int64s
+from promql.columns import Floats, Int64s, runs
 from promql.tiers import Digests
 from udfs.rollup.digest import COARSE, COMPRESSION, Centroids, merge
 from udfs.rollup.digest import quantiles as interpolated
@@ -27,11 +27,11 @@ def quantiles(digests: Digests, low: Int64s, high: Int64s, level: float) -> Floa
 def _merged(digests: Digests, low: Int64s, high: Int64s) -> Centroids:
     sizes = high - low
     groups = np.repeat(np.arange(len(low)), sizes)
-    rows = np.arange(len(groups)) + np.repeat(low - (np.cumsum(sizes) - sizes), sizes)
+    rows = runs(low, sizes)
     begins = digests.boundaries[rows]
     lengths = digests.boundaries[rows + 1] - begins
     bounds = np.concatenate([[0], np.cumsum(lengths)])
-    states = digests.states[np.repeat(begins - bounds[:-1], lengths) + np.arange(bounds[-1])]
+    states = digests.states[runs(begins, lengths)]
     return merge(states, bounds, groups, len(low), COARSE)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from promql.columns import Columns, Labels
+from promql.columns import Columns, Labels, runs
+from sinks.coded import turns
 
 # (series id, ms, value), a row each.
 Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
@@ -29,20 +30,14 @@ def by_series(
     values: npt.NDArray[np.float64],
 ) -> Rows:
     """Return rows that stand by span, series and time in the order of the known series and of time, others last."""
-    starts = _starts(ids)
+    starts = np.flatnonzero(turns(ids))
     place = _places(known, ids[starts])
     if (place[1:] >= place[:-1]).all():
         return ids, ms, values
     sizes = np.diff(np.append(starts, len(ids)))
     turn = np.argsort(place, kind="stable")
-    gaps = starts[turn] - np.concatenate([[0], np.cumsum(sizes[turn])[:-1]])
-    rows = np.repeat(gaps, sizes[turn]) + np.arange(len(ids))
+    rows = runs(starts[turn], sizes[turn])
     return ids[rows], ms[rows], values[rows]
-
-
-def _starts(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-    """Return where rows of another series begin."""
-    return np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.intp)
 
 
 def _places(known: npt.NDArray[np.uint64], ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
@@ -78,7 +73,7 @@ def placed(
 
     ids: of rows that stand by series.
     """
-    starts = _starts(ids)
+    starts = np.flatnonzero(turns(ids))
     sizes = np.diff(np.append(starts, len(ids)))
     place = _places(known, ids[starts])
     there = place < len(known)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 
 from promql.columns import Columns, Selector
 from promql.parse import parse
@@ -13,13 +12,11 @@ from promql.plan import Select
 from promql.series import signature
 from query.blocks import HOUR_MS, Steps
 from query.cache import NoCache, RedisCache
-from query.clickhouse import ALONE, SAID, ClickhouseStore
+from query.clickhouse import ClickhouseStore
 from query.encode import matrix
 from query.errors import QueryError
 from query.memory import MemoryStore
 from query.ranges import Ranges
-from query.reach import opened
-from query.settings import QuerySettings
 from query.source import Limits
 from schemas.batch import Frame
 from schemas.batch import Series as Meta
@@ -283,26 +280,3 @@ def test_only_a_write_changes_what_was_written() -> None:
     assert store.written() == after
     assert said() == [(3600, "data", 2)]
     clickhouse.close()
-
-
-def test_a_read_only_user_too_says_how_answers_come(clickhouse: Clickhouse) -> None:
-    user, password = embedded.VIEWER
-    settings = QuerySettings(
-        clickhouse=embedded.endpoint(),
-        clickhouse_user=user,
-        clickhouse_password=SecretStr(password),
-        clickhouse_database=clickhouse.database,
-        query_compression="zstd",
-        query_timeout_s=17,
-    )
-    with opened(settings) as (_, store):
-        asked = "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}"
-        answer = store.rows((asked, {"names": sorted(SAID)}), ALONE).to_pylist()
-        assert store.written()
-    said = {row["name"]: row["value"] for row in answer}
-    assert said == {
-        "max_execution_time": "17",
-        "max_threads": "1",
-        "output_format_arrow_compression_method": "zstd",
-        "preferred_block_size_bytes": "16777216",
-    }

@@ -6,8 +6,8 @@ import pytest
 from promql.columns import Columns, Selector
 from promql.evaluate import Vector, evaluate
 from promql.memory import MemorySource
+from promql.once import Once
 from promql.parse import parse
-from promql.whole import Wholes
 
 S = 1000
 END = 3600 * S
@@ -66,5 +66,5 @@ def test_a_metric_is_read_once(query: str, step_s: int, reads: int, monkeypatch:
 
 def test_what_matches_nothing_is_empty() -> None:
     whole = Selector("http", (), 0, END)
-    part = Wholes(MemorySource(SERIES), frozenset({whole})).select(Selector("http", (("code", "=", "1"),), 0, END))
+    part = Once(MemorySource(SERIES), frozenset({whole})).select(Selector("http", (("code", "=", "1"),), 0, END))
     assert (part.labels, part.offsets.tolist(), len(part.values)) == ([], [0], 0)

@@ -1,4 +1,4 @@
-"""A metric is read once where an expression asks for parts of it beside the whole, as errors / requests does."""
+"""What an evaluation reads it reads once, and parts of what it reads whole too out of that, as errors / requests."""
 
 from dataclasses import replace
 
@@ -23,26 +23,25 @@ def wholes(expr: Expr, start_ms: int, end_ms: int, step_ms: int, lookback_ms: in
     return frozenset(one for one in found & parts if one.metric)
 
 
-class Wholes:
-    """A source that takes parts of what it has read whole. wanted: what will be read whole anyway."""
+class Once:
+    """A source that reads each selector once. whole: those of a metric that will be read whole anyway."""
 
-    def __init__(self, source: Source, wanted: frozenset[Selector]) -> None:
+    def __init__(self, source: Source, whole: frozenset[Selector]) -> None:
         self._source = source
-        self._wanted = wanted
+        self._whole = whole
         self._held: dict[Selector, Columns] = {}
 
     def select(self, selector: Selector) -> Columns:
         """Return the samples of the matching series, in the order in which the source has them."""
-        whole = replace(selector, matchers=())
-        if whole not in self._wanted:
-            return self._source.select(selector)
-        if whole not in self._held:
-            self._held[whole] = self._source.select(whole)
-        return _part(self._held[whole], selector.matchers)
+        if selector not in self._held:
+            whole = replace(selector, matchers=())
+            if selector.matchers and whole in self._whole:
+                self._held[selector] = _part(self.select(whole), selector.matchers)
+            else:
+                self._held[selector] = self._source.select(selector)
+        return self._held[selector]
 
 
 def _part(columns: Columns, matchers: tuple[Matcher, ...]) -> Columns:
-    if not matchers:
-        return columns
     rows = np.flatnonzero([matches_all(matchers, labels) for labels in columns.labels])
     return rows_of(columns, rows, columns.offsets[:-1], columns.offsets[1:])
