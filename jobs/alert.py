@@ -13,7 +13,10 @@ from jobs.streams import ADDRESSED, KEYED, Streams
 from schemas import topics
 from sinks.control import stored
 from sinks.partitions import keys
-from udfs.alert.flink import RULES, BeatFunction, JudgeFunction, MatchFunction, address_of, piece
+from udfs.alert.flink.beat import BeatFunction
+from udfs.alert.flink.judge import JudgeFunction
+from udfs.alert.flink.match import MatchFunction, address_of, piece
+from udfs.alert.flink.rules import RULES
 from udfs.alert.recording import HEARTBEAT_SOURCE
 
 

@@ -12,7 +12,9 @@ from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, Streams
 from schemas import topics
 from sinks.control import history
-from udfs.gate.flink import POLICIES, GateFunction, OwnerFunction, TenantFunction, tenant_of
+from udfs.gate.flink.gate import GateFunction
+from udfs.gate.flink.owner import OwnerFunction, TenantFunction, tenant_of
+from udfs.gate.flink.policies import POLICIES
 
 JUDGED = (topics.VALID, topics.REJECTED, topics.LEDGER)
 

@@ -6,8 +6,9 @@ from jobs.settings import JobSettings
 from jobs.streams import KEYED, OUT, Streams
 from schemas import topics
 from schemas.tiers import upto
-from udfs.reroll.flink import DirtyFunction, RerollFunction
-from udfs.rollup.flink import pane
+from udfs.reroll.flink.dirty import DirtyFunction
+from udfs.reroll.flink.reroll import RerollFunction
+from udfs.rollup.flink.pane import pane
 
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:

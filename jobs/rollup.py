@@ -7,7 +7,9 @@ from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, OUT, PAYLOAD, Streams
 from schemas import topics
 from schemas.tiers import Tier, upto
-from udfs.rollup.flink import CoarserFunction, OfFrames, OfRows, PaneFunction, RollupFunction, pane
+from udfs.rollup.flink.closing import OfFrames, OfRows
+from udfs.rollup.flink.pane import CoarserFunction, PaneFunction, pane
+from udfs.rollup.flink.tier import RollupFunction
 from udfs.write.flink import BlockWriter, is_block, lane, payload
 
 

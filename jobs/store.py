@@ -5,7 +5,8 @@ from pyflink.common import Configuration, Types
 from jobs.settings import JobSettings
 from jobs.streams import OUT, PAYLOAD, Streams
 from schemas import topics
-from udfs.store.flink import RecordFunction, RuleFunction, StoreFunction
+from udfs.store.flink.record import RecordFunction, RuleFunction
+from udfs.store.flink.store import StoreFunction
 from udfs.write.flink import BlockWriter, lane
 
 

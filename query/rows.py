@@ -4,23 +4,16 @@ import numpy as np
 import numpy.typing as npt
 
 from promql.columns import Columns, Labels, runs
-from sinks.coded import turns
+from schemas.runs import first_of_run
 
 # (series id, ms, value), a row each.
 Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
-def _repeats(ids: npt.NDArray[np.uint64], ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Tell which rows have the identity of the row before."""
-    same = np.zeros(len(ids), np.bool_)
-    same[1:] = (ids[1:] == ids[:-1]) & (ms[1:] == ms[:-1])
-    return same
-
-
 def conflicting(ids: npt.NDArray[np.uint64], ms: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> bool:
     """Tell whether a sample comes twice with different values, bit by bit."""
     bits = values.view(np.uint64)
-    return bool((_repeats(ids, ms)[1:] & (bits[1:] != bits[:-1])).any())
+    return bool((~first_of_run(ids, ms)[1:] & (bits[1:] != bits[:-1])).any())
 
 
 def by_series(
@@ -30,7 +23,7 @@ def by_series(
     values: npt.NDArray[np.float64],
 ) -> Rows:
     """Return rows that stand by span, series and time in the order of the known series and of time, others last."""
-    starts = np.flatnonzero(turns(ids))
+    starts = np.flatnonzero(first_of_run(ids))
     place = _places(known, ids[starts])
     if (place[1:] >= place[:-1]).all():
         return ids, ms, values
@@ -57,7 +50,7 @@ def grouped(
     values: npt.NDArray[np.float64],
 ) -> Columns:
     """Return rows sorted by series and time as columns, each sample once; rows of unknown series are left out."""
-    keep = ~_repeats(ids, ms)
+    keep = first_of_run(ids, ms)
     if not keep.all():
         ids, ms, values = ids[keep], ms[keep], values[keep]
     chosen, offsets, there = placed(known, ids)
@@ -73,7 +66,7 @@ def placed(
 
     ids: of rows that stand by series.
     """
-    starts = np.flatnonzero(turns(ids))
+    starts = np.flatnonzero(first_of_run(ids))
     sizes = np.diff(np.append(starts, len(ids)))
     place = _places(known, ids[starts])
     there = place < len(known)

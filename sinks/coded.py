@@ -1,7 +1,6 @@
-"""Columns of names as codes, without a look at every row, and where columns turn to another value."""
+"""Columns of names as codes, without a look at every row."""
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.names import Codes
@@ -14,12 +13,3 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str], Codes]:
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.chunk(0) if whole.num_chunks else pa.array([], pa.string()).dictionary_encode()
     return whole.dictionary.to_pylist(), np.asarray(whole.indices)
-
-
-def turns(*columns: npt.NDArray[np.uint64] | Codes) -> npt.NDArray[np.bool_]:
-    """Return which rows differ from the one before in a column; the first does."""
-    found = np.zeros(len(columns[0]), np.bool_)
-    found[:1] = True
-    for column in columns:
-        found[1:] |= column[1:] != column[:-1]
-    return found

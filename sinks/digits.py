@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from schemas.batch import Int64s
 from schemas.nan import Floats
-from sinks.coded import coded, turns
+from schemas.runs import first_of_run
+from sinks.coded import coded
 
 DIVISORS = (1, 100, 1000)
 # Whole numbers up to here are floats.
@@ -32,8 +33,8 @@ def stored(rows: pa.Table) -> pa.Table:
     if not _NEEDED.issubset(rows.column_names):
         return rows
     values = rows["value"].to_numpy()
-    names = turns(*(coded(rows[name])[1] for name in ("tenant", "metric")))
-    digits, divisors = split(values, names | turns(rows["series_id"].to_numpy()), names)
+    names = first_of_run(*(coded(rows[name])[1] for name in ("tenant", "metric")))
+    digits, divisors = split(values, names | first_of_run(rows["series_id"].to_numpy()), names)
     kept = rows.drop_columns(["value"])
     return kept.append_column("digits", pa.array(digits)).append_column("divisor", pa.array(divisors))
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 from schemas.batch import Frame, Series, UInt64s, points
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
+from schemas.runs import first_of_run
 from schemas.spans import SPAN_MS
 from sinks.accounts import accounts, growth
-from sinks.coded import coded, turns
+from sinks.coded import coded
 from sinks.records import alert_events, rejections
 
 _STAMP = pa.timestamp("ms", tz="UTC")
@@ -49,7 +50,7 @@ def samples(frames: Sequence[Frame], by_span: bool = True) -> pa.Table:
     values = np.concatenate([part[2] for part in parts])
     keys = [time, series]
     if by_span and len(np.unique(spans := times // SPAN_MS)) > 1:
-        names = np.cumsum(turns(heads.tenants, heads.metrics))
+        names = np.cumsum(first_of_run(heads.tenants, heads.metrics))
         keys += [np.unique(spans, return_inverse=True)[1][time], names[series]]
     order = _by(keys)
     ordered_series = series.take(order)
@@ -83,7 +84,7 @@ def _ranked(frames: Sequence[Frame]) -> tuple[list[str], list[str], _Heads, npt.
     metric = np.concatenate([c[f.metric_codes] for c, f in zip(metric_codes, frames, strict=True)])
     ids = np.concatenate([frame.series_ids for frame in frames])
     order = np.lexsort((ids, metric, tenant))
-    fresh = turns(ids[order], metric[order], tenant[order])
+    fresh = first_of_run(ids[order], metric[order], tenant[order])
     rank = np.empty(len(ids), np.int64)
     rank[order] = np.cumsum(fresh) - 1
     heads = order[fresh]

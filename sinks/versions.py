@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from schemas.batch import Int64s
 from schemas.names import Codes
+from schemas.runs import first_of_run
 from sinks.clickhouse import Clickhouse
-from sinks.coded import coded, turns
+from sinks.coded import coded
 
 HOUR_MS = 3_600_000
 
@@ -32,7 +33,7 @@ def pairs(metrics: Sequence[str], codes: Codes, timestamps: Int64s) -> list[Pair
     # One integer a pair: hours of int64 milliseconds times the metrics of one block stay far below 2**63.
     keys = codes.astype(np.int64) * span + (blocks - first)
     # Blocks come sorted: nearly all repeats stand side by side, and only what is left is sorted again.
-    found = np.unique(keys[turns(keys)])
+    found = np.unique(keys[first_of_run(keys)])
     return sorted((metrics[int(one) // span], (int(one) % span + first) * 3600) for one in found)
 
 

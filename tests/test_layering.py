@@ -31,7 +31,7 @@ CLOCKS = {("time", "time"), ("time", "time_ns"), ("time", "monotonic"), ("dateti
 
 def is_shell(path: Path) -> bool:
     """Tell whether a module of udfs is the thin shell that may know Flink and the sinks."""
-    return path.name == "flink.py"
+    return path.name == "flink.py" or path.parent.name == "flink"
 
 
 def imports(path: Path) -> set[str]:

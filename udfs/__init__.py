@@ -1,1 +1,1 @@
-"""What is computed: pure functions in one folder per job; each folder's flink.py is the thin shell around them."""
+"""What is computed: pure functions in one folder per job; each folder's flink is the thin shell, a file an operator."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from schemas.batch import Batch, Int64s, Series, UInt32s, UInt64s, decode_series_set, encode_series_set
 from schemas.nan import Floats, Mask
+from schemas.runs import last_of_run
 
 
 @lru_cache(maxsize=2048)
@@ -94,8 +95,7 @@ class Window:
         timestamps, cells = np.concatenate(stamps), np.concatenate(values)
         order = np.lexsort((cells.view(np.uint64), timestamps, codes))
         codes, timestamps, cells = codes[order].astype(np.uint32), timestamps[order], cells[order]
-        last = np.ones(len(codes), dtype=bool)
-        last[:-1] = (codes[1:] != codes[:-1]) | (timestamps[1:] != timestamps[:-1])
+        last = last_of_run(codes, timestamps)
         # Every series of a window has a sample, so equal sizes mean that no series is new.
         series_set = self.series_set if len(held) == len(self.ids) else self._united(held, pieces)
         return Window(self.tenant, held, series_set, codes[last], timestamps[last], cells[last])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from schemas.batch import WEIGHTS, Batch, decode_series_set
 from schemas.nan import Mask
 from schemas.reason import Reason
+from schemas.runs import first_of_run
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
 
@@ -54,9 +55,7 @@ def _faults(batch: Batch, limits: Limits) -> list[tuple[Reason, Mask, str]]:
     assert batch.index is not None  # distributions() made it so
     assert batch.weights is not None
     order = np.lexsort((batch.timestamps, batch.index))
-    index, stamps = batch.index[order], batch.timestamps[order]
-    head = np.ones(len(order), dtype=bool)
-    head[1:] = (index[1:] != index[:-1]) | (stamps[1:] != stamps[:-1])
+    head = first_of_run(batch.index[order], batch.timestamps[order])
     owner = np.empty(len(order), dtype=np.intp)
     owner[order] = np.cumsum(head) - 1
     count = int(head.sum())

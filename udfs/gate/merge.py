@@ -9,6 +9,7 @@ import numpy as np
 
 from schemas.batch import Int64s, UInt32s
 from schemas.nan import MISSING, STALE, Floats, Mask, is_missing, is_stale
+from schemas.runs import first_of_run, last_of_run
 from udfs.gate.members import Positions
 
 
@@ -25,7 +26,7 @@ def dense(values: Floats, heads: Positions) -> Floats:
 def sparse(index: UInt32s, stamps: Int64s, values: Floats) -> tuple[UInt32s, Int64s, Floats]:
     """Return the columns with entries of one series and timestamp added up."""
     order = np.lexsort((stamps, index))
-    first = _first(index[order], stamps[order])
+    first = first_of_run(index[order], stamps[order])
     if first.all():
         return index, stamps, values
     index, stamps, values = index[order], stamps[order], values[order]
@@ -37,19 +38,12 @@ def sparse(index: UInt32s, stamps: Int64s, values: Floats) -> tuple[UInt32s, Int
 def last(index: UInt32s, stamps: Int64s) -> Mask | None:
     """Return which entries stay if of those with one series and timestamp the last does; None if all differ."""
     order = np.lexsort((stamps, index))
-    later = np.ones(len(order), dtype=bool)
-    later[:-1] = _first(index[order], stamps[order])[1:]
+    later = last_of_run(index[order], stamps[order])
     if later.all():
         return None
     kept = np.zeros(len(order), dtype=bool)
     kept[order] = later
     return kept
-
-
-def _first(index: UInt32s, stamps: Int64s) -> Mask:
-    first = np.ones(len(index), dtype=bool)
-    first[1:] = (index[1:] != index[:-1]) | (stamps[1:] != stamps[:-1])
-    return first
 
 
 def _marked(sums: Floats, present: Mask, stale: Mask) -> Floats:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from schemas.runs import first_of_run
+
 COMPRESSION = 100  # buckets of a digest of raw values: the first tier
 COARSE = 100  # of digests of digests; not above COMPRESSION, or a value's state would depend on who merged it
 BEND = 0.1  # share of the values at either end where the scale is a cube root
@@ -38,7 +40,7 @@ def of_values(offsets: Int64s, values: Floats, compression: float = COMPRESSION)
     """Return digests of S series' values; offsets (S+1,), values flat in any order within a series, no NaN."""
     # Each value weighs one, so the sorted keys alone hold the answer: no order, no gathering.
     key = np.sort(_keys(offsets, values))
-    starts = np.flatnonzero(_heads(key))
+    starts = np.flatnonzero(first_of_run(key))
     sizes = np.bincount((key[starts] >> np.uint64(32)).astype(np.int64), minlength=len(offsets) - 1)
     weights = np.diff(np.append(starts, len(key))).astype(np.float64)
     united = Centroids(np.concatenate([[0], np.cumsum(sizes)]), _means(key[starts]), weights)
@@ -113,12 +115,6 @@ def _means(keys: npt.NDArray[np.uint64]) -> Floats:
     return bits.view(np.float32).astype(np.float64)
 
 
-def _heads(keys: npt.NDArray[np.uint64]) -> Bools:
-    head = np.ones(len(keys), dtype=bool)
-    head[1:] = keys[1:] != keys[:-1]
-    return head
-
-
 def _grouped(series: Int64s, means: Floats, weights: Floats, head: Bools, count: int) -> Centroids:
     """Unite runs of centroids that begin at `head` into one each; the mean of equal means is that mean, exactly."""
     starts = np.flatnonzero(head)
@@ -146,7 +142,7 @@ def compress(digest: Centroids, compression: float = COMPRESSION) -> Centroids:
 
     The lowest and highest mean of a series always stay alone, so minimum and maximum are kept.
     """
-    head = _heads(_keys(digest.offsets, digest.means))
+    head = first_of_run(_keys(digest.offsets, digest.means))
     starts = np.flatnonzero(head)
     repeated = np.diff(np.append(starts, len(head))) > 1
     series = np.repeat(np.arange(len(digest.offsets) - 1), np.diff(digest.offsets))
@@ -168,8 +164,7 @@ def _compress(digest: Centroids, repeated: Bools, compression: float) -> Centroi
     if many.any():
         bucket = np.arange(len(series)) + compression  # apart from all buckets, and from one another
         bucket[rows] = np.where(many[series[rows]], middle, bucket[rows])
-        head = np.ones(len(series), dtype=bool)
-        head[1:] = (series[1:] != series[:-1]) | (bucket[1:] != bucket[:-1])
+        head = first_of_run(series, bucket)
         alone = wide | _at_gaps(digest.means, series, head)
         alone[digest.offsets[:-1][many]] = True
         alone[digest.offsets[1:][many] - 1] = True

@@ -13,6 +13,7 @@ from schemas.batch import Frame, UInt64s
 from schemas.distributions import Distributions
 from schemas.nan import Floats
 from schemas.rollups import Rollups
+from schemas.runs import first_of_run, last_of_run
 from udfs.rollup import digest
 from udfs.rollup.rows import ranked
 
@@ -33,9 +34,7 @@ def distributions(frames: Sequence[Frame]) -> Distributions | None:
     origin = np.repeat(np.arange(len(frames)), [len(frame.timestamps) for frame in frames])
     order = np.lexsort((weights, values, origin, stamps, series))
     series, stamps, origin = series[order], stamps[order], origin[order]
-    head = np.ones(len(order), dtype=bool)
-    head[1:] = (series[1:] != series[:-1]) | (stamps[1:] != stamps[:-1]) | (origin[1:] != origin[:-1])
-    starts = np.flatnonzero(head)
+    starts = np.flatnonzero(first_of_run(series, stamps, origin))
     values, weights = values[order], weights[order]
     means, total, squares = _moments(values, weights, starts)
     compressed = digest.compress(digest.Centroids(np.append(starts, len(order)), means, weights.astype(np.float64)))
@@ -88,18 +87,14 @@ def distinct(rows: Distributions) -> Distributions:
     """Return rows by (metric, series id, ts), of several for one key the one of the highest version."""
     names = np.argsort(np.argsort(np.array(rows.metrics)))[rows.metric_codes]
     order = np.lexsort((rows.version, rows.timestamps, rows.series_ids, names))
-    ids, stamps, names = rows.series_ids[order], rows.timestamps[order], names[order]
-    last = np.ones(len(order), dtype=bool)
-    last[:-1] = (ids[1:] != ids[:-1]) | (stamps[1:] != stamps[:-1]) | (names[1:] != names[:-1])
-    kept = order[last]
+    kept = order[last_of_run(rows.series_ids[order], rows.timestamps[order], names[order])]
     return rows if np.array_equal(kept, np.arange(len(rows))) else rows.take(kept)
 
 
 def rollup(rows: Distributions, window: int) -> Rollups:
     """Return the rollup rows of the window that starts at `window` (ms); at least one distribution, all in it."""
     rows = distinct(rows)
-    head = np.ones(len(rows), dtype=bool)
-    head[1:] = (rows.series_ids[1:] != rows.series_ids[:-1]) | (rows.metric_codes[1:] != rows.metric_codes[:-1])
+    head = first_of_run(rows.series_ids, rows.metric_codes)
     starts = np.flatnonzero(head)
     groups = np.cumsum(head) - 1
     merged = digest.merge(rows.digest, rows.digest_offsets, groups, len(starts), digest.COMPRESSION)

@@ -12,6 +12,7 @@ from schemas.batch import Int64s
 from schemas.names import united
 from schemas.nan import Floats
 from schemas.rollups import Rollups
+from schemas.runs import last_of_run
 from udfs.rollup import digest
 
 States = tuple[npt.NDArray[np.uint8], Int64s]
@@ -28,9 +29,9 @@ def merge(parts: Sequence[Rollups], window: int) -> Rollups:
     fine = np.concatenate([np.full(len(part), part.window) for part in parts])
     count = np.concatenate([part.count for part in parts])
     order = np.lexsort((count, fine, ids, codes))
-    rows = order[_last_of_run(codes[order], ids[order], fine[order])]
+    rows = order[last_of_run(codes[order], ids[order], fine[order])]
     # Rows now stand by (metric, series, finer window), one each.
-    starts = np.flatnonzero(np.append(True, _last_of_run(codes[rows], ids[rows])[:-1]))
+    starts = np.flatnonzero(np.append(True, last_of_run(codes[rows], ids[rows])[:-1]))
     ends = np.append(starts[1:], len(rows)) - 1
 
     def column(name: str) -> Floats:
@@ -62,13 +63,6 @@ def merge(parts: Sequence[Rollups], window: int) -> Rollups:
         digest=state,
         digest_offsets=state_offsets,
     )
-
-
-def _last_of_run(*keys: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    """Tell which rows are followed by one of another key; the last is."""
-    last = np.ones(len(keys[0]), dtype=bool)
-    last[:-1] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-    return last
 
 
 def _steps(first: Floats, last: Floats, starts: npt.NDArray[np.intp]) -> Floats:

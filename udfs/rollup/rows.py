@@ -13,6 +13,7 @@ from schemas.batch import Frame, Int64s, UInt32s, UInt64s
 from schemas.names import united
 from schemas.nan import Floats
 from schemas.rollups import Rollups
+from schemas.runs import first_of_run
 from udfs.rollup import digest
 
 
@@ -25,7 +26,7 @@ def rollup(frames: Sequence[Frame], window: int) -> Rollups | None:
     metrics, codes, ids, series, stamps, values = _gather(frames)
     if not len(values):
         return None
-    starts = _starts(series)
+    starts = np.flatnonzero(first_of_run(series))
     ends = np.append(starts[1:], len(series))
     present = series[starts]
     state, state_offsets = digest.encode(digest.of_values(np.append(starts, len(series)), values))
@@ -60,12 +61,6 @@ def increase(values: Floats, starts: npt.NDArray[np.intp]) -> Floats:
     step = np.where(step < 0, values, step)
     step[starts] = 0.0
     return np.add.reduceat(step, starts)
-
-
-def _starts(series: Int64s) -> npt.NDArray[np.intp]:
-    head = np.ones(len(series), dtype=bool)
-    head[1:] = series[1:] != series[:-1]
-    return np.flatnonzero(head)
 
 
 def _gather(frames: Sequence[Frame]) -> tuple[list[str], UInt32s, UInt64s, Int64s, Int64s, Floats]:
@@ -109,10 +104,10 @@ def _distinct(series: Int64s, stamps: Int64s, values: Floats) -> tuple[Int64s, I
     key = series * span + (stamps - low)  # a window is days at most: far from 2**63
     order = np.argsort(key, kind="stable")
     key = key[order]
-    repeated = key[1:] == key[:-1]
-    if not repeated.any():
+    first = first_of_run(key)
+    if first.all():
         return series[order], stamps[order], values[order]
-    heads = np.flatnonzero(np.append(True, ~repeated))
+    heads = np.flatnonzero(first)
     largest = np.maximum.reduceat(_rising(values[order].view(np.int64)), heads)
     return series[order][heads], stamps[order][heads], _rising(largest).view(np.float64)
 

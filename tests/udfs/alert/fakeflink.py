@@ -13,7 +13,9 @@ from schemas import topics
 from schemas.batch import Batch
 from schemas.codec import codec
 from udfs.alert.budget import Budget
-from udfs.alert.flink import JudgeFunction, MatchFunction, none_stored
+from udfs.alert.flink.judge import JudgeFunction
+from udfs.alert.flink.match import MatchFunction
+from udfs.alert.flink.rules import none_stored
 from udfs.alert.keeper import Stored
 
 NEVER = -(1 << 63)

@@ -11,7 +11,7 @@ from tests.udfs.alert.test_flink import up
 from tests.udfs.alert.test_recording import alert, feed, told
 from udfs.alert.budget import Budget
 from udfs.alert.evaluator import Evaluator
-from udfs.alert.flink import KeyedShelf
+from udfs.alert.flink.shelf import KeyedShelf
 from udfs.alert.hindsight import Hindsight
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory

@@ -4,7 +4,7 @@ from schemas.tiers import MINUTE, TIERS
 from sinks import rows
 from tests.udfs.rollup.test_distribution import weighted
 from tests.udfs.rollup.test_rows import frame_of
-from udfs.rollup.flink import OfFrames, OfRows
+from udfs.rollup.flink.closing import OfFrames, OfRows
 from udfs.rollup.rows import rollup
 
 PLAIN = frame_of([(1, 0, 5.0), (1, 1000, 7.0), (4, 0, 1.0)])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from schemas.batch import Batch, Frame, Series, encode_series_set
 from schemas.nan import MISSING
 from sinks import rows
-from udfs.store.flink import StoreFunction
+from udfs.store.flink.store import StoreFunction
 from udfs.store.late import late
 
 ARRIVED, AFTER = 100_000, 30_000

@@ -1,11 +1,11 @@
-"""The reroll's Flink functions: late frames wait a moment for company, then the windows they made dirty are healed."""
+"""Dirty windows of an hour, healed together."""
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
 
 from pyflink.common import Row, Types
-from pyflink.datastream import KeyedProcessFunction, MapFunction, RuntimeContext
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
 from schemas.batch import Frame
@@ -15,23 +15,12 @@ from sinks.history import ClickhouseHistory
 from sinks.target import Target
 from udfs.mode import announce
 from udfs.reroll.heal import Waiting, heal
-from udfs.rollup.window import start_of
 from udfs.write.refused import refused_block
 
-HOUR_MS = 3_600_000
 _AGAIN_MS = 2_000
 _CLOSED_MS = 5_000  # between two looks whether a window has been closed
 
 _log = logging.getLogger("tidegauge")
-
-
-class DirtyFunction(MapFunction):
-    """IN rows of metrics.late → (`tenant/shard/hour`, Frame). A late frame lies in one minute whole."""
-
-    def map(self, value: Row) -> tuple[str, bytes]:
-        """Name the frame's hour."""
-        frame = Frame.decode(value[0])
-        return f"{frame.tenant}/{frame.shard}/{start_of(int(frame.timestamps[0]), HOUR_MS)}", value[0]
 
 
 class RerollFunction(KeyedProcessFunction):

@@ -1,42 +1,29 @@
-"""The alert job's steps as Flink functions: match (batches to pieces by key), judge (pieces to events), and a clock.
-
-Match and judge get the rules by broadcast. A rule in broadcast state is the text as it came; the parsed ones live
-beside it and are made again from it after a restore.
-"""
+"""Pieces into events, at the ticks of each rule."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from pyflink.common import Row, Types
-from pyflink.datastream import BroadcastProcessFunction, FlatMapFunction, KeyedBroadcastProcessFunction, RuntimeContext
-from pyflink.datastream.state import (
-    ListState,
-    ListStateDescriptor,
-    MapState,
-    MapStateDescriptor,
-    ValueStateDescriptor,
-)
+from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 
 from schemas import topics
 from schemas.batch import Batch
-from schemas.codec import CodecError
 from udfs.alert.budget import Budget
 from udfs.alert.evaluator import Evaluator, Outcome
+from udfs.alert.flink.rules import RULES, keeper, none_stored, take
+from udfs.alert.flink.shelf import KeyedShelf
 from udfs.alert.hindsight import Hindsight
 from udfs.alert.judge import next_tick
-from udfs.alert.keeper import Keeper, Stored
-from udfs.alert.match import Address, Match, shape_of
+from udfs.alert.keeper import Stored
+from udfs.alert.match import Address, shape_of
 from udfs.alert.memory import Memory
-from udfs.alert.recording import heartbeat
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule
 from udfs.alert.spread import BUCKETS
 from udfs.alert.window import Window
-from udfs.mode import announce
 
-RULES = MapStateDescriptor("rules", Types.STRING(), Types.STRING())
 # As keyed state this takes bytes whole; an array of BYTE would come as a tuple of numbers in thread mode.
 _BYTES = Types.PICKLED_BYTE_ARRAY()
 
@@ -44,131 +31,6 @@ _BYTES = Types.PICKLED_BYTE_ARRAY()
 HORIZON_MS = 600_000
 
 _log = logging.getLogger("tidegauge.alert")
-
-
-def piece(addressed: tuple[str, bytes]) -> tuple[str, bytes]:
-    """Return what comes: the operator that stands between match and the keying."""
-    return addressed
-
-
-def address_of(addressed: tuple[str, bytes]) -> str:
-    """Return the key of a piece."""
-    return addressed[0]
-
-
-def none_stored() -> Mapping[str, bytes]:
-    """Return no rules: what control.rules holds is only known from the stream."""
-    return {}
-
-
-def _keeper(word: str, stored: Stored, runtime_context: RuntimeContext) -> Keeper:
-    announce(word, runtime_context)
-    refused = runtime_context.get_metrics_group().counter("rules_refused")
-    return Keeper(stored, refused.inc)
-
-
-def _take(keeper: Keeper, record: Row, ctx: Any) -> None:
-    """Take one record of control.rules: Row(key, value)."""
-    key = bytes(record[0] or b"").decode("utf-8", "replace")
-    keeper.take(key, None if record[1] is None else bytes(record[1]), ctx.get_broadcast_state(RULES))
-
-
-class KeyedShelf:
-    """The Shelf of the current key (udfs/alert/hindsight.py)."""
-
-    def __init__(self, past: MapState, late: ListState) -> None:
-        self._past, self._late = past, late
-
-    def past(self) -> dict[int, bytes]:
-        """Return the past."""
-        return {tick: bytes(piece) for tick, piece in self._past.items()}
-
-    def put(self, tick: int, piece: bytes) -> None:
-        """Add to the past."""
-        self._past.put(tick, piece)
-
-    def forget(self, tick: int) -> None:
-        """Drop a piece of the past."""
-        self._past.remove(tick)
-
-    def late(self) -> list[bytes]:
-        """Return the pieces that wait."""
-        return [bytes(piece) for piece in self._late.get()]
-
-    def wait(self, piece: bytes) -> None:
-        """Add a piece that waits."""
-        self._late.add(piece)
-
-    def settled(self) -> None:
-        """Drop what waited."""
-        self._late.clear()
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._past.clear()
-        self._late.clear()
-
-
-class BeatFunction(FlatMapFunction):
-    """Rows, some in each second → ADDRESSED rows for metrics.raw: the clock's beat, once for each partition.
-
-    The first row of a second is the beat: ticks are at full seconds, and nothing ends one sooner.
-
-    It goes by Kafka, and so comes back with a time that a replay repeats: event time moves on though all else is
-    silent, and rules on absence are judged. Every partition gets it: a subtask of the gate that finds nothing to read
-    after a restart says nothing of its watermark, Flink goes on with the one from before, and the others, which may
-    not be far ahead of it, would wait for ever.
-    """
-
-    def __init__(self, tenant: str, keys: Callable[[], Sequence[bytes]]) -> None:
-        self._tenant, self._find = tenant, keys
-
-    def open(self, runtime_context: RuntimeContext) -> None:
-        """Say what runs; ask for a key of each partition."""
-        announce("alert.beat", runtime_context)
-        self._keys = self._find()
-        self._second = 0
-
-    def flat_map(self, value: Row) -> Iterator[Row]:
-        """Yield the beat, if a second has begun."""
-        now_ms = time.time_ns() // 1_000_000
-        if now_ms // 1000 == self._second:
-            return
-        self._second = now_ms // 1000
-        batch = heartbeat(self._tenant, now_ms)
-        record = batch.encode()
-        for key in self._keys:
-            yield Row(topics.RAW, key, record, batch.sent_at)
-
-
-class MatchFunction(BroadcastProcessFunction):
-    """IN rows of metrics.valid and rows of control.rules to (address, piece)."""
-
-    def __init__(self, stored: Stored = none_stored, buckets: int = BUCKETS) -> None:
-        self._stored, self._buckets = stored, buckets
-
-    def open(self, runtime_context: RuntimeContext) -> None:
-        """Start without rules; those of the broadcast state come with the first record."""
-        self._rules = _keeper("alert.match", self._stored, runtime_context)
-        self._match = Match(self._rules.book, self._buckets)
-        self._unreadable = runtime_context.get_metrics_group().counter("batches_unreadable")
-
-    def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
-        """Yield the pieces of one batch."""
-        self._rules.load(partial(ctx.get_broadcast_state, RULES))
-        try:
-            batch = Batch.decode(bytes(value[0]))
-        except CodecError as error:
-            self._unreadable.inc()
-            _log.warning("a record of metrics.valid is unreadable: %s", error)
-            return
-        for address, part in self._match.split(batch):
-            yield address, part.encode() if part is not None else b""
-
-    def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Any]:
-        """Take a rule."""
-        _take(self._rules, value, ctx)
-        return iter(())
 
 
 class JudgeFunction(KeyedBroadcastProcessFunction):
@@ -193,7 +55,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Bind the state."""
-        self._rules = _keeper("alert.judge", self._stored, runtime_context)
+        self._rules = keeper("alert.judge", self._stored, runtime_context)
         self._evaluator = Evaluator(self._budget, time.perf_counter, Hindsight(self._horizon_ms, time.perf_counter))
         self._pieces = runtime_context.get_list_state(ListStateDescriptor("pieces", _BYTES))
         self._window = runtime_context.get_state(ValueStateDescriptor("window", _BYTES))
@@ -227,7 +89,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> Iterator[Row]:
         """Take a rule; every key meets it at its next tick."""
-        _take(self._rules, value, ctx)
+        take(self._rules, value, ctx)
         return iter(())
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterator[Row]:

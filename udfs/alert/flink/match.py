@@ -1,0 +1,58 @@
+"""Valid batches into pieces by rule and bucket."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from pyflink.common import Row
+from pyflink.datastream import BroadcastProcessFunction, RuntimeContext
+
+from schemas.batch import Batch
+from schemas.codec import CodecError
+from udfs.alert.flink.rules import RULES, keeper, none_stored, take
+from udfs.alert.keeper import Stored
+from udfs.alert.match import Match
+from udfs.alert.spread import BUCKETS
+
+_log = logging.getLogger("tidegauge.alert")
+
+
+def piece(addressed: tuple[str, bytes]) -> tuple[str, bytes]:
+    """Return what comes: the operator that stands between match and the keying."""
+    return addressed
+
+
+def address_of(addressed: tuple[str, bytes]) -> str:
+    """Return the key of a piece."""
+    return addressed[0]
+
+
+class MatchFunction(BroadcastProcessFunction):
+    """IN rows of metrics.valid and rows of control.rules to (address, piece)."""
+
+    def __init__(self, stored: Stored = none_stored, buckets: int = BUCKETS) -> None:
+        self._stored, self._buckets = stored, buckets
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Start without rules; those of the broadcast state come with the first record."""
+        self._rules = keeper("alert.match", self._stored, runtime_context)
+        self._match = Match(self._rules.book, self._buckets)
+        self._unreadable = runtime_context.get_metrics_group().counter("batches_unreadable")
+
+    def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
+        """Yield the pieces of one batch."""
+        self._rules.load(partial(ctx.get_broadcast_state, RULES))
+        try:
+            batch = Batch.decode(bytes(value[0]))
+        except CodecError as error:
+            self._unreadable.inc()
+            _log.warning("a record of metrics.valid is unreadable: %s", error)
+            return
+        for address, part in self._match.split(batch):
+            yield address, part.encode() if part is not None else b""
+
+    def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Any]:
+        """Take a rule."""
+        take(self._rules, value, ctx)
+        return iter(())

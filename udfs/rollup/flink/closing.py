@@ -1,0 +1,84 @@
+"""What a tier does with the payloads of a pane: the first has frames, every other the rows of the finer one."""
+
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.batch import Frame, UInt64s
+from schemas.nan import MISSING
+from schemas.tiers import MINUTE, Tier
+from sinks import rows
+from udfs.rollup.distribution import distributions
+from udfs.rollup.distribution import rollup as roll_distributions
+from udfs.rollup.merge import merge
+from udfs.rollup.rows import rollup
+
+
+class Closing(Protocol):
+    """What a tier does with the payloads of a pane."""
+
+    tier: Tier
+
+    def rows(self, window: int, payloads: list[bytes]) -> pa.Table | None:
+        """Return the rows of a shard's closed window; None if it holds no value."""
+        ...
+
+    def sources(self, payloads: list[bytes]) -> UInt64s:
+        """Return the hashes of a tenant's sources."""
+        ...
+
+    def late(self, key: str, payload: bytes) -> bytes:
+        """Return the frame that tells the reroll job of a payload that came too late."""
+        ...
+
+
+class OfFrames:
+    """The first tier: payloads are frames, and hashes of sources."""
+
+    tier = MINUTE
+
+    def rows(self, window: int, payloads: list[bytes]) -> pa.Table | None:
+        """Roll the frames up: plain ones and those of distributions each by their own rule."""
+        frames = [Frame.decode(payload) for payload in payloads]
+        plain = [frame for frame in frames if frame.weights is None]
+        made = [] if not plain else [rollup(plain, window)]
+        if len(plain) < len(frames):
+            many = distributions([frame for frame in frames if frame.weights is not None])
+            made.append(None if many is None else roll_distributions(many, window))
+        tables = [rows.rollup(one) for one in made if one is not None]
+        return pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else next(iter(tables), None)
+
+    def sources(self, payloads: list[bytes]) -> UInt64s:
+        """Return each hash once."""
+        found: UInt64s = np.unique(np.frombuffer(b"".join(payloads), "<u8"))
+        return found
+
+    def late(self, key: str, payload: bytes) -> bytes:
+        """Return the late frame itself."""
+        return payload
+
+
+class OfRows:
+    """A coarser tier: payloads are what the finer one closed, as Arrow."""
+
+    def __init__(self, tier: Tier) -> None:
+        self.tier = tier
+
+    def rows(self, window: int, payloads: list[bytes]) -> pa.Table | None:
+        """Merge the finer rows."""
+        return rows.rollup(merge(rows.rollups(rows.unpack(payloads)), window))
+
+    def sources(self, payloads: list[bytes]) -> UInt64s:
+        """Return each hash once."""
+        lists = rows.unpack(payloads)["sources"].combine_chunks()
+        found: UInt64s = np.unique(lists.flatten().to_numpy().astype(np.uint64, copy=False))
+        return found
+
+    def late(self, key: str, payload: bytes) -> bytes:
+        """Return a frame without samples: it marks the rows' window as dirty."""
+        (part,) = rows.rollups(rows.unpack([payload]))
+        cells = np.repeat(MISSING, len(part)).reshape(1, len(part))
+        shard = int(key.split("/")[-2])
+        stamps = np.array([part.window + 1], dtype=np.int64)
+        return Frame(part.tenant, shard, part.metrics, part.metric_codes, part.series_ids, stamps, cells).encode()

@@ -1,0 +1,76 @@
+"""One tier: panes collect, and close once."""
+
+from collections.abc import Iterator
+
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
+
+from schemas import topics
+from sinks import rows
+from udfs.mode import announce
+from udfs.rollup.flink.closing import Closing
+from udfs.rollup.flink.pane import SOURCES, Pane
+
+
+class RollupFunction(KeyedProcessFunction):
+    """Collects the payloads of a pane and turns them into rows once, when the watermark passes the window's end.
+
+    Yields ADDRESSED rows: blocks for the rollup tables and completeness, under the pane's key, and frames that came too
+    late for metrics.late.
+
+    A closed pane leaves a mark behind, for as long as the gate may still let samples of it through: watermarks are not
+    part of a checkpoint, and after a restore a late frame must still be seen to be late.
+    """
+
+    def __init__(self, closing: Closing, horizon_ms: int) -> None:
+        self._closing = closing
+        self._width = closing.tier.width_ms
+        self._horizon = horizon_ms
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """State: the pane's payloads, and whether it is closed."""
+        announce(f"rollup_{self._closing.tier.name}", runtime_context)
+        self._payloads = runtime_context.get_list_state(ListStateDescriptor("frames", Types.PICKLED_BYTE_ARRAY()))
+        self._closed = runtime_context.get_state(ValueStateDescriptor("closed", Types.BOOLEAN()))
+        self._open_panes: set[str] = set()
+
+    def process_element(self, value: Pane, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
+        """Keep the payload, or send it on as late."""
+        key, payload = value
+        timers = ctx.timer_service()
+        if key not in self._open_panes:
+            owner, _, window = key.rpartition("/")
+            end = int(window) + self._width
+            if self._closed.value() or timers.current_watermark() >= end:
+                # A source that is late was not there in time: nothing to tell.
+                if not owner.endswith(f"/{SOURCES}"):
+                    yield Row(topics.LATE, owner.encode(), self._closing.late(key, payload), ctx.timestamp())
+                return
+            self._open_panes.add(key)
+            timers.register_event_time_timer(end)
+        self._payloads.add(payload)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
+        """Close the pane, or forget that it was closed."""
+        key = ctx.get_current_key()
+        owner, _, start = key.rpartition("/")
+        window = int(start)
+        if timestamp != window + self._width:
+            self._closed.clear()
+            return
+        payloads = list(self._payloads.get())
+        self._open_panes.discard(key)
+        self._payloads.clear()
+        self._closed.update(True)
+        ctx.timer_service().register_event_time_timer(timestamp + self._horizon)
+        if not payloads:
+            return
+        tenant, _, shard = owner.rpartition("/")
+        tier = self._closing.tier
+        if shard == SOURCES:
+            table, made = "completeness", rows.completeness(tenant, tier.name, window, self._closing.sources(payloads))
+        else:
+            table, made = tier.table, self._closing.rows(window, payloads)
+        if made is not None:
+            yield Row(table, key.encode(), rows.pack(made), made.num_rows)

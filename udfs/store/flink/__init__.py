@@ -1,0 +1,1 @@
+"""The store's operators: what becomes payloads for the block writer."""
