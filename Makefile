@@ -55,7 +55,8 @@ check: setup ## formatting, lint and types
 test: check ## check, and every test, on two real stacks of its own
 	@$(MAKE) --no-print-directory --jobs 2 tests-of-kills tests-of-the-stack tests-without
 
-# Two at a time: those of a stack mostly wait for it. Where processes are killed, nothing else is under test.
+# Two at a time: those of a stack mostly wait for it. Where processes are killed, nothing else is under test. What needs
+# no stack comes last, on both cores.
 tests-of-kills:
 	$(BIN)/pytest -m "kills" --durations=12
 
@@ -63,7 +64,7 @@ tests-of-the-stack:
 	$(BIN)/pytest -m "(stack or docker) and not kills" --durations=12
 
 tests-without:
-	$(BIN)/pytest -m "not stack and not docker" --durations=12
+	$(BIN)/pytest -m "not stack and not docker" --numprocesses 2 --durations=12
 
 bench: setup ## samples per second and per CPU second of the whole path, checked exactly
 	$(BIN)/python -m bench.pipeline
