@@ -74,7 +74,7 @@ def best(acts: Sequence[Callable[[], None]], times: int = 50, rounds: int = 60) 
     return found
 
 
-def fast(series: int, stamps: int, policy: Mapping[str, object], shards: int = 8) -> Callable[[], None]:
+def fast(series: int, stamps: int, policy: Mapping[str, object], shards: int = 4) -> Callable[[], None]:
     """Return what judges a batch of a known set."""
     both, data = Both(shards, policy), record(rows(0, series), stamps)
     for _ in range(2):

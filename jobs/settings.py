@@ -34,7 +34,11 @@ class JobSettings(BaseSettings):
     )
     parallelism: int = Field(2, ge=1, description="Subtasks of gate, store and rollup.")
     shards: int = Field(
-        8, ge=1, le=4096, description="Shards of a tenant; part of every key: changing it needs a fresh start."
+        4,
+        ge=1,
+        le=4096,
+        description="Shards of a tenant: its samples can be spread over so many subtasks, and a batch becomes so many "
+        "records. Part of every key: a changed number needs a fresh start.",
     )
     checkpoint_interval_s: int = Field(10, ge=1, description="Seconds between checkpoints.")
 

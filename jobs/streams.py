@@ -164,7 +164,11 @@ class Streams:
             f"CREATE TEMPORARY TABLE `{table}` (k BYTES, v BYTES, "
             f"ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, WATERMARK FOR ts AS ts) WITH ({options})"
         )
-        return self._tables.to_data_stream(self._tables.from_path(table))
+        stream = self._tables.to_data_stream(self._tables.from_path(table))
+        # Records are rare here: each goes on at once, and no thread wakes up a hundred times a second to look for one.
+        # Not by set_buffer_timeout, which what comes from a table does not have.
+        stream._j_data_stream.getTransformation().setBufferTimeout(0)
+        return stream
 
     def clock(self) -> DataStream:
         """Return twenty rows a second, by the machine's clock, in one subtask."""

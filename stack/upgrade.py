@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -30,22 +31,29 @@ Submit = Callable[[Mapping[str, str]], None]
 """Submits the jobs that do not run; takes the path of the state that a job starts from, by name."""
 
 
+FORMER_SHARDS = 8
+"""Of a home that does not say: what the default was when it was made."""
+
+
 class UpgradeError(RuntimeError):
     """The jobs cannot be brought to the current code; says why and what to do."""
 
 
 @dataclass(slots=True)
 class Submitted:
-    """jobs.json. code and mode of the jobs last submitted; pending: state to start from, of jobs stopped meanwhile."""
+    """jobs.json: what the jobs last submitted were. pending: state to start from, of jobs stopped meanwhile."""
 
     code: str = ""
     mode: str = ""
     pending: dict[str, str] = field(default_factory=dict)
+    shards: int = 0
 
 
 def load(home: Home) -> Submitted:
     """Return what was submitted last; empty if nothing was."""
-    return Submitted(**json.loads(home.jobs.read_text())) if home.jobs.exists() else Submitted()
+    if not home.jobs.exists():
+        return Submitted()
+    return Submitted(**{"shards": FORMER_SHARDS, **json.loads(home.jobs.read_text())})
 
 
 def save(home: Home, submitted: Submitted) -> None:
@@ -53,6 +61,11 @@ def save(home: Home, submitted: Submitted) -> None:
     draft = home.jobs.with_suffix(".tmp")
     draft.write_text(json.dumps(asdict(submitted), indent=1))
     draft.replace(home.jobs)
+
+
+def shards_of(settings: JobSettings, recorded: Submitted) -> int:
+    """Return how many shards a tenant has: as asked for, else as the home's state has it, else the default."""
+    return settings.shards if "shards" in settings.model_fields_set else recorded.shards or settings.shards
 
 
 def settled(rest: FlinkRest, within_s: float = 45.0) -> dict[str, Job]:
@@ -104,21 +117,33 @@ def refresh_taskmanagers(home: Home, rest: FlinkRest, code: str, within_s: float
         time.sleep(0.2)
 
 
-def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, submit: Submit) -> None:
-    """Bring the jobs to `code`. Raises UpgradeError or FlinkError and can be called again."""
-    done = load(home)
-    live = settled(rest)
-    if done.mode and done.mode != mode and (live or done.pending):
+def check(done: Submitted, mode: str, shards: int) -> None:
+    """Raise UpgradeError if jobs of this mode and number of shards cannot go on from the state of those before."""
+    if done.mode and done.mode != mode:
         raise UpgradeError(
             f"TG-execution-mode the jobs' state was made in {done.mode} mode, TIDEGAUGE_EXECUTION_MODE says "
             f"{mode}: restored in another mode it would be empty. Set TIDEGAUGE_EXECUTION_MODE={done.mode}"
         )
+    if done.shards and done.shards != shards:
+        raise UpgradeError(
+            f"TG-shards the jobs' state was made with {done.shards} shards a tenant, TIDEGAUGE_SHARDS says {shards}: "
+            "windows that are open would be closed in two parts, of which the larger stands. Set "
+            f"TIDEGAUGE_SHARDS={done.shards}, or begin with another TIDEGAUGE_HOME"
+        )
+
+
+def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, submit: Submit) -> None:
+    """Bring the jobs to `code`. Raises UpgradeError or FlinkError and can be called again."""
+    done = load(home)
+    live = settled(rest)
+    if live or done.pending:
+        check(done, mode, shards)
     if code != done.code:
         for job in live.values():
             start = stop(rest, job)
             if start is not None:
                 done.pending[job.name] = start
-            done.mode = mode
+            done.mode, done.shards = mode, shards
             save(home, done)
     lost = [
         f"{name}={path}" for name, path in done.pending.items() if not Path(url2pathname(urlsplit(path).path)).exists()
@@ -131,13 +156,14 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, submit: Submit) -
     refresh_taskmanagers(home, rest, code)
     if not set(JOBS) <= rest.jobs().keys():
         submit(done.pending)
-    save(home, Submitted(code, mode))
+    save(home, Submitted(code, mode, shards=shards))
 
 
-def submit_jobs(start: Mapping[str, str]) -> None:
+def submit_jobs(start: Mapping[str, str], shards: int) -> None:
     """Run `python -m jobs submit`; raises UpgradeError if it fails."""
     arguments = [part for name, path in start.items() for part in ("--from", f"{name}={path}")]
-    done = subprocess.run([sys.executable, "-m", "jobs", "submit", *arguments], check=False)
+    env = {**os.environ, "TIDEGAUGE_SHARDS": str(shards)}
+    done = subprocess.run([sys.executable, "-m", "jobs", "submit", *arguments], env=env, check=False)
     if done.returncode:
         raise UpgradeError(f"TG-submit `python -m jobs submit` ended with exit code {done.returncode}, see above")
 
@@ -160,9 +186,10 @@ def wait_running(rest: FlinkRest, names: tuple[str, ...], within_s: float = 90.0
 def main() -> int:
     """Upgrade the cluster of TIDEGAUGE_HOME and TIDEGAUGE_FLINK; exit code 1 and one line if that fails."""
     home, rest = Home.choose(None), FlinkRest(os.environ["TIDEGAUGE_FLINK"])
-    mode = JobSettings().execution_mode
+    settings = JobSettings()
+    shards = shards_of(settings, load(home))
     try:
-        upgrade(home, rest, version(JOB_PACKAGES), mode, submit_jobs)
+        upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, partial(submit_jobs, shards=shards))
         wait_running(rest, JOBS)
     except (UpgradeError, FlinkError) as error:
         print(error, file=sys.stderr, flush=True)

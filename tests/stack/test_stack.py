@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,11 @@ def test_topics_are_made_once_and_kept_in_shape(stack: Stack) -> None:
 
 def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     until(lambda: whole(stack))
-    home, rest, mode = Home(stack.home), FlinkRest(stack.endpoints["flink"]), JobSettings().execution_mode
+    home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"])
+    recorded = upgrade.load(home)
+    assert recorded == upgrade.Submitted(
+        version(JOB_PACKAGES), JobSettings().execution_mode, shards=JobSettings().shards
+    )
     before = {name: job.id for name, job in rest.jobs().items()}
     monkeypatch.chdir(stack.home)
     for name, value in {**environment(home, state.load(home).ports), **flink_env(home)}.items():
@@ -78,11 +83,11 @@ def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: py
 
     def submit(start: Any) -> None:
         taken.update(start)
-        upgrade.submit_jobs(start)
+        upgrade.submit_jobs(start, recorded.shards)
 
     # As if the running jobs had been submitted by other code.
-    upgrade.save(home, upgrade.Submitted("older", mode))
-    upgrade.upgrade(home, rest, version(JOB_PACKAGES), mode, submit)
+    upgrade.save(home, replace(recorded, code="older"))
+    upgrade.upgrade(home, rest, version(JOB_PACKAGES), recorded.mode, recorded.shards, submit)
     until(lambda: whole(stack))
 
     after = rest.jobs()
@@ -91,15 +96,18 @@ def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: py
         assert job.id != before[name]
         restored = rest.call(f"/jobs/{job.id}/checkpoints")["latest"]["restored"]
         assert restored["external_path"] == taken[name]
-    assert upgrade.load(home) == upgrade.Submitted(version(JOB_PACKAGES), mode)
+    assert upgrade.load(home) == recorded
 
 
-def test_state_is_never_carried_from_one_mode_to_the_other(stack: Stack) -> None:
+def test_state_is_never_carried_to_another_mode_or_other_shards(stack: Stack) -> None:
     home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"])
     recorded = upgrade.load(home)
     other = "process" if recorded.mode == "thread" else "thread"
     with pytest.raises(upgrade.UpgradeError, match="TG-execution-mode"):
-        upgrade.upgrade(home, rest, recorded.code, other, lambda start: pytest.fail("submitted"))
+        upgrade.upgrade(home, rest, recorded.code, other, recorded.shards, lambda start: pytest.fail("submitted"))
+    shards = recorded.shards + 1
+    with pytest.raises(upgrade.UpgradeError, match=f"TG-shards .* {recorded.shards} .* says {shards}"):
+        upgrade.upgrade(home, rest, recorded.code, recorded.mode, shards, lambda start: pytest.fail("submitted"))
     assert set(rest.jobs()) == set(upgrade.JOBS)
 
 
