@@ -25,7 +25,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
         settings.target(),
         upto(settings.rollup_coarsest),
     )
-    refused = hours.key_by(pane, Types.STRING()).process(reroll, OUT).name("reroll").uid(streams.uid("reroll"))
+    refused = (
+        hours.key_by(pane, Types.STRING()).process(reroll, OUT).name("reroll").uid(streams.uid("reroll", by_shard=True))
+    )
 
     streams.sink(refused, topics.REJECTED)
     return streams

@@ -21,7 +21,9 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
 
     frames = valid.process(PaneFunction(), KEYED).name("panes").uid(streams.uid("panes"))
     panes = frames.key_by(pane, Types.STRING())
-    minutes = panes.process(RollupFunction(OfFrames(), horizon), ADDRESSED).name("1m").uid(streams.uid("1m"))
+    minutes = (
+        panes.process(RollupFunction(OfFrames(), horizon), ADDRESSED).name("1m").uid(streams.uid("1m", by_shard=True))
+    )
 
     tiers = [minutes]
     for tier in upto(settings.rollup_coarsest)[1:]:
@@ -38,13 +40,14 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     return streams
 
 
-def _coarser(streams: Streams, closed: DataStream, tier: Tier, horizon: int) -> DataStream:
+def _coarser(streams: Streams, finer: DataStream, tier: Tier, horizon: int) -> DataStream:
     """Return what the tier closes, given what the finer one has closed."""
-    blocks = closed.rescale().filter(is_block)
+    blocks = finer.rescale().filter(is_block)
     into = CoarserFunction(tier)
     panes = blocks.map(into, KEYED).name(f"into {tier.name}").uid(streams.uid(f"into-{tier.name}"))
     close = RollupFunction(OfRows(tier), horizon)
-    return panes.key_by(pane, Types.STRING()).process(close, ADDRESSED).name(tier.name).uid(streams.uid(tier.name))
+    closed = panes.key_by(pane, Types.STRING()).process(close, ADDRESSED).name(tier.name)
+    return closed.uid(streams.uid(tier.name, by_shard=True))
 
 
 if __name__ == "__main__":

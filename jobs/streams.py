@@ -212,9 +212,18 @@ class Streams:
         )
         self._statements.add_insert_sql(f"INSERT INTO `{table}` {select}")
 
-    def uid(self, word: str) -> str:
-        """Return the operator's stable uid. It carries the mode: state of one mode does not load into the other."""
-        return word if self.settings.execution_mode == "thread" else f"{word}-{self.settings.execution_mode}"
+    def uid(self, word: str, by_shard: bool = False) -> str:
+        """Return the operator's stable uid.
+
+        It carries what else its state depends on, so that Flink refuses to load any other: the mode, and the number of
+        shards where they are part of the key. Eight were the default, and are not named.
+        """
+        marks = [word]
+        if self.settings.execution_mode != "thread":
+            marks.append(self.settings.execution_mode)
+        if by_shard and self.settings.shards != 8:
+            marks.append(f"{self.settings.shards}-shards")
+        return "-".join(marks)
 
     def _name(self, kind: str, topic: str) -> str:
         self._made += 1

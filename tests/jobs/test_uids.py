@@ -8,19 +8,22 @@ from pathlib import Path
 import pytest
 
 from jobs.__main__ import NAMES
+from schemas.tiers import TIERS
 from stack.flink import flink_env, render
 from stack.home import Home
 
 PINNED = Path(__file__).with_name("uids.txt")
+FORMER = Path(__file__).with_name("uids_of_8_shards.txt")
 
 pytestmark = [pytest.mark.jvm, pytest.mark.timeout(300)]
 
 
-def vertices(tmp_path: Path, *names: str) -> list[str]:
+def vertices(tmp_path: Path, *names: str, **settings: str) -> list[str]:
     """Return `job vertex-id` of the jobs, built one after the other in one process."""
     home = Home(tmp_path)
     render(home, dict.fromkeys(("flink", "zookeeper"), 1))
-    env = {key: value for key, value in os.environ.items() if not key.startswith("TIDEGAUGE_")} | flink_env(home)
+    env = {key: value for key, value in os.environ.items() if not key.startswith("TIDEGAUGE_")}
+    env |= flink_env(home) | settings
     command = [sys.executable, "-m", "tests.jobs.uids", *names]
     said = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert said.returncode == 0, said.stderr[-2000:]
@@ -38,3 +41,10 @@ def test_uids_are_the_pinned_ones(tmp_path: Path) -> None:
 def test_a_job_built_alone_has_the_same_uids(tmp_path: Path) -> None:
     pinned = PINNED.read_text().splitlines()
     assert vertices(tmp_path, "reroll") == [line for line in pinned if line.startswith("reroll ")]
+
+
+def test_state_that_is_keyed_by_shards_fits_no_other_number(tmp_path: Path) -> None:
+    former = FORMER.read_text().splitlines()
+    # What was made before shards were named goes on: with eight.
+    assert vertices(tmp_path, "rollup", "reroll", TIDEGAUGE_SHARDS="8") == former
+    assert len(set(former) - set(PINNED.read_text().splitlines())) >= len(TIERS) + 1
