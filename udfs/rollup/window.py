@@ -5,12 +5,14 @@ selectors since Prometheus 3: rate(x[5m]) at 12:05 reads exactly the rows of fiv
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.batch import Frame
+from schemas.runs import first_of_run
 
 Stamps = TypeVar("Stamps", int, npt.NDArray[np.int64])
 
@@ -28,23 +30,29 @@ def within(starts: Stamps, width: int) -> Stamps:
 def split(frame: Frame, width: int) -> Iterator[tuple[int, Frame]]:
     """Yield (window start, the frame's samples in it) by rising start. Most frames lie in one window whole."""
     starts = start_of(frame.timestamps, width)
-    for start in np.unique(starts):
-        mine = starts == start
-        if mine.all():
-            yield int(start), frame
-            return
-        index = None if frame.index is None else frame.index[mine]
-        yield (
-            int(start),
-            Frame(
-                frame.tenant,
-                frame.shard,
-                frame.metrics,
-                frame.metric_codes,
-                frame.series_ids,
-                frame.timestamps[mine],
-                frame.values[mine],
-                index,
-                None if frame.weights is None else frame.weights[mine],
-            ),
-        )
+    if (starts[1:] < starts[:-1]).any():
+        windows = (starts - starts.min()) // width
+        # numpy sorts 16 bits by radix, in linear time.
+        order = np.argsort(windows.astype(np.uint16) if windows.max() < 1 << 16 else windows, kind="stable")
+        frame, starts = _rows(frame, order), starts[order]
+    cuts = np.flatnonzero(first_of_run(starts)).tolist()
+    if len(cuts) == 1:
+        yield int(starts[0]), frame
+        return
+    for first, end in pairwise([*cuts, len(starts)]):
+        yield int(starts[first]), _rows(frame, slice(first, end))
+
+
+def _rows(frame: Frame, chosen: slice | npt.NDArray[np.intp]) -> Frame:
+    """Return the frame with some of its timestamps, in the order given."""
+    return Frame(
+        frame.tenant,
+        frame.shard,
+        frame.metrics,
+        frame.metric_codes,
+        frame.series_ids,
+        frame.timestamps[chosen],
+        frame.values[chosen],
+        None if frame.index is None else frame.index[chosen],
+        None if frame.weights is None else frame.weights[chosen],
+    )
