@@ -10,6 +10,9 @@ from sinks.target import Target
 from udfs.alert.budget import Budget
 from udfs.gate.limits import Limits
 
+FORMER_SHARDS = 8
+"""Of state that does not say: what the default was when uids and homes did not name it."""
+
 
 class JobSettings(BaseSettings):
     """Every field is the environment variable TIDEGAUGE_<FIELD>."""

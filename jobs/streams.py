@@ -13,7 +13,7 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from jobs.settings import JobSettings
+from jobs.settings import FORMER_SHARDS, JobSettings
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 KEYED = Types.TUPLE([Types.STRING(), BYTES])
@@ -216,12 +216,12 @@ class Streams:
         """Return the operator's stable uid.
 
         It carries what else its state depends on, so that Flink refuses to load any other: the mode, and the number of
-        shards where they are part of the key. Eight were the default, and are not named.
+        shards where they are part of the key.
         """
         marks = [word]
         if self.settings.execution_mode != "thread":
             marks.append(self.settings.execution_mode)
-        if by_shard and self.settings.shards != 8:
+        if by_shard and self.settings.shards != FORMER_SHARDS:
             marks.append(f"{self.settings.shards}-shards")
         return "-".join(marks)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from jobs.settings import JobSettings
+from jobs.settings import FORMER_SHARDS, JobSettings
 from stack import state
 from stack.code import version
 from stack.flink import JOB_PACKAGES, TASKMANAGERS
@@ -29,10 +29,6 @@ JOBS = ("gate", "store", "rollup", "alert", "reroll")
 
 Submit = Callable[[Mapping[str, str]], None]
 """Submits the jobs that do not run; takes the path of the state that a job starts from, by name."""
-
-
-FORMER_SHARDS = 8
-"""Of a home that does not say: what the default was when it was made."""
 
 
 class UpgradeError(RuntimeError):

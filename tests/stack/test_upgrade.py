@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.settings import JobSettings
+from jobs.settings import FORMER_SHARDS, JobSettings
 from stack import upgrade
 from stack.home import Home
 from stack.upgrade import Submitted
@@ -13,7 +13,7 @@ def test_a_home_that_does_not_say_has_the_shards_of_its_time(tmp_path: Path) -> 
     home = Home(tmp_path)
     assert upgrade.load(home) == Submitted()
     home.jobs.write_text(json.dumps({"code": "c", "mode": "thread", "pending": {"gate": "file:/s"}}))
-    assert upgrade.load(home) == Submitted("c", "thread", {"gate": "file:/s"}, upgrade.FORMER_SHARDS)
+    assert upgrade.load(home) == Submitted("c", "thread", {"gate": "file:/s"}, FORMER_SHARDS)
     upgrade.save(home, Submitted("d", "thread", shards=4))
     assert upgrade.load(home) == Submitted("d", "thread", shards=4)
 
