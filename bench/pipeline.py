@@ -80,6 +80,11 @@ def fill(cluster: Cluster, load: Workload, options: argparse.Namespace, progress
     return {"produce_s": round(seconds, 2), "produced_mb": round(sent / 1e6, 1)}
 
 
+def failed(trouble: Sequence[str]) -> bool:
+    """Tell whether one of the jobs in trouble (Cluster.tasks) has ended; others begin again by themselves."""
+    return any("FAILED" in line for line in trouble)
+
+
 def submit(cluster: Cluster, progress: Progress, wait: bool, stored: bool = True) -> dict[str, float]:
     """Submit the jobs; returns seconds, and the CPU seconds of the client that only submits."""
     started = time.monotonic()
@@ -88,8 +93,7 @@ def submit(cluster: Cluster, progress: Progress, wait: bool, stored: bool = True
     client = cluster.submit(jobs)
     while wait:
         running, tasks, trouble = cluster.tasks()
-        # A job that begins again by itself is waited for.
-        if any("FAILED" in line for line in trouble) or time.monotonic() - started > _STALL_S:
+        if failed(trouble) or time.monotonic() - started > _STALL_S:
             raise ClusterError(f"TG-bench-jobs: {running} of {tasks} tasks run, {'; '.join(trouble)}")
         if running == tasks:
             break
@@ -117,7 +121,7 @@ def await_rows(
             return first
         if now - moved > _LOOK_S:
             _, _, trouble = cluster.tasks()
-            if now - moved > _STALL_S or any("FAILED" in line for line in trouble):
+            if now - moved > _STALL_S or failed(trouble):
                 raise ClusterError(
                     f"TG-bench-stall: no new row for {now - moved:.0f} s at {found} of {dict(expected)}; {trouble}"
                 )

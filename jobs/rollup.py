@@ -7,7 +7,7 @@ from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, OUT, PAYLOAD, Streams
 from schemas import topics
 from schemas.tiers import Tier, upto
-from udfs.rollup.flink.closing import OfFrames, OfRows
+from udfs.rollup.flink.closing import Closing, OfFrames, OfRows
 from udfs.rollup.flink.pane import CoarserFunction, PaneFunction, pane
 from udfs.rollup.flink.tier import RollupFunction
 from udfs.write.flink import BlockWriter, is_block, lane, payload
@@ -20,10 +20,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     horizon = settings.late_horizon_ms()
 
     frames = valid.process(PaneFunction(), KEYED).name("panes").uid(streams.uid("panes"))
-    panes = frames.key_by(pane, Types.STRING())
-    minutes = (
-        panes.process(RollupFunction(OfFrames(), horizon), ADDRESSED).name("1m").uid(streams.uid("1m", by_shard=True))
-    )
+    minutes = _tier(streams, frames, OfFrames(), horizon)
 
     tiers = [minutes]
     for tier in upto(settings.rollup_coarsest)[1:]:
@@ -45,9 +42,14 @@ def _coarser(streams: Streams, finer: DataStream, tier: Tier, horizon: int) -> D
     blocks = finer.rescale().filter(is_block)
     into = CoarserFunction(tier)
     panes = blocks.map(into, KEYED).name(f"into {tier.name}").uid(streams.uid(f"into-{tier.name}"))
-    close = RollupFunction(OfRows(tier), horizon)
-    closed = panes.key_by(pane, Types.STRING()).process(close, ADDRESSED).name(tier.name)
-    return closed.uid(streams.uid(tier.name, by_shard=True))
+    return _tier(streams, panes, OfRows(tier), horizon)
+
+
+def _tier(streams: Streams, panes: DataStream, closing: Closing, horizon: int) -> DataStream:
+    """Return what a tier closes of the payloads of its panes."""
+    name = closing.tier.name
+    closed = panes.key_by(pane, Types.STRING()).process(RollupFunction(closing, horizon), ADDRESSED).name(name)
+    return closed.uid(streams.uid(name, by_shard=True))
 
 
 if __name__ == "__main__":

@@ -168,6 +168,21 @@ class Frame:
     index: UInt32s | None = None
     weights: UInt32s | None = None
 
+    def at(self, chosen: slice | npt.NDArray[Any]) -> "Frame":
+        """Return the frame with some of its timestamps, and what lies at them, in the order given."""
+        # Not by dataclasses.replace, which takes twice as long: this is done for every record.
+        return Frame(
+            self.tenant,
+            self.shard,
+            self.metrics,
+            self.metric_codes,
+            self.series_ids,
+            self.timestamps[chosen],
+            self.values[chosen],
+            None if self.index is None else self.index[chosen],
+            None if self.weights is None else self.weights[chosen],
+        )
+
     def encode(self) -> bytes:
         """Return the frame in single-object encoding."""
         return codec("frame").encode(

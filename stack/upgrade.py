@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -27,8 +26,8 @@ from stack.supervisor import ask
 
 JOBS = ("gate", "store", "rollup", "alert", "reroll")
 
-Submit = Callable[[Mapping[str, str]], None]
-"""Submits the jobs that do not run; takes the path of the state that a job starts from, by name."""
+Submit = Callable[[Mapping[str, str], int], None]
+"""Submits the jobs that do not run; takes the path of the state that a job starts from, by name, and the shards."""
 
 
 class UpgradeError(RuntimeError):
@@ -151,7 +150,7 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, subm
         )
     refresh_taskmanagers(home, rest, code)
     if not set(JOBS) <= rest.jobs().keys():
-        submit(done.pending)
+        submit(done.pending, shards)
     save(home, Submitted(code, mode, shards=shards))
 
 
@@ -185,7 +184,7 @@ def main() -> int:
     settings = JobSettings()
     shards = shards_of(settings, load(home))
     try:
-        upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, partial(submit_jobs, shards=shards))
+        upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, submit_jobs)
         wait_running(rest, JOBS)
     except (UpgradeError, FlinkError) as error:
         print(error, file=sys.stderr, flush=True)

@@ -81,9 +81,9 @@ def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: py
         monkeypatch.setenv(name, value)
     taken: dict[str, str] = {}
 
-    def submit(start: Any) -> None:
+    def submit(start: Any, shards: int) -> None:
         taken.update(start)
-        upgrade.submit_jobs(start, recorded.shards)
+        upgrade.submit_jobs(start, shards)
 
     # As if the running jobs had been submitted by other code.
     upgrade.save(home, replace(recorded, code="older"))
@@ -100,14 +100,17 @@ def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: py
 
 
 def test_state_is_never_carried_to_another_mode_or_other_shards(stack: Stack) -> None:
+    def submit(start: Any, shards: int) -> None:
+        pytest.fail("submitted")
+
     home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"])
     recorded = upgrade.load(home)
     other = "process" if recorded.mode == "thread" else "thread"
     with pytest.raises(upgrade.UpgradeError, match="TG-execution-mode"):
-        upgrade.upgrade(home, rest, recorded.code, other, recorded.shards, lambda start: pytest.fail("submitted"))
+        upgrade.upgrade(home, rest, recorded.code, other, recorded.shards, submit)
     shards = recorded.shards + 1
     with pytest.raises(upgrade.UpgradeError, match=f"TG-shards .* {recorded.shards} .* says {shards}"):
-        upgrade.upgrade(home, rest, recorded.code, recorded.mode, shards, lambda start: pytest.fail("submitted"))
+        upgrade.upgrade(home, rest, recorded.code, recorded.mode, shards, submit)
     assert set(rest.jobs()) == set(upgrade.JOBS)
 
 

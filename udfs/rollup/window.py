@@ -34,25 +34,10 @@ def split(frame: Frame, width: int) -> Iterator[tuple[int, Frame]]:
         windows = (starts - starts.min()) // width
         # numpy sorts 16 bits by radix, in linear time.
         order = np.argsort(windows.astype(np.uint16) if windows.max() < 1 << 16 else windows, kind="stable")
-        frame, starts = _rows(frame, order), starts[order]
+        frame, starts = frame.at(order), starts[order]
     cuts = np.flatnonzero(first_of_run(starts)).tolist()
     if len(cuts) == 1:
         yield int(starts[0]), frame
         return
     for first, end in pairwise([*cuts, len(starts)]):
-        yield int(starts[first]), _rows(frame, slice(first, end))
-
-
-def _rows(frame: Frame, chosen: slice | npt.NDArray[np.intp]) -> Frame:
-    """Return the frame with some of its timestamps, in the order given."""
-    return Frame(
-        frame.tenant,
-        frame.shard,
-        frame.metrics,
-        frame.metric_codes,
-        frame.series_ids,
-        frame.timestamps[chosen],
-        frame.values[chosen],
-        None if frame.index is None else frame.index[chosen],
-        None if frame.weights is None else frame.weights[chosen],
-    )
+        yield int(starts[first]), frame.at(slice(first, end))

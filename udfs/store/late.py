@@ -17,10 +17,9 @@ def late(frame: Frame, received_at: int | None, late_after_ms: int) -> Frame | N
     if received_at is None or not len(stamps) or stamps.min() >= received_at - late_after_ms:
         return None
     behind = stamps < received_at - late_after_ms
-    index = None if frame.index is None else frame.index[behind]
-    found = replace(frame, timestamps=stamps[behind], values=frame.values[behind], index=index, weights=None)
-    if index is None or frame.weights is None:
+    found = replace(frame.at(behind), weights=None)
+    if found.index is None or frame.weights is None:
         return found
     # Of a distribution one entry tells.
-    _, one = np.unique(np.column_stack([index, found.timestamps]), axis=0, return_index=True)
-    return replace(found, timestamps=found.timestamps[one], values=found.values[one], index=index[one])
+    _, one = np.unique(np.column_stack([found.index, found.timestamps]), axis=0, return_index=True)
+    return found.at(one)

@@ -12,6 +12,7 @@ from pyflink.datastream import RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
 from udfs.alert.keeper import Keeper, Stored
+from udfs.control import entry
 from udfs.mode import announce
 
 RULES = MapStateDescriptor("rules", Types.STRING(), Types.STRING())
@@ -31,5 +32,4 @@ def keeper(word: str, stored: Stored, runtime_context: RuntimeContext) -> Keeper
 
 def take(keeper: Keeper, record: Row, ctx: Any) -> None:
     """Take one record of control.rules: Row(key, value)."""
-    key = bytes(record[0] or b"").decode("utf-8", "replace")
-    keeper.take(key, None if record[1] is None else bytes(record[1]), ctx.get_broadcast_state(RULES))
+    keeper.take(*entry(record), ctx.get_broadcast_state(RULES))

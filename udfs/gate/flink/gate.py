@@ -10,10 +10,11 @@ from pyflink.datastream import BroadcastProcessFunction, RuntimeContext
 
 from schemas import topics
 from schemas.codec import MAGIC, CodecError, codec
+from udfs.control import entry
 from udfs.gate.account import Account
 from udfs.gate.flink.metrics import Counters
 from udfs.gate.flink.outcome import row
-from udfs.gate.flink.policies import Book, History, control
+from udfs.gate.flink.policies import Book, History
 from udfs.gate.gate import Gate, Passed, Refused
 from udfs.gate.limits import Limits
 from udfs.gate.standing import Standing, Verdict
@@ -81,7 +82,7 @@ class GateFunction(BroadcastProcessFunction):
 
     def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Row]:
         """Take a policy or a verdict."""
-        key, text = control(value)
+        key, text = entry(value)
         if text is not None and text[:2] == MAGIC:
             try:
                 if codec("usage").knows(text):

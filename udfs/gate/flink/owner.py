@@ -10,11 +10,12 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from schemas import topics
 from schemas.codec import codec
+from udfs.control import entry
 from udfs.gate.account import Account
 from udfs.gate.budget import Budget
 from udfs.gate.flink.metrics import Counters, Gauges
 from udfs.gate.flink.outcome import row
-from udfs.gate.flink.policies import Book, History, control
+from udfs.gate.flink.policies import Book, History
 from udfs.gate.gate import Gate, Passed, Refused
 from udfs.gate.growth import is_over
 from udfs.gate.limits import Limits
@@ -121,5 +122,5 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> Iterator[Row]:
         """Take a policy."""
-        self._book.take(*control(value), ctx.timestamp())
+        self._book.take(*entry(value), ctx.timestamp())
         return iter(())

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from pyflink.common import Row, Types
+from pyflink.common import Types
 from pyflink.datastream import RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
@@ -40,9 +40,3 @@ class Book:
         except PolicyFault as fault:
             self._refused.inc()
             _log.warning("policy %r refused, what was in force stays: %s", key, fault)
-
-
-def control(record: Row) -> tuple[str, bytes | None]:
-    """Return (key, value) of a record of a control topic; None is a deletion."""
-    key = bytes(record[0] or b"").decode("utf-8", "replace")
-    return key, None if record[1] is None else bytes(record[1])
