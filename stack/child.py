@@ -7,6 +7,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Literal
 
+from stack.archive import WRITING_S
 from stack.process import Process
 from stack.state import Running, signal_group, started_at
 
@@ -52,10 +53,11 @@ class Child:
         """Start the process in a group of its own, so that its own children end with it."""
         if self.process.prepare is not None:
             self.process.prepare()
+        classes = self.process.classes
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 self.process.command,
-                env=dict(self.process.env),
+                env={**self.process.env, **(classes.env(self.name) if classes else {})},
                 cwd=self.process.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -78,7 +80,8 @@ class Child:
         if code is not None:
             self._ended(code, now)
         elif self.killed_at is not None:
-            if now - self.killed_at > self.process.grace_s:
+            writing = self.process.classes is not None and self.process.classes.writes(self.name)
+            if now - self.killed_at > self.process.grace_s + (WRITING_S if writing else 0):
                 self.signal(SIGKILL)
         elif self.record.state == "starting" and now >= self.next_check:
             self._check(now)
@@ -93,6 +96,8 @@ class Child:
 
     def _ended(self, code: int, now: float) -> None:
         self.signal(SIGKILL)  # its own children end with it
+        if self.process.classes is not None:
+            self.process.classes.ended(self.name, code)
         intent, self.intent = self.intent, "run"
         steady = self.record.state == "up" and now - self.since > STEADY_S
         self.popen, self.record.pid, self.record.started, self.record.exit = None, None, None, code

@@ -4,12 +4,12 @@ import json
 import sys
 import urllib.request
 from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
 
 import yaml
 
-from stack.home import JARS, ROOT, Home
+from stack.archive import CLIENT, JOBMANAGER, TASKMANAGER
+from stack.home import ROOT, Home
+from stack.jars import lib, pyflink_home
 from stack.ports import HOST
 from stack.process import Process, answers
 
@@ -36,14 +36,6 @@ logger.zookeeper.level = WARN
 """
 # To the console only: the supervisor keeps and bounds the files. The type extractor has a line for each class of the
 # SQL parser, hundreds at every submission.
-
-
-def pyflink_home() -> Path:
-    """Return the folder of the wheel that carries Flink's bin/, lib/ and opt/. Does not import pyflink."""
-    spec = find_spec("pyflink")
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError("TG-missing pyflink is not installed; run `make setup`")
-    return Path(spec.origin).parent
 
 
 def script(name: str) -> str:
@@ -80,21 +72,12 @@ def local_settings(home: Home, ports: Mapping[str, int]) -> dict[str, object]:
 
 
 def render(home: Home, ports: Mapping[str, int]) -> None:
-    """Write the configuration and lib folders of this home's cluster."""
+    """Write the configuration folder of this home's cluster."""
     conf = home.folder("flink", "conf")
     settings = {**shared_settings(), **local_settings(home, ports)}
     (conf / "config.yaml").write_text(yaml.safe_dump(settings, width=10_000))
     for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
         (conf / name).write_text(LOG4J)
-    # flink-python must be in the cluster's lib: shipped with each job, the second job of a TaskManager
-    # dies on Java 17 with NoSuchFieldException: loadedLibraryNames.
-    wheel = pyflink_home()
-    jars = [*wheel.glob("lib/*.jar"), *wheel.glob("opt/flink-python-*.jar"), *JARS.glob("flink/*.jar")]
-    lib = home.folder("flink", "lib")
-    for link in lib.iterdir():
-        link.unlink()
-    for jar in jars:
-        (lib / jar.name).symlink_to(jar)
 
 
 def flink_env(home: Home) -> dict[str, str]:
@@ -104,11 +87,12 @@ def flink_env(home: Home) -> dict[str, str]:
     return {
         "FLINK_HOME": str(wheel),
         "FLINK_CONF_DIR": str(flink / "conf"),
-        "FLINK_LIB_DIR": str(flink / "lib"),
+        "FLINK_LIB_DIR": str(lib()),
         "FLINK_OPT_DIR": str(wheel / "opt"),
         "FLINK_PLUGINS_DIR": str(wheel / "plugins"),
         "FLINK_LOG_DIR": str(home.folder("log")),
         "FLINK_PID_DIR": str(flink / "pids"),
+        **CLIENT.env(),
     }
 
 
@@ -136,6 +120,7 @@ def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> 
         cwd=home.folder("flink"),
         ready=answers(ports["flink"], "/overview", b"slots-total"),
         needs=("zookeeper",),
+        classes=JOBMANAGER,
         grace_s=15.0,
         prepare=lambda: drop_broken_results(home),
     )
@@ -167,6 +152,7 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
         ready=ready,
         needs=("zookeeper",),
         code=JOB_PACKAGES,
+        classes=TASKMANAGER,
         grace_s=15.0,
         # It waits for a JobManager by itself; killing it meanwhile would only cost.
         ready_s=600.0,

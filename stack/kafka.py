@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from schemas.topics import TOPICS
+from stack.archive import KAFKA
 from stack.home import JARS, Home
 from stack.ports import HOST
 from stack.process import Process, listens
@@ -47,7 +48,7 @@ def broker(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Proc
     # A path may hold spaces, so that it reaches the shell as an argument.
     script = (
         f'[ -f "$1/data/meta.properties" ] || {java} kafka.tools.StorageTool format -t {CLUSTER_ID} '
-        f'-c "$1/server.properties" --ignore-formatted && exec {java} {HEAP} -XX:+UseSerialGC '
+        f'-c "$1/server.properties" --ignore-formatted && exec {java} $JVM_ARGS {HEAP} -XX:+UseSerialGC '
         f'kafka.Kafka "$1/server.properties"'
     )
     return Process(
@@ -56,5 +57,6 @@ def broker(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Proc
         env=env,
         cwd=folder,
         ready=listens(ports["kafka"]),
+        classes=KAFKA,
         grace_s=20.0,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack.archive import Archive
 from stack.ports import HOST
 
 Check = Callable[[], bool]
@@ -18,8 +19,8 @@ class Process:
 
     ready tells whether it answers; needs names the processes that must be ready before it starts. once: it runs to
     its end, exit code 0 makes it ready. code names the packages it runs, so that an upgrade knows whom to restart.
-    prepare runs in the supervisor before each start and must be quick. grace_s is the time between SIGTERM and
-    SIGKILL, ready_s the time it may take to answer.
+    classes is the archive that its JVM starts from. prepare runs in the supervisor before each start and must be
+    quick. grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Process:
     needs: tuple[str, ...] = ()
     once: bool = False
     code: tuple[str, ...] = ()
+    classes: Archive | None = None
     grace_s: float = 10.0
     ready_s: float = 180.0
     prepare: Callable[[], object] | None = None

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 
+from stack.archive import CLIENT
 from stack.flink import JOB_PACKAGES, TASKMANAGERS, flink_env
 from stack.home import Home
 from stack.ports import HOST
@@ -85,5 +86,6 @@ def jobs(home: Home, env: Mapping[str, str]) -> Process:
         needs=("topics", "tables", "jobmanager", *TASKMANAGERS),
         once=True,
         code=JOB_PACKAGES,
+        classes=CLIENT,
         ready_s=240.0,
     )

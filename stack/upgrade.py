@@ -155,12 +155,16 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, subm
 
 
 def submit_jobs(start: Mapping[str, str], shards: int) -> None:
-    """Run `python -m jobs submit`; raises UpgradeError if it fails."""
+    """Run `python -m jobs submit` and wait for its JVM, which may write an archive. Raises UpgradeError if it fails."""
     arguments = [part for name, path in start.items() for part in ("--from", f"{name}={path}")]
     env = {**os.environ, "TIDEGAUGE_SHARDS": str(shards)}
-    done = subprocess.run([sys.executable, "-m", "jobs", "submit", *arguments], env=env, check=False)
-    if done.returncode:
-        raise UpgradeError(f"TG-submit `python -m jobs submit` ended with exit code {done.returncode}, see above")
+    command = [sys.executable, "-m", "jobs", "submit", *arguments]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        for line in client.stdout:  # up to the JVM's end, which is not the client's child in the end but has its output
+            print(line, end="", flush=True)
+    if client.returncode:
+        raise UpgradeError(f"TG-submit `python -m jobs submit` ended with exit code {client.returncode}, see above")
 
 
 def wait_running(rest: FlinkRest, names: tuple[str, ...], within_s: float = 90.0) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from stack.home import Home
+from stack.jars import lib
 from stack.ports import HOST
 from stack.process import Process, listens
 
@@ -30,7 +31,7 @@ def server(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Proc
         command=(
             *("java", "-Xmx64m", "-XX:+UseSerialGC"),
             f"-Dlog4j.configurationFile={(flink / 'conf' / 'log4j.properties').as_uri()}",
-            *("-cp", f"{flink / 'lib'}/*", "org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer"),
+            *("-cp", f"{lib()}/*", "org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer"),
             *("--zkConfigFile", str(folder / "zoo.cfg"), "--peerId", "1"),
         ),
         env=env,

@@ -1,0 +1,105 @@
+"""Class data archives, by real JVMs and by processes that write as one would."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import pytest
+
+from stack import jars
+from stack.archive import Archive
+from stack.child import Child
+from stack.home import JARS
+from stack.process import Process
+
+WRITES = 'trap "exit 143" TERM; draft=${JVM_ARGS##*=}; touch "$draft"; echo written; while :; do sleep 0.02; done'
+JAVA = f"exec java $JVM_ARGS $SHARE -cp '{JARS}/kafka/*' kafka.tools.StorageTool random-uuid"
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    """Return an archive of this test alone."""
+    monkeypatch.setattr(jars, "JARS", tmp_path)
+    jars.folder.cache_clear()
+    jars.folder().mkdir()
+    yield Archive("one", "writer")
+    jars.folder.cache_clear()
+
+
+def begin(archive: Archive, tmp_path: Path, script: str, name: str = "writer", **env: str) -> Child:
+    """Start a process of the supervisor."""
+    command = ("bash", "-c", script)
+    process = Process(name, command, {**os.environ, **env}, tmp_path, lambda: True, once=True, classes=archive)
+    child = Child(process, tmp_path / f"{name}.log")
+    child.start("", time.monotonic())
+    return child
+
+
+def end(child: Child) -> str:
+    """Follow the process to its end and return what it said."""
+    deadline = time.monotonic() + 60
+    while child.popen is not None:
+        assert time.monotonic() < deadline
+        child.tick(time.monotonic())
+        time.sleep(0.01)
+    return child.log.read_text()
+
+
+@pytest.mark.parametrize(("signal", "taken"), [(SIGTERM, True), (SIGKILL, False)])
+def test_what_a_killed_process_wrote_is_no_archive(archive: Archive, tmp_path: Path, signal: int, taken: bool) -> None:
+    child = begin(archive, tmp_path, WRITES)
+    deadline = time.monotonic() + 20
+    while not child.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.signal(signal)
+    end(child)
+    assert archive.path.exists() == taken
+    assert not archive.draft.exists()
+
+
+def test_one_process_writes_and_its_twin_waits_for_the_archive(archive: Archive) -> None:
+    assert archive.env("twin")["JVM_ARGS"] == os.environ.get("JVM_ARGS", "")
+    assert archive.env("writer")["JVM_ARGS"].endswith(f"-XX:ArchiveClassesAtExit={archive.draft}")
+    archive.path.touch()
+    for name in ("twin", "writer", ""):
+        assert archive.env(name)["JVM_ARGS"].endswith(f"-XX:SharedArchiveFile={archive.path}")
+
+
+def test_what_the_caller_asks_of_its_jvms_stays(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JVM_ARGS", "-Xss2m")
+    assert archive.env("twin")["JVM_ARGS"] == "-Xss2m"
+    assert archive.env("writer")["JVM_ARGS"].startswith("-Xss2m -XX:")
+
+
+@pytest.mark.jvm
+def test_java_takes_the_archive_that_it_wrote_and_no_other(archive: Archive, tmp_path: Path) -> None:
+    end(begin(archive, tmp_path, JAVA))
+    assert archive.path.exists()
+    loaded = end(begin(archive, tmp_path, JAVA, name="second", SHARE="-Xlog:class+load"))
+    assert "kafka.tools.StorageTool$ source: shared objects file (top)" in loaded
+    other = end(begin(archive, tmp_path, JAVA.replace("/kafka/*", "/flink/*"), name="other", SHARE="-Xshare:on"))
+    assert "shared class paths mismatch" in other
+
+
+def test_every_home_has_flinks_jars_on_one_path(archive: Archive) -> None:
+    found: list[Path] = []
+    threads = [threading.Thread(target=lambda: found.append(jars.lib())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [jars.folder() / "lib"] * 8
+    assert {link.resolve() for link in found[0].iterdir()} == {one.resolve() for one in jars.flink_jars()}
+    assert [one.name for one in jars.folder().iterdir()] == ["lib"]
+
+
+def test_another_jar_is_another_folder(archive: Archive, tmp_path: Path) -> None:
+    before = jars.folder()
+    (tmp_path / "flink").mkdir()
+    (tmp_path / "flink" / "new.jar").touch()
+    jars.folder.cache_clear()
+    assert jars.folder() != before
