@@ -15,7 +15,7 @@ RUN apt-get update \
 COPY --from=flink --chown=flink:flink /opt/flink /opt/flink
 COPY --from=flink /docker-entrypoint.sh /docker-entrypoint.sh
 COPY --from=jars /build/.jars/flink/*.jar /opt/flink/lib/
-# In thread mode flink-python must be in the cluster's lib, see stack/flink.py.
+# In thread mode flink-python must be in the cluster's lib, see stack/jars.py.
 RUN cp /opt/flink/opt/flink-python-*.jar /opt/flink/lib/ && mkdir -p /data/flink && chown -R flink:flink /data
 
 WORKDIR /opt/tidegauge

@@ -75,6 +75,15 @@ def test_what_the_caller_asks_of_its_jvms_stays(archive: Archive, monkeypatch: p
     assert archive.env("writer")["JVM_ARGS"].startswith("-Xss2m -XX:")
 
 
+def test_a_path_that_jvm_args_cannot_say_has_no_archive(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "JARS", tmp_path / "my checkout")
+    jars.folder.cache_clear()
+    assert not archive.writes("writer")
+    assert archive.env("writer") == archive.env("twin")
+
+
 @pytest.mark.jvm
 def test_java_takes_the_archive_that_it_wrote_and_no_other(archive: Archive, tmp_path: Path) -> None:
     end(begin(archive, tmp_path, JAVA))
