@@ -48,10 +48,10 @@ class Archive:
         """
         return process == self.writer and not self.path.exists() and not re.search(r"\s", str(self.path))
 
-    def ended(self, process: str, code: int) -> None:
-        """Take over what the process wrote, if it ended by itself or by SIGTERM; else it may be half an archive."""
+    def ended(self, process: str, whole: bool) -> None:
+        """Take over what the process wrote; not if it was killed or saw half a start: that would stay for good."""
         if process == self.writer and self.draft.exists():
-            if code in (0, 143):
+            if whole:
                 self.draft.replace(self.path)
             else:
                 self.draft.unlink()

@@ -26,7 +26,8 @@ def pause(failures: int) -> float:
 class Child:
     """States: off, waiting (for its needs), starting, up or done, stopping, backoff, stopped.
 
-    Times are monotonic seconds.
+    Times are monotonic seconds. writes: it may write an archive of its classes; whole: all steps of the stack were done
+    while it ran, so that the archive holds what the next will load.
     """
 
     process: Process
@@ -38,6 +39,8 @@ class Child:
     failures: int = 0
     intent: Literal["run", "restart", "stop"] = "run"
     killed_at: float | None = None
+    writes: bool = True
+    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -53,11 +56,11 @@ class Child:
         """Start the process in a group of its own, so that its own children end with it."""
         if self.process.prepare is not None:
             self.process.prepare()
-        classes = self.process.classes
+        classes, writer = self.process.classes, self.name if self.writes else ""
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 self.process.command,
-                env={**self.process.env, **(classes.env(self.name) if classes else {})},
+                env={**self.process.env, **(classes.env(writer) if classes else {})},
                 cwd=self.process.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -80,7 +83,7 @@ class Child:
         if code is not None:
             self._ended(code, now)
         elif self.killed_at is not None:
-            writing = self.process.classes is not None and self.process.classes.writes(self.name)
+            writing = self.writes and self.process.classes is not None and self.process.classes.writes(self.name)
             if now - self.killed_at > self.process.grace_s + (WRITING_S if writing else 0):
                 self.signal(SIGKILL)
         elif self.record.state == "starting" and now >= self.next_check:
@@ -97,7 +100,7 @@ class Child:
     def _ended(self, code: int, now: float) -> None:
         self.signal(SIGKILL)  # its own children end with it
         if self.process.classes is not None:
-            self.process.classes.ended(self.name, code)
+            self.process.classes.ended(self.name, code in (0, 143) and (self.whole or self.process.once))
         intent, self.intent = self.intent, "run"
         steady = self.record.state == "up" and now - self.since > STEADY_S
         self.popen, self.record.pid, self.record.started, self.record.exit = None, None, None, code

@@ -60,6 +60,8 @@ class Supervisor:
         self.children = {process.name: Child(process, home.log(process.name)) for process in plan}
         for name in off:
             self.children[name].record.state = "off"
+        for child in self.children.values():
+            child.writes = not any(process.once and process.name in off for process in plan)
         self.on_change = on_change
         self.stopping = False
         own = Running("up", os.getpid(), started_at(os.getpid()))
@@ -82,6 +84,8 @@ class Supervisor:
             self._tick()
             if self.state.phase == "starting" and all(child.satisfied for child in self.children.values()):
                 self.state.phase = "running"
+                for child in self.children.values():
+                    child.whole = True
                 save(self.home, self.state)
             self._trim_logs()
             time.sleep(TICK_S)

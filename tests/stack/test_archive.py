@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -12,10 +13,17 @@ import pytest
 from stack import jars
 from stack.archive import Archive
 from stack.child import Child
-from stack.home import JARS
+from stack.home import JARS, Home
 from stack.process import Process
+from stack.supervisor import Supervisor
 
-WRITES = 'trap "exit 143" TERM; draft=${JVM_ARGS##*=}; touch "$draft"; echo written; while :; do sleep 0.02; done'
+WRITES = """
+trap "exit 143" TERM
+draft=${JVM_ARGS##*=}
+[ -z "$draft" ] || touch "$draft"
+echo written
+while :; do sleep 0.02; done
+"""
 JAVA = f"exec java $JVM_ARGS $SHARE -cp '{JARS}/kafka/*' kafka.tools.StorageTool random-uuid"
 
 
@@ -30,10 +38,9 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive
 
 
 def begin(archive: Archive, tmp_path: Path, script: str, name: str = "writer", **env: str) -> Child:
-    """Start a process of the supervisor."""
-    command = ("bash", "-c", script)
-    process = Process(name, command, {**os.environ, **env}, tmp_path, lambda: True, once=True, classes=archive)
-    child = Child(process, tmp_path / f"{name}.log")
+    """Start a process of a stack that is whole."""
+    process = Process(name, ("bash", "-c", script), {**os.environ, **env}, tmp_path, lambda: True, classes=archive)
+    child = Child(process, tmp_path / f"{name}.log", whole=True)
     child.start("", time.monotonic())
     return child
 
@@ -48,17 +55,44 @@ def end(child: Child) -> str:
     return child.log.read_text()
 
 
-@pytest.mark.parametrize(("signal", "taken"), [(SIGTERM, True), (SIGKILL, False)])
-def test_what_a_killed_process_wrote_is_no_archive(archive: Archive, tmp_path: Path, signal: int, taken: bool) -> None:
+@pytest.mark.parametrize(
+    ("signal", "whole", "taken"), [(SIGTERM, True, True), (SIGTERM, False, False), (SIGKILL, True, False)]
+)
+def test_half_a_start_and_half_an_archive_are_dropped(
+    archive: Archive, tmp_path: Path, signal: int, whole: bool, taken: bool
+) -> None:
     child = begin(archive, tmp_path, WRITES)
+    child.whole = whole
     deadline = time.monotonic() + 20
     while not child.log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    child.stop(time.monotonic())
     child.signal(signal)
     end(child)
     assert archive.path.exists() == taken
     assert not archive.draft.exists()
+
+
+@pytest.mark.parametrize(("off", "taken"), [((), True), (("step",), False), (("other",), True)])
+def test_only_a_stack_with_all_its_steps_writes(
+    archive: Archive, tmp_path: Path, off: tuple[str, ...], taken: bool
+) -> None:
+    def process(name: str, script: str) -> Process:
+        return Process(name, ("bash", "-c", script), os.environ, tmp_path, lambda: True)
+
+    step = replace(process("step", ""), once=True)
+    plan = [replace(process("writer", WRITES), classes=archive), step, process("other", WRITES)]
+    supervisor = Supervisor(Home(tmp_path), plan, {}, off)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while supervisor.state.phase != "running" or not supervisor.children["writer"].log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    supervisor.stop()
+    thread.join(20)
+    assert archive.path.exists() == taken
 
 
 def test_one_process_writes_and_its_twin_waits_for_the_archive(archive: Archive) -> None:
