@@ -34,14 +34,14 @@ def test_the_lowest_priority_is_shed_first(
     tenants = {priority: tenant_of(priority) for priority in PRIORITIES}
     apply(f"policies: [{', '.join(f'{{tenant: {name}, priority: {one}}}' for one, name in tenants.items())}]")
     # One key, so one partition: each of the three is asked at the same lag.
-    sent, done, key = 0, threading.Event(), tenants["low"]
+    at: list[float] = []
+    done, key = threading.Event(), tenants["low"]
 
     def send() -> None:
-        nonlocal sent
         while not done.wait(EVERY_S):
             for tenant in tenants.values():
                 pipeline.send_record(batch(tenant, ["u0"]), key)
-            sent += 1
+            at.append(time.monotonic())
 
     sender = threading.Thread(target=send)
     sender.start()
@@ -51,6 +51,7 @@ def test_the_lowest_priority_is_shed_first(
     time.sleep(5)  # in time from here on
     done.set()
     sender.join()
+    sent = len(at)
     ends = beside.ends(topics.RAW)
     eventually(lambda: beside.behind(topics.RAW, ends), 0)
     eventually(lambda: {account(pipeline, tenant)["received"] for tenant in tenants.values()}, {sent})
@@ -58,10 +59,11 @@ def test_the_lowest_priority_is_shed_first(
     print({priority: one["shed"] for priority, one in held.items()}, "of", sent)
     assert [one["shed"] + one["forwarded"] for one in held.values()] == [sent] * 3
     assert [(one["missing"], one["rejected"]) for one in held.values()] == [(0, {})] * 3
-    # Normal ones are shed at twice the lag: LAG_S less of them, more where the gate stands still between.
-    apart = (held["low"]["shed"] - held["normal"]["shed"]) * EVERY_S
-    assert apart >= 0.8 * LAG_S
+    # Normal ones are shed at twice the lag: LAG_S less of them, more where the gate stands still between. By the clock,
+    # since on a busy machine they are sent less often.
     assert held["normal"]["shed"] > 0
+    apart = at[held["low"]["shed"] - 1] - at[held["normal"]["shed"] - 1]
+    assert apart >= 0.8 * LAG_S
     assert held["high"]["shed"] == 0
     assert held["low"]["forwarded"] > 0
     named = "SELECT DISTINCT id, `limit`, setting FROM rejections WHERE tenant = {tenant:String}"
