@@ -26,8 +26,8 @@ def pause(failures: int) -> float:
 class Child:
     """States: off, waiting (for its needs), starting, up or done, stopping, backoff, stopped.
 
-    Times are monotonic seconds. writes: it may write an archive of its classes; whole: all steps of the stack were done
-    while it ran, so that the archive holds what the next will load.
+    Times are monotonic seconds. writes: it may write an archive of its classes; writing: it was started to; whole: all
+    steps of the stack were done while it ran, so that the archive holds what the next will load.
     """
 
     process: Process
@@ -40,6 +40,7 @@ class Child:
     intent: Literal["run", "restart", "stop"] = "run"
     killed_at: float | None = None
     writes: bool = True
+    writing: bool = False
     whole: bool = False
 
     @property
@@ -57,6 +58,7 @@ class Child:
         if self.process.prepare is not None:
             self.process.prepare()
         classes, writer = self.process.classes, self.name if self.writes else ""
+        self.writing = classes is not None and classes.writes(writer)
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 self.process.command,
@@ -83,8 +85,7 @@ class Child:
         if code is not None:
             self._ended(code, now)
         elif self.killed_at is not None:
-            writing = self.writes and self.process.classes is not None and self.process.classes.writes(self.name)
-            if now - self.killed_at > self.process.grace_s + (WRITING_S if writing else 0):
+            if now - self.killed_at > self.process.grace_s + (WRITING_S if self.writing else 0):
                 self.signal(SIGKILL)
         elif self.record.state == "starting" and now >= self.next_check:
             self._check(now)

@@ -15,7 +15,7 @@ from stack.archive import Archive
 from stack.child import Child
 from stack.home import JARS, Home
 from stack.process import Process
-from stack.supervisor import Supervisor
+from tests.stack.supervised import running, until
 
 WRITES = """
 trap "exit 143" TERM
@@ -47,11 +47,12 @@ def begin(archive: Archive, tmp_path: Path, script: str, name: str = "writer", *
 
 def end(child: Child) -> str:
     """Follow the process to its end and return what it said."""
-    deadline = time.monotonic() + 60
-    while child.popen is not None:
-        assert time.monotonic() < deadline
+
+    def ended() -> bool:
         child.tick(time.monotonic())
-        time.sleep(0.01)
+        return child.popen is None
+
+    until(ended, 60)
     return child.log.read_text()
 
 
@@ -63,10 +64,7 @@ def test_half_a_start_and_half_an_archive_are_dropped(
 ) -> None:
     child = begin(archive, tmp_path, WRITES)
     child.whole = whole
-    deadline = time.monotonic() + 20
-    while not child.log.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(child.log.read_text)
     child.stop(time.monotonic())
     child.signal(signal)
     end(child)
@@ -83,15 +81,9 @@ def test_only_a_stack_with_all_its_steps_writes(
 
     step = replace(process("step", ""), once=True)
     plan = [replace(process("writer", WRITES), classes=archive), step, process("other", WRITES)]
-    supervisor = Supervisor(Home(tmp_path), plan, {}, off)
-    thread = threading.Thread(target=supervisor.run)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while supervisor.state.phase != "running" or not supervisor.children["writer"].log.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    supervisor.stop()
-    thread.join(20)
+    with running(Home(tmp_path), *plan, off=off) as supervisor:
+        until(lambda: supervisor.state.phase == "running")
+        until(supervisor.children["writer"].log.read_text)
     assert archive.path.exists() == taken
 
 
