@@ -9,7 +9,7 @@ from functools import partial
 from pyflink.common import Configuration, Types
 
 from jobs.settings import JobSettings
-from jobs.streams import ADDRESSED, KEYED, Streams
+from jobs.streams import ADDRESSED, KEYED, Streams, at_once
 from schemas import topics
 from sinks.control import stored
 from sinks.partitions import keys
@@ -22,7 +22,7 @@ from udfs.alert.recording import HEARTBEAT_SOURCE
 
 def build(settings: JobSettings, cluster: Configuration | None = None) -> Streams:
     """Wire the job; nothing runs before submit()."""
-    streams = Streams("alert", settings, cluster, prompt=True)
+    streams = Streams("alert", settings, cluster, prompt=True, watermarks_ms=50)
     valid = streams.source(topics.VALID, settings.alert_lateness_s, settings.alert_idle_timeout_s)
     rules = streams.control(topics.RULES).broadcast(RULES)
     first = partial(stored, settings.kafka, topics.RULES)
@@ -53,7 +53,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
         .set_parallelism(1)
     )
 
-    streams.route(judged.union(beats), topics.ALERTS, topics.RAW)
+    streams.route(judged.set_buffer_timeout(0).union(at_once(beats)), topics.ALERTS, topics.RAW)
     return streams
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pyflink.common import Configuration, Types
 
 from jobs.settings import JobSettings
-from jobs.streams import ADDRESSED, KEYED, Streams
+from jobs.streams import ADDRESSED, KEYED, Streams, at_once
 from schemas import topics
 from sinks.control import history
 from udfs.gate.flink.gate import GateFunction
@@ -46,7 +46,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
         settings.shards, settings.gate_limits(), settings.gate_max_series, first, settings.gate_usage_tenant
     )
     asked = pending.map(TenantFunction(), KEYED).name("asked").uid(streams.uid("asked"))
-    by_tenant = asked.key_by(tenant_of, Types.STRING()).connect(policies.broadcast(POLICIES))
+    by_tenant = at_once(asked.key_by(tenant_of, Types.STRING())).connect(policies.broadcast(POLICIES))
     decided = by_tenant.process(owner, ADDRESSED).name("owner").uid(streams.uid("owner"))
 
     streams.route(judged, *JUDGED, topics.PENDING, topics.VERDICTS)

@@ -7,6 +7,7 @@ IN (value, …), OUT (key, value, event time), KEYED (key, bytes), PAYLOAD (tabl
 """
 
 import os
+from typing import TypeVar
 
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
@@ -14,6 +15,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
 from jobs.settings import FORMER_SHARDS, JobSettings
+from schemas import topics
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 KEYED = Types.TUPLE([Types.STRING(), BYTES])
@@ -21,13 +23,18 @@ PAYLOAD = Types.TUPLE([Types.STRING(), Types.LONG(), BYTES])
 ADDRESSED = Types.ROW_NAMED(["address", "k", "v", "n"], [Types.STRING(), BYTES, BYTES, Types.LONG()])
 OUT = Types.ROW_NAMED(["k", "v", "ts"], [BYTES, BYTES, Types.LONG()])
 
+Stream = TypeVar("Stream", bound=DataStream)
+
 _PLACES = "p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL, "
 _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
 # A record may be as large as the topic allows (schemas/topics.py).
 _FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 << 20)}
-# By default a record waits up to 100 ms in each network buffer, and event time 200 ms in each source.
-_PROMPT = {"execution.buffer-timeout.interval": "10 ms", "pipeline.auto-watermark-interval": "50 ms"}
+# Of an idle stack's CPU a tenth were fetches that came back empty twice a second. Not where a consumer has several
+# partitions: one that has records would wait until the others have some, since a consumer asks a broker once at a time.
+_ALONE = {"properties.fetch.max.wait.ms": "5000"}
+# By default a record waits up to 100 ms in each network buffer.
+_PROMPT = {"execution.buffer-timeout.interval": "10 ms"}
 _SEND = {
     "max.request.size": str(9 << 20),
     "compression.type": "lz4",
@@ -48,13 +55,32 @@ def renumber(tables: StreamTableEnvironment) -> None:
     reset.invoke(None, java.new_array(java.jvm.java.lang.Object, 0))
 
 
+def at_once(stream: Stream) -> Stream:
+    """Let each record of the stream, and of what it is made of, go on by itself; for few of them.
+
+    Otherwise a thread of its own wakes up for each output, a hundred times a second in prompt jobs, to look for one.
+    """
+    # Not by set_buffer_timeout, which what comes from a table does not have.
+    for transformation in stream._j_data_stream.getTransformation().getTransitivePredecessors():
+        transformation.setBufferTimeout(0)
+    return stream
+
+
 class Streams:
     """One job under construction: sources, sinks, and its submission under the name <prefix>-<name>."""
 
     def __init__(
-        self, name: str, settings: JobSettings, cluster: Configuration | None = None, prompt: bool = False
+        self,
+        name: str,
+        settings: JobSettings,
+        cluster: Configuration | None = None,
+        prompt: bool = False,
+        watermarks_ms: int = 200,
     ) -> None:
-        """prompt: what waits for company does so for 10 ms, for jobs between a sample and an alert."""
+        """prompt: what waits for company does so for 10 ms, for jobs between a sample and an alert.
+
+        watermarks_ms: how often a source says how far event time is.
+        """
         self.name = name
         self.settings = settings
         self.full_name = f"{settings.job_prefix}-{name}"
@@ -69,6 +95,7 @@ class Streams:
             self.env.configure(cluster)
         own = Configuration()
         own.set_string("python.execution-mode", settings.execution_mode)
+        own.set_string("pipeline.auto-watermark-interval", f"{watermarks_ms} ms")
         for key, value in _PROMPT.items() if prompt else ():
             own.set_string(key, value)
         self.env.configure(own)
@@ -90,6 +117,11 @@ class Streams:
             **extra,
         }
         return ", ".join(f"'{key}'='{value}'" for key, value in options.items())
+
+    def _patience(self, topic: str) -> dict[str, str]:
+        """Return how long a fetch waits at the broker for a record."""
+        partitions = {one.name: one.partitions for one in topics.TOPICS}[topic]
+        return _ALONE if partitions <= self.settings.parallelism else {}
 
     def source(
         self,
@@ -122,6 +154,7 @@ class Streams:
                 "scan.startup.mode": "group-offsets",
                 "scan.watermark.idle-timeout": f"{round(1000 * idle_s)} ms",
                 **(drift if drift_s is not None else {}),
+                **self._patience(topic),
                 **{f"properties.{key}": value for key, value in _FETCH.items()},
             },
         )
@@ -157,6 +190,7 @@ class Streams:
                 "properties.group.id": self.full_name,
                 "scan.startup.mode": "earliest-offset" if whole else "latest-offset",
                 "scan.watermark.idle-timeout": "1 s",
+                **self._patience(topic),
             },
         )
         table = self._name("control", topic)
@@ -164,11 +198,7 @@ class Streams:
             f"CREATE TEMPORARY TABLE `{table}` (k BYTES, v BYTES, "
             f"ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, WATERMARK FOR ts AS ts) WITH ({options})"
         )
-        stream = self._tables.to_data_stream(self._tables.from_path(table))
-        # Records are rare here: each goes on at once, and no thread wakes up a hundred times a second to look for one.
-        # Not by set_buffer_timeout, which what comes from a table does not have.
-        stream._j_data_stream.getTransformation().setBufferTimeout(0)
-        return stream
+        return at_once(self._tables.to_data_stream(self._tables.from_path(table)))
 
     def clock(self) -> DataStream:
         """Return twenty rows a second, by the machine's clock, in one subtask."""
@@ -177,20 +207,20 @@ class Streams:
             f"CREATE TEMPORARY TABLE `{table}` (n BIGINT) "
             "WITH ('connector' = 'datagen', 'rows-per-second' = '20', 'scan.parallelism' = '1')"
         )
-        return self._tables.to_data_stream(self._tables.from_path(table))
+        return at_once(self._tables.to_data_stream(self._tables.from_path(table)))
 
     def sink(self, stream: DataStream, topic: str) -> None:
         """Write a stream of OUT rows to the topic, at least once; ts becomes the record's timestamp."""
         self._insert(topic, f"SELECT k, v, TO_TIMESTAMP_LTZ(ts, 3) FROM {self._tables.from_data_stream(stream)}")
 
-    def route(self, stream: DataStream, *topics: str) -> None:
+    def route(self, stream: DataStream, *into: str) -> None:
         """Write a stream of ADDRESSED rows to the topics that they name; n becomes the record's timestamp.
 
         Not by side outputs: PyFlink puts a Python map behind each, and that would share the operator's thread
         (udfs/mode.py).
         """
         rows = self._tables.from_data_stream(stream)
-        for topic in topics:
+        for topic in into:
             self._insert(topic, f"SELECT k, v, TO_TIMESTAMP_LTZ(n, 3) FROM {rows} WHERE address = '{topic}'")
 
     def _insert(self, topic: str, select: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas import spans
-from schemas.batch import Frame, Int64s
+from schemas.batch import Frame, Int64s, UInt64s
 from schemas.distributions import Distributions
 from schemas.names import united
 from schemas.rollups import Rollups
@@ -21,14 +21,17 @@ from sinks.distributions import of_table
 from sinks.refusal import RefusedBlock
 from sinks.versions import raise_versions, touched
 
-# Names travel in the request's address, whose length is bounded.
+# Names and ids travel in the request's address, whose length is bounded.
 _NAMES_A_QUERY = 200
+_IDS_A_QUERY = 200
 
 _MINE = """
 WHERE tenant = {tenant:String}
   AND metric IN {metrics:Array(String)}
   AND series_id % {shards:UInt64} = {shard:UInt64}
 """
+# One late source among many: ClickHouse then reads its granules and not those of every series of these metrics.
+_FEW = "  AND series_id IN {ids:Array(UInt64)}\n"
 # FINAL is not asked for: repeats are dropped when the window is computed.
 _SAMPLES = f"""
 SELECT metric, series_id, ts, value
@@ -54,6 +57,27 @@ FROM {tier.table} FINAL
 """
     for tier in TIERS
 }
+_WINDOW = "intDiv(toUnixTimestamp64Milli(ts) - 1, {width:Int64}) * {width:Int64}"
+# A series that was sent as both has the fuller one of either kind in a tier's row.
+_COUNTS = f"""
+SELECT series_id, window, max(n) AS count
+FROM (
+    SELECT series_id, {_WINDOW} AS window, toInt64(count()) AS n
+    FROM samples FINAL
+    {_MINE}
+      AND {spans.WITHIN}
+      AND NOT isNaN(value)
+    GROUP BY series_id, window
+    UNION ALL
+    SELECT series_id, {_WINDOW} AS window, toInt64(sum(count)) AS n
+    FROM distributions FINAL
+    {_MINE}
+      AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+      AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+    GROUP BY series_id, window
+)
+GROUP BY series_id, window
+"""
 _BEHIND_MS = 120_000  # how far a coarser tier may close behind the minutes
 _CLOSED = """
 SELECT tier, toUnixTimestamp(max(ts)) AS newest FROM completeness WHERE ts > now() - INTERVAL 3 DAY GROUP BY tier
@@ -76,6 +100,11 @@ class Span(Protocol):
     @property
     def metrics(self) -> list[str]:
         """The names of all series."""
+        ...
+
+    @property
+    def ids(self) -> UInt64s:
+        """The series."""
         ...
 
     @property
@@ -126,6 +155,16 @@ class ClickhouseHistory:
         found = [table for table in self._read(_ROWS[tier], dirty, span) if table.num_rows]
         return [part for table in found for part in rows.rollups(table)]
 
+    def counts(self, dirty: Span, width: int) -> tuple[UInt64s, Int64s, Int64s]:
+        """Return (series ids, starts of windows in ms, samples in raw without repeats), for all pairs at least."""
+        start, end = int(dirty.windows.min()), int(dirty.windows.max()) + width
+        found = list(self._read(_COUNTS, dirty, {"start": start, "end": end, "width": width}))
+        ids, windows, counts = (
+            np.concatenate([np.empty(0, dtype), *(table[name].to_numpy() for table in found if table.num_rows)])
+            for name, dtype in (("series_id", np.uint64), ("window", np.int64), ("count", np.int64))
+        )
+        return ids, windows, counts
+
     def closed(self) -> dict[str, int]:
         """Return for each tier the start of the newest window (ms) that the stream has closed, for any tenant.
 
@@ -158,4 +197,7 @@ class ClickhouseHistory:
             names = dirty.metrics[first : first + _NAMES_A_QUERY]
             asked: dict[str, Value] = {"tenant": dirty.tenant, "metrics": names, "shards": self.shards, **span}
             asked["shard"] = dirty.shard
+            if len(dirty.ids) <= _IDS_A_QUERY:
+                asked["ids"] = dirty.ids.tolist()
+                sql = sql.replace(_MINE, _MINE + _FEW)
             yield self.clickhouse.query(sql, asked)

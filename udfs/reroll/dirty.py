@@ -54,6 +54,17 @@ class Dirty:
         found: Mask = known & (starts[column] == windows) & grid[row, column]
         return found
 
+    def spread(self, ids: UInt64s, windows: Int64s, numbers: Int64s) -> Int64s:
+        """Return for each pair the number that is given for it, 0 without one; all (N,), pairs distinct."""
+        given = np.zeros(len(self), dtype=np.int64)
+        if len(ids) and len(self):
+            mine = self.holds(ids, windows)
+            low, high = int(self.windows.min()), int(self.windows.max())
+            row = np.searchsorted(self.ids, ids[mine])
+            key = row * (high - low + 1) + (windows[mine] - low)
+            given[np.searchsorted(self.index * (high - low + 1) + (self.windows - low), key)] = numbers[mine]
+        return given
+
     def frame(self) -> Frame:
         """Return the pairs as a frame of empty cells, in which they travel through state and topics."""
         cells = np.repeat(MISSING, len(self.index))

@@ -4,6 +4,9 @@ Minutes are computed from raw samples and distributions, every coarser tier from
 functions of the rollup job. Raw must have the late samples before anything is read: records of a shard keep their order
 on the way to the store, so whatever came before them is then there too. A window that the stream has not closed yet
 waits, since its row would be written over by one that lacks the late samples.
+
+What the stream has closed may still be on its way to the table, where another subtask was quicker. So rows that were
+made of stored ones are counted against raw, and where raw has more, the window is looked at once more.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +16,9 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.batch import Frame
+from schemas.batch import Frame, Int64s, UInt64s
 from schemas.distributions import Distributions
+from schemas.nan import Mask
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier
 from udfs.reroll.dirty import Dirty, dirty
@@ -25,6 +29,8 @@ from udfs.rollup.rows import rollup
 from udfs.rollup.window import split, start_of, within
 
 Waiting = dict[str, list[Frame]]
+Counts = tuple[UInt64s, Int64s, Int64s]
+"""Series ids, starts of windows in ms, and a number of each."""
 
 
 class History(Protocol):
@@ -42,6 +48,10 @@ class History(Protocol):
         """Return the tier's rows in the span of the pairs, windows of `width` ms, of their metrics and shard."""
         ...
 
+    def counts(self, dirty: Dirty, width: int) -> Counts:
+        """Return how many samples raw has of series in windows of `width` ms: of all pairs, where it has any."""
+        ...
+
     def closed(self) -> dict[str, int]:
         """Return for each tier the start of the newest window (ms) that the stream has closed."""
         ...
@@ -53,11 +63,16 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """What one pass did. unstored: late samples that raw has not yet, then nothing was done; rows: written."""
+    """What one pass did.
+
+    unstored: late samples that raw has not yet, then nothing was done; rows: written; behind: (series, window) pairs
+    that wait because raw has more of them than their row.
+    """
 
     unstored: int
     rows: int
     waiting: Waiting
+    behind: int = 0
 
 
 def heal(
@@ -69,54 +84,76 @@ def heal(
 ) -> Healed:
     """Write the rows of all dirty windows that are closed; return the windows that wait, by tier.
 
-    late: frames of one (tenant, shard). patient False: do not wait for raw any longer. tiers: those that are kept.
+    late: frames of one (tenant, shard). patient False: do not wait any longer, neither for raw nor for rows. tiers:
+    those that are kept.
     """
-    waiting = {name: list(frames) for name, frames in waiting.items()}
-    written = 0
     done: Dirty | None = None
     made: list[Rollups] = []
     if late:
-        minutes = dirty(late, MINUTE.width_ms)
-        sources = [
-            read(frames, minutes, history)
-            for read, frames in (
-                (_plain, [frame for frame in late if frame.weights is None]),
-                (_weighted, [frame for frame in late if frame.weights is not None]),
-            )
-            if frames
-        ]
-        missing = sum(lacking for lacking, _ in sources)
+        done = dirty(late, MINUTE.width_ms)
+        missing, made, mixed = _first(late, done, history)
         if missing and patient:
             return Healed(missing, 0, waiting)
-        made = [row for _, rows in sources for row in rows]
         history.write(MINUTE, made)
-        written += sum(map(len, made))
-        if len(sources) > 1:
-            made = []  # a series may have a row of either kind: only the table knows which stands
-        done = minutes
+    written, behind, kept = sum(map(len, made)), 0, Waiting()
+    if late and mixed:
+        made = []  # a series may have a row of either kind: only the table knows which stands
     closed = history.closed()
     for finer, tier in pairwise(tiers):
-        frames = waiting.pop(tier.name, [])
+        frames = list(waiting.get(tier.name, ()))
+        made = [] if frames else made
         if done is not None:
             frames.append(done.coarser(tier.width_ms).frame())
         if not frames:
-            done, made = None, []
             continue
         every = dirty(frames, tier.width_ms)
         ripe = every.windows <= closed.get(tier.name, -1)
-        if not ripe.all():
-            waiting[tier.name] = [every.where(~ripe).frame()]
         done = every.where(ripe) if ripe.any() else None
-        made = made if done is not None else []
         if done is not None:
-            parts = _chosen(made, done, tier) if len(frames) == 1 else []
-            if sum(map(len, parts)) != len(done) * (tier.width_ms // finer.width_ms):
-                # The rows just made are not all that the windows can have.
-                parts = _chosen(history.rows(finer, done, tier.width_ms), done, tier)
-            made = list(_coarser(parts, tier))
+            made, lacking = _next(made, done, finer, tier, history)
             history.write(tier, made)
             written += sum(map(len, made))
-    return Healed(0, written, waiting)
+            if patient:
+                behind += int(lacking.sum())
+                ripe[np.flatnonzero(ripe)[lacking]] = False
+        if not ripe.all():
+            kept[tier.name] = [every.where(~ripe).frame()]
+    return Healed(0, written, kept, behind)
+
+
+def _first(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, list[Rollups], bool]:
+    """Return (late samples that raw lacks, the rows of the dirty minutes, whether late ones are of both kinds)."""
+    sources = [
+        read(frames, minutes, history)
+        for read, frames in (
+            (_plain, [frame for frame in late if frame.weights is None]),
+            (_weighted, [frame for frame in late if frame.weights is not None]),
+        )
+        if frames
+    ]
+    missing = sum(lacking for lacking, _ in sources)
+    return missing, [row for _, rows in sources for row in rows], len(sources) > 1
+
+
+def _next(
+    made: Sequence[Rollups], done: Dirty, finer: Tier, tier: Tier, history: History
+) -> tuple[list[Rollups], Mask]:
+    """Return the rows of a tier's dirty windows, and of which pairs raw has more than these rows.
+
+    made: rows of the finer tier that were just made; they may be all that the windows can have, or not.
+    """
+    parts = _chosen(made, done, tier)
+    if sum(map(len, parts)) == len(done) * (tier.width_ms // finer.width_ms):
+        return list(_coarser(parts, tier)), np.zeros(len(done), dtype=bool)
+    parts = _chosen(history.rows(finer, done, tier.width_ms), done, tier)
+    rows = list(_coarser(parts, tier))
+    counted = sum((done.spread(*_counts(one)) for one in rows), np.zeros(len(done), dtype=np.int64))
+    lacking: Mask = counted < done.spread(*history.counts(done, tier.width_ms))
+    return rows, lacking
+
+
+def _counts(rows: Rollups) -> Counts:
+    return rows.series_ids, np.full(len(rows), rows.window), rows.count.astype(np.int64)
 
 
 def _plain(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups]]:

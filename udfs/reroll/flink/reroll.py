@@ -26,7 +26,8 @@ _log = logging.getLogger("tidegauge")
 class RerollFunction(KeyedProcessFunction):
     """Heals the windows of one hour and of every coarser tier over it. Yields OUT rows for metrics.rejected.
 
-    settle_s: how long late samples wait for more; patience_s: how long for the store job to write them to raw.
+    settle_s: how long late samples wait for more; patience_s: how long for the store job to write them to raw, and for
+    the rollup job to write what it has closed.
     tiers: those that the rollup job keeps.
     """
 
@@ -59,6 +60,7 @@ class RerollFunction(KeyedProcessFunction):
             for tier in self._tiers[1:]
         }
         self._since = runtime_context.get_state(ValueStateDescriptor("since", Types.LONG()))
+        self._behind: dict[str, int] = {}  # since when a key waits for rows; after a restart it begins anew
 
     def process_element(self, value: tuple[str, bytes], ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Keep the frame; the first starts the clock."""
@@ -78,7 +80,8 @@ class RerollFunction(KeyedProcessFunction):
         late = [Frame.decode(payload) for payload in self._late.get()] if ripe else []
         waiting = {name: [Frame.decode(one) for one in state.get()] for name, state in self._waiting.items()}
         begun = time.monotonic()
-        patient = since is None or now < since + self._settle + self._patience
+        begins = self._behind.get(key, now) if since is None else since
+        patient = now < begins + self._settle + self._patience
         ripened = {name: frames for name, frames in waiting.items() if frames}
         healed = heal(late, ripened, self._history, patient, self._tiers)
         if healed.unstored:
@@ -90,6 +93,11 @@ class RerollFunction(KeyedProcessFunction):
             _log.info("tidegauge reroll of %s: %d late frames, %d rows, %.2f s", key, len(late), healed.rows, took)
             self._late.clear()
             self._since.clear()
+        if healed.behind:
+            self._behind.setdefault(key, now)
+            _log.info("tidegauge reroll of %s: %d rows are looked at again, raw has more", key, healed.behind)
+        else:
+            self._behind.pop(key, None)
         for name, state in self._waiting.items():
             state.update([frame.encode() for frame in healed.waiting.get(name, [])])
         if healed.waiting:
