@@ -99,21 +99,8 @@ class Evaluator:
         whole = held.append(pieces) if pieces else held
         # What has left the window may still lie in it for a minute: it is as if it were gone.
         window = whole.trim(max(memory.floor, tick - retention_ms(rule, expression)))
-        excess = self.budget.size(len(window.ids), window.nbytes)
-        judged, failed = Judged(memory), ""
-        if not excess:
-            try:
-                judged = judge(rule, expression, memory, window, tick)
-                excess = self.budget.size(len(judged.memory.instances), 0)
-            except RuleFault as fault:
-                failed = str(fault)
-        took = self.clock() - began
-        spent.evaluations, spent.seconds = spent.evaluations + 1 + rested, spent.seconds + took
-        spent.failures += bool(failed)
-        slow = self.budget.time(took)
-        spent.slow = spent.slow + 1 if slow else 0
-        if spent.slow >= SLOW_IN_A_ROW:
-            excess, spent.slow = slow, 0
+        judged, failed, excess = self._judged(entry, memory, window, tick)
+        excess = self._accounted(spent, 1 + rested, self.clock() - began, failed) or excess
         if excess:
             until = tick + self.budget.pause_ms
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
@@ -136,6 +123,28 @@ class Evaluator:
         batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
         kept = stored if stored is not held else None
         return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + dropped + left)
+
+    def _judged(self, entry: tuple[Rule, Linked], memory: Memory, window: Window, tick: int) -> tuple[Judged, str, str]:
+        """Return (what the rule makes of the window, why it failed, why it is too large); empty where it is not."""
+        excess = self.budget.size(len(window.ids), window.nbytes)
+        if excess:
+            return Judged(memory), "", excess
+        try:
+            judged = judge(*entry, memory, window, tick)
+        except RuleFault as fault:
+            return Judged(memory), str(fault), ""
+        return judged, "", self.budget.size(len(judged.memory.instances), 0)
+
+    def _accounted(self, spent: Spent, evaluations: int, seconds: float, failed: str) -> str:
+        """Add to what a key has cost; return why it is too slow if it was so often enough, else nothing."""
+        spent.evaluations, spent.seconds = spent.evaluations + evaluations, spent.seconds + seconds
+        spent.failures += bool(failed)
+        slow = self.budget.time(seconds)
+        spent.slow = spent.slow + 1 if slow else 0
+        if spent.slow < SLOW_IN_A_ROW:
+            return ""
+        spent.slow = 0
+        return slow
 
     def still(self, key: str, entry: tuple[Rule, Linked], memory: Memory, tick: int) -> bool:
         """Tell whether a tick without new samples has the answer of the one before, and nothing else is due."""
