@@ -1,4 +1,4 @@
-"""Prints the vertices of the job graphs of the jobs named on the command line: `job vertex-id`, one a line."""
+"""Prints of the jobs named on the command line, one a line: `job vertex-id`, and `at-once job operator`."""
 
 import importlib
 import sys
@@ -9,3 +9,6 @@ for name in sys.argv[1:]:
     streams = importlib.import_module(f"jobs.{name}").build(JobSettings())
     for vertex in streams.vertices():
         print(name, vertex)
+    for node in streams.env._j_stream_execution_environment.getStreamGraph(False).getStreamNodes().toArray():
+        if node.getBufferTimeout() == 0:
+            print("at-once", name, node.getOperatorName())
