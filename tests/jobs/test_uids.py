@@ -41,7 +41,7 @@ def test_uids_are_the_pinned_ones_and_what_is_rare_goes_on_at_once(tmp_path: Pat
     if os.environ.get("TIDEGAUGE_PIN"):
         PINNED.write_text("\n".join(found) + "\n")
     assert found == PINNED.read_text().splitlines()
-    # Each other output has a thread that looks for records a hundred times a second: it pays where they come in thousands.
+    # Each other output has a thread that looks for records a hundred times a second: it pays where they are many.
     at_once = {tuple(line.split()[1:3]) for line in lines if line.startswith("at-once ")}
     assert at_once >= {("gate", "asked"), ("alert", "judge"), ("alert", "beat")}
     assert not at_once & {("gate", "gate"), ("alert", "match"), ("alert", "pieces")}
