@@ -134,7 +134,8 @@ class JobSettings(BaseSettings):
     reroll_patience_s: float = Field(
         900.0,
         ge=0,
-        description="How long a dirty window waits until raw has its late samples; then it is computed without.",
+        description="How long a dirty window waits until raw has its late samples, and the finer tier what is closed, "
+        "seconds; then it is computed without.",
     )
     fresh_tail_s: int = Field(300, ge=10, description="Writes into time older than this raise data versions, seconds.")
 
