@@ -11,7 +11,7 @@ made of stored ones are counted against raw, and where raw has more, the window 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -91,9 +91,10 @@ def heal(
     made: list[Rollups] = []
     if late:
         done = dirty(late, MINUTE.width_ms)
-        missing, made, mixed = _first(late, done, history)
+        missing, minutes, mixed = _first(late, done, history)
         if missing and patient:
             return Healed(missing, 0, waiting)
+        made = list(minutes)
         history.write(MINUTE, made)
     written, behind, kept = sum(map(len, made)), 0, Waiting()
     if late and mixed:
@@ -121,7 +122,7 @@ def heal(
     return Healed(0, written, kept, behind)
 
 
-def _first(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, list[Rollups], bool]:
+def _first(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups], bool]:
     """Return (late samples that raw lacks, the rows of the dirty minutes, whether late ones are of both kinds)."""
     sources = [
         read(frames, minutes, history)
@@ -132,7 +133,7 @@ def _first(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int
         if frames
     ]
     missing = sum(lacking for lacking, _ in sources)
-    return missing, [row for _, rows in sources for row in rows], len(sources) > 1
+    return missing, chain.from_iterable(rows for _, rows in sources), len(sources) > 1
 
 
 def _next(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from pyflink.common import Row, Types
-from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext, TimerService
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
 from schemas.batch import Frame
@@ -19,6 +19,7 @@ from udfs.write.refused import refused_block
 
 _AGAIN_MS = 2_000
 _CLOSED_MS = 5_000  # between two looks whether a window has been closed
+_LONGEST_MS = 60_000  # between two looks whether rows have come
 
 _log = logging.getLogger("tidegauge")
 
@@ -48,7 +49,7 @@ class RerollFunction(KeyedProcessFunction):
         self._tiers = tiers
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """State: late frames, dirty windows that are not closed yet, and when the oldest late frame came."""
+        """State: late frames, dirty windows that wait, when the oldest late frame came, when windows are looked at."""
         announce("reroll", runtime_context)
         target = self._target
         clickhouse = Clickhouse(target.clickhouse, target.user, target.password, target.database)
@@ -60,6 +61,7 @@ class RerollFunction(KeyedProcessFunction):
             for tier in self._tiers[1:]
         }
         self._since = runtime_context.get_state(ValueStateDescriptor("since", Types.LONG()))
+        self._look = runtime_context.get_state(ValueStateDescriptor("look", Types.LONG()))
         self._behind: dict[str, int] = {}  # since when a key waits for rows; after a restart it begins anew
 
     def process_element(self, value: tuple[str, bytes], ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
@@ -77,6 +79,11 @@ class RerollFunction(KeyedProcessFunction):
         now = timers.current_processing_time()
         since = self._since.value()
         ripe = since is not None and now >= since + self._settle
+        if since is not None and not ripe:
+            timers.register_processing_time_timer(since + self._settle)  # which may be longer since a restart
+        # Late samples come between two looks and make one of their own: it takes the place of the one that was due.
+        if not ripe and timestamp != (self._look.value() or timestamp):
+            return
         late = [Frame.decode(payload) for payload in self._late.get()] if ripe else []
         waiting = {name: [Frame.decode(one) for one in state.get()] for name, state in self._waiting.items()}
         begun = time.monotonic()
@@ -98,14 +105,22 @@ class RerollFunction(KeyedProcessFunction):
             _log.info("tidegauge reroll of %s: %d rows are looked at again, raw has more", key, healed.behind)
         else:
             self._behind.pop(key, None)
-        for name, state in self._waiting.items():
-            state.update([frame.encode() for frame in healed.waiting.get(name, [])])
-        if healed.waiting:
-            timers.register_processing_time_timer(max(now + _CLOSED_MS, self._earliest(healed.waiting)))
+        self._wait(healed.waiting, now - self._behind.get(key, now), timers)
         for table, block, error in self._history.refused:
             tenant, record = refused_block(table, block, error, now)
             yield Row(tenant.encode(), record, now)
         self._history.refused.clear()
+
+    def _wait(self, waiting: Waiting, behind_ms: int, timers: TimerService) -> None:
+        """Keep the windows that wait, and say when to look at them; behind_ms: for how long rows have been missing."""
+        for name, state in self._waiting.items():
+            state.update([frame.encode() for frame in waiting.get(name, [])])
+        if waiting:
+            # What raw alone was given, by `tidegauge load`, has no rows ever: looks become rarer.
+            pause = min(max(_CLOSED_MS, behind_ms // 2), _LONGEST_MS)
+            now = timers.current_processing_time()
+            self._look.update(max(now + pause, self._earliest(waiting)))
+            timers.register_processing_time_timer(self._look.value())
 
     def _earliest(self, waiting: Waiting) -> int:
         """Return when the first of the waiting windows can be closed, by the clock."""
