@@ -30,8 +30,8 @@ _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
 # A record may be as large as the topic allows (schemas/topics.py).
 _FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 << 20)}
-# Of an idle stack's CPU a tenth were fetches that came back empty twice a second. Not where a consumer has several
-# partitions: one that has records would wait until the others have some, since a consumer asks a broker once at a time.
+# An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
+# that has records would wait until the others have some, since a consumer asks a broker once at a time.
 _ALONE = {"properties.fetch.max.wait.ms": "5000"}
 # By default a record waits up to 100 ms in each network buffer.
 _PROMPT = {"execution.buffer-timeout.interval": "10 ms"}
