@@ -33,8 +33,6 @@ _FETCH = {"max.partition.fetch.bytes": str(9 << 20), "fetch.max.bytes": str(32 <
 # An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
 # that has records would wait until the others have some, since a consumer asks a broker once at a time.
 _ALONE = {"properties.fetch.max.wait.ms": "5000"}
-# By default a record waits up to 100 ms in each network buffer.
-_PROMPT = {"execution.buffer-timeout.interval": "10 ms"}
 _SEND = {
     "max.request.size": str(9 << 20),
     "compression.type": "lz4",
@@ -96,8 +94,8 @@ class Streams:
         own = Configuration()
         own.set_string("python.execution-mode", settings.execution_mode)
         own.set_string("pipeline.auto-watermark-interval", f"{watermarks_ms} ms")
-        for key, value in _PROMPT.items() if prompt else ():
-            own.set_string(key, value)
+        if prompt:
+            own.set_string("execution.buffer-timeout.interval", "10 ms")  # 100 by default, in each network buffer
         self.env.configure(own)
         self.env.set_parallelism(settings.parallelism)
         self.env.enable_checkpointing(settings.checkpoint_interval_s * 1000)
@@ -207,7 +205,7 @@ class Streams:
             f"CREATE TEMPORARY TABLE `{table}` (n BIGINT) "
             "WITH ('connector' = 'datagen', 'rows-per-second' = '20', 'scan.parallelism' = '1')"
         )
-        return at_once(self._tables.to_data_stream(self._tables.from_path(table)))
+        return self._tables.to_data_stream(self._tables.from_path(table))
 
     def sink(self, stream: DataStream, topic: str) -> None:
         """Write a stream of OUT rows to the topic, at least once; ts becomes the record's timestamp."""

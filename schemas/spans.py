@@ -6,7 +6,9 @@ and cost disk: of TSBS's integers an hour takes 0.02 bytes a sample more than fo
 
 SPAN_MS = 3_600_000
 OF_TS = f"intDiv(toUnixTimestamp64Milli(ts), {SPAN_MS})"
-# ClickHouse does not conclude from ts which spans to read. start and end: ms, start excluded.
-WITHIN = f"""ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-  AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+# start and end: ms, start excluded.
+DURING = """ts > fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+  AND ts <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"""
+# ClickHouse does not conclude from ts which spans to read.
+WITHIN = f"""{DURING}
   AND {OF_TS} BETWEEN intDiv({{start:Int64}}, {SPAN_MS}) AND intDiv({{end:Int64}}, {SPAN_MS})"""

@@ -43,8 +43,7 @@ _DISTRIBUTIONS = f"""
 SELECT metric, series_id, ts, count, sum, sum_sq, min, max, version, digest
 FROM distributions
 {_MINE}
-  AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-  AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+  AND {spans.DURING}
 """
 _ROWS = {
     tier: f"""
@@ -72,8 +71,7 @@ FROM (
     SELECT series_id, {_WINDOW} AS window, toInt64(sum(count)) AS n
     FROM distributions FINAL
     {_MINE}
-      AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-      AND ts <= fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+      AND {spans.DURING}
     GROUP BY series_id, window
 )
 GROUP BY series_id, window
@@ -193,11 +191,10 @@ class ClickhouseHistory:
             raise_versions(self.clickhouse, tenant, pairs, time.time_ns())
 
     def _read(self, sql: str, dirty: Span, span: Mapping[str, int]) -> Iterator[pa.Table]:
+        asked: dict[str, Value] = {"tenant": dirty.tenant, "shards": self.shards, "shard": dirty.shard, **span}
+        if len(dirty.ids) <= _IDS_A_QUERY:
+            asked["ids"] = dirty.ids.tolist()
+            sql = sql.replace(_MINE, _MINE + _FEW)
         for first in range(0, len(dirty.metrics), _NAMES_A_QUERY):
-            names = dirty.metrics[first : first + _NAMES_A_QUERY]
-            asked: dict[str, Value] = {"tenant": dirty.tenant, "metrics": names, "shards": self.shards, **span}
-            asked["shard"] = dirty.shard
-            if len(dirty.ids) <= _IDS_A_QUERY:
-                asked["ids"] = dirty.ids.tolist()
-                sql = sql.replace(_MINE, _MINE + _FEW)
+            asked["metrics"] = dirty.metrics[first : first + _NAMES_A_QUERY]
             yield self.clickhouse.query(sql, asked)

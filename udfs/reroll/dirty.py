@@ -41,29 +41,30 @@ class Dirty:
 
     def holds(self, ids: UInt64s, windows: Int64s, index: Int64s | UInt32s | None = None) -> Mask:
         """Tell which of other (series, window) pairs are among these; with index (N,), windows (N,): of ids[index]."""
+        found: Mask = self._places(ids, windows, index) >= 0
+        return found
+
+    def spread(self, ids: UInt64s, windows: Int64s, numbers: Int64s) -> Int64s:
+        """Return for each pair the number that is given for it, 0 without one; all (N,), pairs distinct."""
+        places = self._places(ids, windows)
+        given = np.zeros(len(self), dtype=np.int64)
+        given[places[places >= 0]] = numbers[places >= 0]
+        return given
+
+    def _places(self, ids: UInt64s, windows: Int64s, index: Int64s | UInt32s | None = None) -> npt.NDArray[np.int32]:
+        """Return the place of each other pair among these, -1 where it is none; as in holds()."""
         if not len(self):
-            return np.zeros(len(windows), dtype=bool)
+            return np.full(len(windows), -1, dtype=np.int32)
         row = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         known = self.ids[row] == ids
         if index is not None:
             row, known = row[index], known[index]
         starts = np.unique(self.windows)
         column = np.minimum(np.searchsorted(starts, windows), len(starts) - 1)
-        grid = np.zeros((len(self.ids), len(starts)), dtype=bool)  # an hour's minutes at most: 60 bytes a series
-        grid[self.index, np.searchsorted(starts, self.windows)] = True
-        found: Mask = known & (starts[column] == windows) & grid[row, column]
-        return found
-
-    def spread(self, ids: UInt64s, windows: Int64s, numbers: Int64s) -> Int64s:
-        """Return for each pair the number that is given for it, 0 without one; all (N,), pairs distinct."""
-        given = np.zeros(len(self), dtype=np.int64)
-        if len(ids) and len(self):
-            mine = self.holds(ids, windows)
-            low, high = int(self.windows.min()), int(self.windows.max())
-            row = np.searchsorted(self.ids, ids[mine])
-            key = row * (high - low + 1) + (windows[mine] - low)
-            given[np.searchsorted(self.index * (high - low + 1) + (self.windows - low), key)] = numbers[mine]
-        return given
+        # An hour's minutes at most: 240 bytes a series.
+        grid = np.full((len(self.ids), len(starts)), -1, dtype=np.int32)
+        grid[self.index, np.searchsorted(starts, self.windows)] = np.arange(len(self))
+        return np.where(known & (starts[column] == windows), grid[row, column], -1)
 
     def frame(self) -> Frame:
         """Return the pairs as a frame of empty cells, in which they travel through state and topics."""

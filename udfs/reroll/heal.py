@@ -89,6 +89,8 @@ def heal(
     """
     done: Dirty | None = None
     made: list[Rollups] = []
+    kept: Waiting = {}
+    written = behind = 0
     if late:
         done = dirty(late, MINUTE.width_ms)
         missing, minutes, mixed = _first(late, done, history)
@@ -96,9 +98,9 @@ def heal(
             return Healed(missing, 0, waiting)
         made = list(minutes)
         history.write(MINUTE, made)
-    written, behind, kept = sum(map(len, made)), 0, Waiting()
-    if late and mixed:
-        made = []  # a series may have a row of either kind: only the table knows which stands
+        written = sum(map(len, made))
+        if mixed:
+            made = []  # a series may have a row of either kind: only the table knows which stands
     closed = history.closed()
     for finer, tier in pairwise(tiers):
         frames = list(waiting.get(tier.name, ()))
@@ -148,13 +150,15 @@ def _next(
         return list(_coarser(parts, tier)), np.zeros(len(done), dtype=bool)
     parts = _chosen(history.rows(finer, done, tier.width_ms), done, tier)
     rows = list(_coarser(parts, tier))
-    counted = sum((done.spread(*_counts(one)) for one in rows), np.zeros(len(done), dtype=np.int64))
-    lacking: Mask = counted < done.spread(*history.counts(done, tier.width_ms))
+    lacking: Mask = done.spread(*_counts(rows)) < done.spread(*history.counts(done, tier.width_ms))
     return rows, lacking
 
 
-def _counts(rows: Rollups) -> Counts:
-    return rows.series_ids, np.full(len(rows), rows.window), rows.count.astype(np.int64)
+def _counts(rows: Sequence[Rollups]) -> Counts:
+    ids = [np.empty(0, np.uint64), *(one.series_ids for one in rows)]
+    counts = [np.empty(0, np.uint64), *(one.count for one in rows)]
+    windows = np.repeat(np.array([one.window for one in rows], np.int64), [len(one) for one in rows])
+    return np.concatenate(ids), windows, np.concatenate(counts).astype(np.int64)
 
 
 def _plain(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups]]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from pyflink.common import Row, Types
-from pyflink.datastream import KeyedProcessFunction, RuntimeContext, TimerService
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
 from schemas.batch import Frame
@@ -105,22 +105,24 @@ class RerollFunction(KeyedProcessFunction):
             _log.info("tidegauge reroll of %s: %d rows are looked at again, raw has more", key, healed.behind)
         else:
             self._behind.pop(key, None)
-        self._wait(healed.waiting, now - self._behind.get(key, now), timers)
+        if (look := self._wait(healed.waiting, now, self._behind.get(key, now))) is not None:
+            timers.register_processing_time_timer(look)
         for table, block, error in self._history.refused:
             tenant, record = refused_block(table, block, error, now)
             yield Row(tenant.encode(), record, now)
         self._history.refused.clear()
 
-    def _wait(self, waiting: Waiting, behind_ms: int, timers: TimerService) -> None:
-        """Keep the windows that wait, and say when to look at them; behind_ms: for how long rows have been missing."""
+    def _wait(self, waiting: Waiting, now: int, behind_since: int) -> int | None:
+        """Keep the windows that wait; return when to look at them, None if there are none. All in ms."""
         for name, state in self._waiting.items():
             state.update([frame.encode() for frame in waiting.get(name, [])])
-        if waiting:
-            # What raw alone was given, by `tidegauge load`, has no rows ever: looks become rarer.
-            pause = min(max(_CLOSED_MS, behind_ms // 2), _LONGEST_MS)
-            now = timers.current_processing_time()
-            self._look.update(max(now + pause, self._earliest(waiting)))
-            timers.register_processing_time_timer(self._look.value())
+        if not waiting:
+            return None
+        # What raw alone was given, by `tidegauge load`, has no rows ever: looks become rarer.
+        pause = min(max(_CLOSED_MS, (now - behind_since) // 2), _LONGEST_MS)
+        look = max(now + pause, self._earliest(waiting))
+        self._look.update(look)
+        return look
 
     def _earliest(self, waiting: Waiting) -> int:
         """Return when the first of the waiting windows can be closed, by the clock."""
