@@ -37,24 +37,23 @@ def workload(options: argparse.Namespace, now_ms: int) -> tuple[Workload, int, d
     """Return what is to be produced, the time of the closing rows (ms), and the settings that it needs.
 
     Hours of data come within seconds, so the jobs see the hosts apart by what one gate reads ahead of the other:
-    seconds of the broker's clock, minutes of the data's. Windows stay open for --lateness, therefore, and the closing
-    rows, which event time follows only up to the broker's clock, come that much later than the data.
+    seconds of the broker's clock, all of the data's. Windows stay open for as long as the data last, therefore, and the
+    closing rows, which event time follows only up to the broker's clock, come that much later.
     """
     closing = now_ms - now_ms % MINUTE_MS
     asked = int(options.samples * 1e6), options.sources, options.series, options.interval * 1000
     span = Workload.of_samples(*asked, closing, options.values, TENANT).span_ms
-    lateness = span if options.prefill else min(span, options.lateness * MINUTE_MS)
-    if lateness > _MOST_LATENESS_MS:
+    if span > _MOST_LATENESS_MS:
         raise ValueError(
-            f"TG-bench-span: {lateness // MINUTE_MS} minutes of data in disorder, the limit is "
-            f"{_MOST_LATENESS_MS // MINUTE_MS}; raise --sources or --series instead"
+            f"TG-bench-span: {span // MINUTE_MS} minutes of data in disorder, the limit is "
+            f"{_MOST_LATENESS_MS // MINUTE_MS}; raise --sources or --series with --samples"
         )
-    load = Workload.of_samples(*asked, closing - lateness - _MARGIN_MS, options.values, TENANT)
+    load = Workload.of_samples(*asked, closing - span - _MARGIN_MS, options.values, TENANT)
     return (
         load,
         closing,
         {
-            "TIDEGAUGE_ROLLUP_LATENESS_S": str(lateness // 1000),
+            "TIDEGAUGE_ROLLUP_LATENESS_S": str(span // 1000),
             "TIDEGAUGE_ROLLUP_COARSEST": options.coarsest,
             "TIDEGAUGE_GATE_TOLERANCE_S": str((3 * span + _MARGIN_MS) // 1000 + 3600),
             # The gate's own series are of now, and would close the windows of data from before.
@@ -223,9 +222,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=10, metavar="R", help="scrapes in one batch (default 10)")
     parser.add_argument(
         "--prefill", action="store_true", help="produce everything, then start the jobs, and count that"
-    )
-    parser.add_argument(
-        "--lateness", type=int, default=80, metavar="MIN", help="how long windows wait, minutes of data (default 80)"
     )
     parser.add_argument(
         "--coarsest", choices=[tier.name for tier in TIERS], default="1d", help="the last tier that is kept"

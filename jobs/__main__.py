@@ -18,6 +18,7 @@ from pyflink.common import Configuration
 from jobs.settings import JobSettings
 
 NAMES = ("gate", "store", "rollup", "alert", "reroll")
+_OF_A_JOB = ("execution.checkpointing.", "pipeline.")
 _ALIVE = {"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "RECONCILING", "FAILING", "SUSPENDED"}
 
 
@@ -29,12 +30,12 @@ def running(flink: str) -> set[str]:
 
 
 def _job_options() -> dict[str, str]:
-    """Return the checkpoint options of FLINK_CONF_DIR: a client outside `flink run` would not look at them."""
+    """Return the options of a job in FLINK_CONF_DIR: a client outside `flink run` would not look at them."""
     folder = os.environ.get("FLINK_CONF_DIR")
     if not folder or not (file := Path(folder) / "config.yaml").exists():
         return {}
     options = yaml.safe_load(file.read_text())
-    return {key: str(value) for key, value in options.items() if key.startswith("execution.checkpointing.")}
+    return {key: str(value) for key, value in options.items() if key.startswith(_OF_A_JOB)}
 
 
 def cluster(flink: str, savepoint: str | None = None) -> Configuration:
