@@ -28,8 +28,8 @@ Stream = TypeVar("Stream", bound=DataStream)
 _PLACES = "p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL, "
 _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
-# What a source holds in the heap, twice what is compressed and four polls of what is not: a backlog of large batches comes in
-# full fetches, and 500 records of them are 90 MB. A larger record than these limits is still fetched, alone (KIP-74).
+# A source holds full fetches in the heap while there is a backlog, and four polls of what they unpack to: a poll's 500
+# records, by default, are 90 MB if each has 10,000 samples. A record that is larger still comes, alone (KIP-74).
 _FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20), "max.poll.records": "50"}
 # An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
 # that has records would wait until the others have some, since a consumer asks a broker once at a time.

@@ -1,9 +1,9 @@
 """Healing: late samples make windows dirty, and each dirty window gets the row that would have been written in time.
 
 Minutes are computed from raw samples and distributions, every coarser tier from the rows of the finer one, by the
-functions of the rollup job. Raw must have the late samples before anything is read: records of a shard keep their order
-on the way to the store, so whatever came before them is then there too. A window that the stream has not closed yet
-waits, since its row would be written over by one that lacks the late samples.
+functions of the rollup job. Raw must have the late samples before anything is computed: records of a shard keep their
+order on the way to the store, so whatever came before them is then there too. A window that the stream has not closed
+yet waits, since its row would be written over by one that lacks the late samples.
 
 What the stream has closed may still be on its way to the table, where another subtask was quicker. So rows that were
 made of stored ones are counted against raw, and where raw has more, the window is looked at once more.
@@ -21,6 +21,7 @@ from schemas.distributions import Distributions
 from schemas.nan import Mask
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier
+from udfs.reroll.awaited import newest, unstored
 from udfs.reroll.dirty import Dirty, dirty
 from udfs.rollup.distribution import distinct, distributions
 from udfs.rollup.distribution import rollup as roll_distributions
@@ -65,8 +66,8 @@ class History(Protocol):
 class Healed:
     """What one pass did.
 
-    unstored: late samples that raw has not yet, then nothing was done; rows: written; behind: (series, window) pairs
-    that wait because raw has more of them than their row.
+    unstored: late samples that raw is seen to lack, then nothing was done; rows: written; behind: (series, window)
+    pairs that wait because raw has more of them than their row.
     """
 
     unstored: int
@@ -92,6 +93,8 @@ def heal(
     kept: Waiting = {}
     written = behind = 0
     if late:
+        if patient and (missing := _underway(late, history)):
+            return Healed(missing, 0, waiting)
         done = dirty(late, MINUTE.width_ms)
         missing, minutes, mixed = _first(late, done, history)
         if missing and patient:
@@ -122,6 +125,12 @@ def heal(
         if not ripe.all():
             kept[tier.name] = [every.where(~ripe).frame()]
     return Healed(0, written, kept, behind)
+
+
+def _underway(late: Sequence[Frame], history: History) -> int:
+    """Return how many of the newest late samples raw lacks."""
+    probe = newest(late)
+    return 0 if probe is None else unstored([probe], history.samples(dirty([probe], MINUTE.width_ms), MINUTE.width_ms))
 
 
 def _first(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups], bool]:
@@ -164,7 +173,7 @@ def _counts(rows: Sequence[Rollups]) -> Counts:
 def _plain(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups]]:
     """Return (late samples that raw lacks, the rows of the dirty minutes)."""
     stored = history.samples(minutes, MINUTE.width_ms)
-    return _unstored(late, stored), _minutes(stored, minutes)
+    return unstored(late, stored), _minutes(stored, minutes)
 
 
 def _weighted(late: Sequence[Frame], minutes: Dirty, history: History) -> tuple[int, Iterator[Rollups]]:
@@ -189,24 +198,6 @@ def _minutes_of(stored: Distributions, minutes: Dirty) -> Iterator[Rollups]:
 def _versions(rows: Distributions) -> dict[tuple[int, int], int]:
     keys = zip(rows.series_ids.tolist(), rows.timestamps.tolist(), strict=True)
     return dict(zip(keys, rows.version.tolist(), strict=True))
-
-
-def _unstored(late: Sequence[Frame], stored: Frame) -> int:
-    """Return how many late samples raw lacks."""
-    ids = np.concatenate([frame.series_ids[frame.points()[0]] for frame in late])
-    stamps = np.concatenate([frame.points()[1] for frame in late])
-    if not len(ids):
-        return 0
-    index, there, _ = stored.points()
-    known, rank = np.unique(stored.series_ids, return_inverse=True)
-    place = np.searchsorted(known, ids)
-    place[place == len(known)] = 0
-    found = known[place] == ids if len(known) else np.zeros(len(ids), dtype=bool)
-    low = int(stamps.min())
-    span = max(int(stamps.max()), int(there.max(initial=low))) - low + 1
-    inside = there >= low
-    keys = rank[index[inside]] * span + (there[inside] - low)
-    return int((~(found & np.isin(place * span + (stamps - low), keys))).sum())
 
 
 def _minutes(stored: Frame, minutes: Dirty) -> Iterator[Rollups]:

@@ -165,6 +165,31 @@ def test_nothing_is_written_before_raw_has_the_late_samples() -> None:
     assert stored.rows_of["1d"][1, 0]["count"] == 2
 
 
+class Asked(Stored):
+    """Also notes of how many series raw was read."""
+
+    series: list[int]
+
+    def samples(self, dirty: Dirty, width: int) -> Frame:
+        self.series.append(len(dirty.ids))
+        return Stored.samples(self, dirty, width)
+
+
+def test_raw_is_read_as_a_whole_only_when_it_has_the_newest() -> None:
+    stored = Asked(closed_until=2 * DAY)
+    stored.series = []
+    batches = [[(series, stamp, 1.0) for series in range(100)] for stamp in (1, 1000, 2000)]
+    late = [frame_of(batch) for batch in batches]
+    stored.raw = batches[0] + batches[1] + batches[2][:3]
+    assert heal(late, {}, stored).unstored == 5
+    assert stored.series == [8]
+    stored.raw += batches[2][3:8]
+    assert heal(late, {}, stored).unstored == 92
+    stored.raw += batches[2][8:]
+    assert heal(late, {}, stored).unstored == 0
+    assert stored.series == [8, 8, 100, 8, 100]
+
+
 def test_patience_ends() -> None:
     stored = Stored(raw=[(1, 1, 1.0)], closed_until=2 * DAY)
     healed = heal([frame_of([(1, 1, 1.0), (1, 1000, 2.0)])], {}, stored, patient=False)

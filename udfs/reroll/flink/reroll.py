@@ -92,7 +92,7 @@ class RerollFunction(KeyedProcessFunction):
         ripened = {name: frames for name, frames in waiting.items() if frames}
         healed = heal(late, ripened, self._history, patient, self._tiers)
         if healed.unstored:
-            _log.info("tidegauge reroll of %s waits for %d samples that raw has not yet", key, healed.unstored)
+            _log.info("tidegauge reroll of %s waits for raw, which lacks %d late samples or more", key, healed.unstored)
             timers.register_processing_time_timer(now + _AGAIN_MS)
             return
         if ripe:
