@@ -1,10 +1,12 @@
 """The gate's policies on the real stack: limits hold through kills, totals stay right, the ledger balances."""
 
+import json
 import time
 import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -195,6 +197,41 @@ def test_a_record_that_unpacks_to_64_mb_is_refused_and_the_next_one_passes(pipel
     eventually(lambda: account(pipeline, tenant)["forwarded"], 1)
     refused = "SELECT count() FROM rejections WHERE id = 'TG-record-size' AND value = 'more than 8388608 bytes'"
     eventually(lambda: pipeline.value(refused) > 0, wanted=True)
+
+
+def test_what_unpacks_to_large_records_leaves_room_in_the_heap(pipeline: Pipeline) -> None:
+    """One request of 2 MB, by default one poll of 450 MB, in a heap of 434; a backlog of large batches is as much."""
+    tenant = tenant_of("backlog")
+    before = failures(pipeline)
+    producer = KafkaProducer(
+        bootstrap_servers=pipeline.stack.endpoints["kafka"],
+        max_request_size=1 << 30,
+        batch_size=1 << 30,
+        linger_ms=60_000,
+        compression_type="lz4",
+        acks="all",
+    )
+    for _ in range(450):
+        producer.send(topics.RAW, value=b"\0" * 1_000_000, key=tenant.encode())
+    producer.close()
+    pipeline.send_record(batch(tenant, ["u0"]), tenant)
+    eventually(lambda: account(pipeline, tenant)["forwarded"], 1)
+    assert failures(pipeline) == before
+
+
+def failures(pipeline: Pipeline) -> dict[str, int]:
+    """Return by job when it last failed, ms; 0: never."""
+    flink = f"http://{pipeline.stack.endpoints['flink']}/jobs"
+
+    def ask(path: str) -> Any:
+        with urllib.request.urlopen(flink + path, timeout=30) as answer:
+            return json.load(answer)
+
+    histories = {job["name"]: ask(f"/{job['jid']}/exceptions") for job in ask("/overview")["jobs"]}
+    return {
+        name: max((entry["timestamp"] for entry in history["exceptionHistory"]["entries"]), default=0)
+        for name, history in histories.items()
+    }
 
 
 @pytest.mark.timeout(900)

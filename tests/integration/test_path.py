@@ -3,6 +3,8 @@
 Every test has a tenant of its own. Expected rollups come from the pure code over the same samples.
 """
 
+import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,18 @@ def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeli
         tenant=tenant,
     )
     assert merged[0]["ends"] == [min(sent.values()), max(sent.values())]
+
+
+def test_the_jobs_have_the_settings_of_the_cluster_file(pipeline: Pipeline) -> None:
+    flink = f"http://{pipeline.stack.endpoints['flink']}/jobs"
+    with urllib.request.urlopen(f"{flink}/overview", timeout=30) as answer:
+        jobs = [job["jid"] for job in json.load(answer)["jobs"]]
+    assert jobs
+    for job in jobs:
+        with urllib.request.urlopen(f"{flink}/{job}/config", timeout=30) as answer:
+            assert json.load(answer)["execution-config"]["object-reuse-mode"]
+        with urllib.request.urlopen(f"{flink}/{job}/checkpoints/config", timeout=30) as answer:
+            assert json.load(answer)["tolerable_failed_checkpoints"] == 10
 
 
 def test_bad_input_is_named_and_its_neighbours_arrive(pipeline: Pipeline) -> None:
