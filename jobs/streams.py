@@ -30,8 +30,8 @@ _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
 # A source holds full fetches in the heap while there is a backlog, and four polls of what they unpack to: a poll's 500
 # records, by default, are 90 MB if each has 10,000 samples. A record that is larger still comes, alone (KIP-74).
-_FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20), "max.poll.records": "50"}
-_FETCH_ANY = {**_FETCH, "max.poll.records": "20"}  # of records that anybody sends
+_FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20), "max.poll.records": "100"}
+_FETCH_ANY = {**_FETCH, "max.poll.records": "40"}  # of records that anybody sends, of any size
 # An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
 # that has records would wait until the others have some, since a consumer asks a broker once at a time.
 _ALONE = {"properties.fetch.max.wait.ms": "5000"}
