@@ -1,12 +1,10 @@
 """The gate's policies on the real stack: limits hold through kills, totals stay right, the ledger balances."""
 
-import json
 import time
 import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -14,6 +12,7 @@ from kafka import KafkaProducer
 
 from schemas import topics
 from stack.policy import main as policy
+from stack.rest import FlinkRest
 from tests.integration.gated import account, batch
 from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
 
@@ -221,13 +220,8 @@ def test_what_unpacks_to_large_records_leaves_room_in_the_heap(pipeline: Pipelin
 
 def failures(pipeline: Pipeline) -> dict[str, int]:
     """Return by job when it last failed, ms; 0: never."""
-    flink = f"http://{pipeline.stack.endpoints['flink']}/jobs"
-
-    def ask(path: str) -> Any:
-        with urllib.request.urlopen(flink + path, timeout=30) as answer:
-            return json.load(answer)
-
-    histories = {job["name"]: ask(f"/{job['jid']}/exceptions") for job in ask("/overview")["jobs"]}
+    rest = FlinkRest(pipeline.stack.endpoints["flink"], timeout_s=30)
+    histories = {name: rest.call(f"/jobs/{job.id}/exceptions") for name, job in rest.jobs().items()}
     return {
         name: max((entry["timestamp"] for entry in history["exceptionHistory"]["entries"]), default=0)
         for name, history in histories.items()

@@ -3,8 +3,6 @@
 Every test has a tenant of its own. Expected rollups come from the pure code over the same samples.
 """
 
-import json
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from schemas.nan import STALE
 from schemas.tiers import TIERS
+from stack.rest import FlinkRest
 from tests.integration.oracle import Rows, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually, now_ms, tenant_of
 
@@ -70,15 +69,12 @@ def test_rollups_are_exact_through_repeats_a_kill_and_late_data(pipeline: Pipeli
 
 
 def test_the_jobs_have_the_settings_of_the_cluster_file(pipeline: Pipeline) -> None:
-    flink = f"http://{pipeline.stack.endpoints['flink']}/jobs"
-    with urllib.request.urlopen(f"{flink}/overview", timeout=30) as answer:
-        jobs = [job["jid"] for job in json.load(answer)["jobs"]]
+    rest = FlinkRest(pipeline.stack.endpoints["flink"], timeout_s=30)
+    jobs = rest.jobs()
     assert jobs
-    for job in jobs:
-        with urllib.request.urlopen(f"{flink}/{job}/config", timeout=30) as answer:
-            assert json.load(answer)["execution-config"]["object-reuse-mode"]
-        with urllib.request.urlopen(f"{flink}/{job}/checkpoints/config", timeout=30) as answer:
-            assert json.load(answer)["tolerable_failed_checkpoints"] == 10
+    for job in jobs.values():
+        assert rest.call(f"/jobs/{job.id}/config")["execution-config"]["object-reuse-mode"]
+        assert rest.call(f"/jobs/{job.id}/checkpoints/config")["tolerable_failed_checkpoints"] == 10
 
 
 def test_bad_input_is_named_and_its_neighbours_arrive(pipeline: Pipeline) -> None:

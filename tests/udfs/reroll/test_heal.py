@@ -165,10 +165,11 @@ def test_nothing_is_written_before_raw_has_the_late_samples() -> None:
     assert stored.rows_of["1d"][1, 0]["count"] == 2
 
 
+@dataclass
 class Asked(Stored):
     """Also notes of how many series raw was read."""
 
-    series: list[int]
+    series: list[int] = field(default_factory=list)
 
     def samples(self, dirty: Dirty, width: int) -> Frame:
         self.series.append(len(dirty.ids))
@@ -177,7 +178,6 @@ class Asked(Stored):
 
 def test_raw_is_read_as_a_whole_only_when_it_has_the_newest() -> None:
     stored = Asked(closed_until=2 * DAY)
-    stored.series = []
     batches = [[(series, stamp, 1.0) for series in range(100)] for stamp in (1, 1000, 2000)]
     late = [frame_of(batch) for batch in batches]
     stored.raw = batches[0] + batches[1] + batches[2][:3]
