@@ -21,6 +21,7 @@ class Reason(Enum):
     COLUMN_LENGTH = ("TG-column-length", "", "the batch's columns do not fit each other")
     SERIES_COUNT = ("TG-series-count", "TIDEGAUGE_GATE_MAX_SERIES_PER_BATCH", "the batch declares too many series")
     TENANT = ("TG-tenant", "", "the tenant is empty, too long or has characters other than A-Z a-z 0-9 _ . -")
+    SOURCE = ("TG-source", "TIDEGAUGE_GATE_MAX_LABEL_VALUE_LENGTH", "the source is too long or holds a NUL")
     NAME = (
         "TG-metric-name",
         "TIDEGAUGE_GATE_MAX_NAME_LENGTH",
@@ -36,6 +37,7 @@ class Reason(Enum):
         "TIDEGAUGE_GATE_MAX_LABEL_VALUE_LENGTH",
         "a label value is too long or holds a NUL",
     )
+    UNIT = ("TG-unit", "TIDEGAUGE_GATE_MAX_NAME_LENGTH", "the unit is too long or holds a NUL")
     LABEL_COUNT = ("TG-label-count", "TIDEGAUGE_GATE_MAX_LABELS", "the series has too many labels")
     LABEL_DUPLICATE = ("TG-label-duplicate", "", "a label name is given twice")
     SERIES_DUPLICATE = ("TG-series-duplicate", "", "the same series stands twice in one series set")

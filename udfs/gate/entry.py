@@ -1,4 +1,4 @@
-"""From a Kafka record to a batch: size, encoding, schema, shape, tenant."""
+"""From a Kafka record to a batch: size, encoding, schema, tenant, source, shape."""
 
 import re
 
@@ -46,14 +46,22 @@ def enter(record: bytes, limits: Limits) -> Batch | Refusal:
         batch = _single(record) if codec("metric").knows(record) else Batch.decode(record)
     except CodecError as error:
         return refusal_of(error, record)
-    if not _TENANT.fullmatch(batch.tenant):
-        return Refusal(Reason.TENANT, batch.tenant, "64 characters", samples=batch.values.size, sample=record)
     width = 0 if batch.index is not None else batch.values.shape[1]
     if width > limits.max_series_per_batch:
         return Refusal(
             Reason.SERIES_COUNT, str(width), f"{limits.max_series_per_batch} series", width, batch.values.size
         )
-    return batch
+    return _unnamed(batch, record, limits) or batch
+
+
+def _unnamed(batch: Batch, record: bytes, limits: Limits) -> Refusal | None:
+    """Return why a batch's tenant or source is none."""
+    if not _TENANT.fullmatch(batch.tenant):
+        return Refusal(Reason.TENANT, batch.tenant, "64 characters", samples=batch.values.size, sample=record)
+    longest = limits.max_label_value_length  # the source becomes a label where series fold
+    if len(batch.source) > longest or "\0" in batch.source:
+        return Refusal(Reason.SOURCE, batch.source, f"{longest} characters", samples=batch.values.size, sample=record)
+    return None
 
 
 def _single(record: bytes) -> Batch:

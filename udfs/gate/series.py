@@ -23,6 +23,12 @@ def check(series: Series, limits: Limits, good: set[str]) -> Refusal | None:
         return Refusal(Reason.NAME, series.name, f"{limits.max_name_length} characters")
     if len(series.labels) > limits.max_labels:
         return Refusal(Reason.LABEL_COUNT, f"{series.name} has {len(series.labels)}", f"{limits.max_labels} labels")
+    if len(series.unit) > limits.max_name_length or "\0" in series.unit:
+        return Refusal(Reason.UNIT, f"{series.name} in {series.unit}", f"{limits.max_name_length} characters")
+    return _of_labels(series, limits, good)
+
+
+def _of_labels(series: Series, limits: Limits, good: set[str]) -> Refusal | None:
     for name, value in series.labels:
         if name not in good:
             if not _is_label(name, limits.max_name_length, limits.utf8):
