@@ -24,8 +24,8 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     streams = Streams("gate", settings, cluster, prompt=True)
     # Aligned: catching up, a partition read ahead would make the samples of the others late for every job behind.
     longest = settings.gate_max_record_bytes + 1  # which is one too many
-    raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s, places=True, longest=longest)
-    pending = streams.source(topics.PENDING)
+    raw = streams.source(topics.RAW, drift_s=settings.gate_drift_s, places=True, longest=longest, cut=True)
+    pending = streams.source(topics.PENDING, longest=longest)
     policies = streams.control(topics.POLICIES)
     verdicts = streams.control(topics.VERDICTS, whole=False)
 
@@ -45,7 +45,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     owner = OwnerFunction(
         settings.shards, settings.gate_limits(), settings.gate_max_series, first, settings.gate_usage_tenant
     )
-    asked = pending.map(TenantFunction(), KEYED).name("asked").uid(streams.uid("asked"))
+    asked = pending.flat_map(TenantFunction(), KEYED).name("asked").uid(streams.uid("asked"))
     by_tenant = at_once(asked.key_by(tenant_of, Types.STRING())).connect(policies.broadcast(POLICIES))
     decided = by_tenant.process(owner, ADDRESSED).name("owner").uid(streams.uid("owner"))
 

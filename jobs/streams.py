@@ -28,10 +28,11 @@ Stream = TypeVar("Stream", bound=DataStream)
 _PLACES = "p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL, "
 _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
-# A source holds full fetches in the heap while there is a backlog, and four polls of what they unpack to: a poll's 500
-# records, by default, are 90 MB if each has 10,000 samples. A record that is larger still comes, alone (KIP-74).
-_FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20), "max.poll.records": "100"}
-_FETCH_ANY = {**_FETCH, "max.poll.records": "40"}  # of records that anybody sends, of any size
+# A source holds full fetches in the heap while there is a backlog, and four polls of what they unpack to. A poll is
+# bounded by its number of records alone, 500 by default. A larger record still comes, alone (KIP-74).
+_FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20)}
+_POLL_BYTES = 40 << 20
+_LONGEST = 400 << 10  # what the gate's records, and what comes of them, seldom are (udfs/gate/cut.py)
 # An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
 # that has records would wait until the others have some, since a consumer asks a broker once at a time.
 _ALONE = {"properties.fetch.max.wait.ms": "5000"}
@@ -130,15 +131,17 @@ class Streams:
         idle_s: float | None = None,
         drift_s: int | None = None,
         places: bool = False,
-        longest: int | None = None,
+        longest: int = _LONGEST,
+        cut: bool = False,
     ) -> DataStream:
         """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it.
 
         idle_s: how long a partition without records holds event time up; by default TIDEGAUGE_IDLE_TIMEOUT_S.
         drift_s: how far one partition may be read ahead of the others, in event time; None: as far as it goes.
         places: rows are Row(v, partition, offset, …).
-        longest: values are cut off after so many bytes. One that a producer has compressed may be of any size, and
-        would go to the next task whole.
+        longest: bytes of a long record, by which polls are sized.
+        cut: values are cut off behind them. One that a producer has compressed may be of any size, and would go to the
+        next task whole.
         """
         idle_s = self.settings.idle_timeout_s if idle_s is None else idle_s
         drift = {
@@ -155,7 +158,8 @@ class Streams:
                 "scan.watermark.idle-timeout": f"{round(1000 * idle_s)} ms",
                 **(drift if drift_s is not None else {}),
                 **self._patience(topic),
-                **{f"properties.{key}": value for key, value in (_FETCH if longest is None else _FETCH_ANY).items()},
+                **{f"properties.{key}": value for key, value in _FETCH.items()},
+                "properties.max.poll.records": str(max(1, _POLL_BYTES // longest)),
             },
         )
         table = self._name("source", topic)
@@ -165,11 +169,11 @@ class Streams:
             "ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
             f"WATERMARK FOR ts AS ts - INTERVAL '{minutes}:{seconds}' MINUTE TO SECOND) WITH ({options})"
         )
-        if longest is None:
+        if not cut:
             return self._tables.to_data_stream(self._tables.from_path(table))
         # A cast to a length cuts; back again, because PyFlink has no type for the length.
-        cut = f"CAST(CAST(v AS VARBINARY({longest})) AS BYTES) AS v"
-        rows = self._tables.sql_query(f"SELECT {cut}, {'p, o, ' if places else ''}ts FROM `{table}`")
+        value = f"CAST(CAST(v AS VARBINARY({longest})) AS BYTES) AS v"
+        rows = self._tables.sql_query(f"SELECT {value}, {'p, o, ' if places else ''}ts FROM `{table}`")
         return self._tables.to_data_stream(rows)
 
     def control(self, topic: str, whole: bool = True) -> DataStream:

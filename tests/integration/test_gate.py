@@ -8,11 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kafka import KafkaProducer
 
-from schemas import topics
 from stack.policy import main as policy
-from stack.rest import FlinkRest
 from tests.integration.gated import account, batch
 from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
 
@@ -184,48 +181,6 @@ def test_a_sample_a_year_ahead_makes_no_other_late(pipeline: Pipeline) -> None:
     counted = "SELECT sum(count) FROM rollup_1m FINAL WHERE tenant = {tenant:String}"
     eventually(lambda: int(pipeline.value(counted, tenant=tenant) or 0), 100, seconds=120)
     assert pipeline.value("SELECT count() FROM late_samples WHERE tenant = {tenant:String}", tenant=tenant) == 0
-
-
-def test_a_record_that_unpacks_to_64_mb_is_refused_and_the_next_one_passes(pipeline: Pipeline) -> None:
-    tenant = tenant_of("bomb")
-    kafka = pipeline.stack.endpoints["kafka"]
-    producer = KafkaProducer(bootstrap_servers=kafka, max_request_size=65 << 20, compression_type="gzip", acks="all")
-    producer.send(topics.RAW, value=b"\0" * (64 << 20), key=tenant.encode()).get(timeout=60)
-    producer.close()
-    pipeline.send_record(batch(tenant, ["u0"]), tenant)
-    eventually(lambda: account(pipeline, tenant)["forwarded"], 1)
-    refused = "SELECT count() FROM rejections WHERE id = 'TG-record-size' AND value = 'more than 8388608 bytes'"
-    eventually(lambda: pipeline.value(refused) > 0, wanted=True)
-
-
-def test_what_unpacks_to_large_records_leaves_room_in_the_heap(pipeline: Pipeline) -> None:
-    """One request of 2 MB, by default one poll of 450 MB, in a heap of 434; a backlog of large batches is as much."""
-    tenant = tenant_of("backlog")
-    before = failures(pipeline)
-    producer = KafkaProducer(
-        bootstrap_servers=pipeline.stack.endpoints["kafka"],
-        max_request_size=1 << 30,
-        batch_size=1 << 30,
-        linger_ms=60_000,
-        compression_type="lz4",
-        acks="all",
-    )
-    for _ in range(450):
-        producer.send(topics.RAW, value=b"\0" * 1_000_000, key=tenant.encode())
-    producer.close()
-    pipeline.send_record(batch(tenant, ["u0"]), tenant)
-    eventually(lambda: account(pipeline, tenant)["forwarded"], 1)
-    assert failures(pipeline) == before
-
-
-def failures(pipeline: Pipeline) -> dict[str, int]:
-    """Return by job when it last failed, ms; 0: never."""
-    rest = FlinkRest(pipeline.stack.endpoints["flink"], timeout_s=30)
-    histories = {name: rest.call(f"/jobs/{job.id}/exceptions") for name, job in rest.jobs().items()}
-    return {
-        name: max((entry["timestamp"] for entry in history["exceptionHistory"]["entries"]), default=0)
-        for name, history in histories.items()
-    }
 
 
 @pytest.mark.timeout(900)

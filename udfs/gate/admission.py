@@ -21,6 +21,7 @@ from udfs.gate.limits import Limits
 from udfs.gate.members import Positions, UInt8s
 from udfs.gate.refusal import Refusal
 
+_SET_BYTES = 256 << 10  # a part travels with its labels, in every record (cut)
 _REASONS = {SERIES: Reason.SERIES_LIMIT, TENANT: Reason.TENANT_SERIES_LIMIT, VALUES: Reason.LABEL_VALUES_LIMIT}
 
 
@@ -138,18 +139,30 @@ def _merging(owner: Positions, plain: Mask, folds: bool) -> Merging | None:
 
 
 def _split(series: list[Series], ids: UInt64s, owner: Positions, plain: Mask, shards: int) -> Iterator[Part]:
-    """Yield the parts; owner: for each incoming position its series, or -1."""
+    """Yield the parts, several of a shard if labels are many; owner: for each incoming position its series, or -1."""
     kept = np.flatnonzero(owner >= 0)
     kept = kept[np.argsort(owner[kept], kind="stable")]
     group = (ids % np.uint64(shards)).astype(np.int64) * 2 + ~plain
     for key in np.unique(group):
-        mine = group == key
-        members = kept[mine[owner[kept]]]
-        # Sorted by owner, so that each series of the part is there, in order.
-        _, heads, groups = np.unique(owner[members], return_index=True, return_inverse=True)
-        clean = encode_series_set([series[place] for place in np.flatnonzero(mine)])
-        merges = (members, groups) if len(heads) < len(members) else (None, None)
-        yield Part(int(key) // 2, bool(key % 2), members[heads], clean, ids[mine], *merges)
+        for places, clean in _sets(series, np.flatnonzero(group == key)):
+            mine = np.zeros(len(series), dtype=bool)
+            mine[places] = True
+            members = kept[mine[owner[kept]]]
+            # Sorted by owner, so that each series of the part is there, in order.
+            _, heads, groups = np.unique(owner[members], return_index=True, return_inverse=True)
+            merges = (members, groups) if len(heads) < len(members) else (None, None)
+            yield Part(int(key) // 2, bool(key % 2), members[heads], clean, ids[places], *merges)
+
+
+def _sets(series: list[Series], places: Positions) -> Iterator[tuple[Positions, bytes]]:
+    """Yield series in encoded sets of at most _SET_BYTES, or of one series, in their order."""
+    clean = encode_series_set([series[place] for place in places])
+    half = len(places) // 2
+    if len(clean) <= _SET_BYTES or not half:
+        yield places, clean
+        return
+    yield from _sets(series, places[:half])
+    yield from _sets(series, places[half:])
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """The gate: one record of metrics.raw in, batches for metrics.valid and refusals for metrics.rejected out.
 
-Design: enter (is it a batch?) → admission (which series, cached by set; docs/gate.md) → clock (which samples) → one
-batch a shard, of plain samples or of distributions (distribution) → the account.
+Design: enter (is it a batch?) → admission (which series, cached by set; docs/gate.md) → clock (which samples) → cut
+(pieces, if it is large) → a batch for each part of the set, of one shard and of plain samples or of distributions
+(distribution) → the account.
 "Now" is the broker's stamp of the record, an argument: a replay judges as the first run did. Whatever is refused is
 counted in a refusal; its neighbours pass.
 """
@@ -22,6 +23,7 @@ from schemas.topics import RULE_SOURCE
 from udfs.gate.account import Account
 from udfs.gate.admission import Admission, Admissions
 from udfs.gate.clock import on_time, skew
+from udfs.gate.cut import at, cut
 from udfs.gate.distribution import distributions, plain
 from udfs.gate.entry import enter, refusal_of
 from udfs.gate.limits import Limits
@@ -139,7 +141,8 @@ class Gate:
             yield Refused(tenant, source, refusal)
         for reason, positions in admission.would:
             account.would[reason] = account.would.get(reason, 0) + _of_series(batch, positions, timely, account)
-        yield from self._passed(batch, admission, timely, limits, account)
+        for piece in cut(batch if timely.all() else at(batch, timely)):
+            yield from self._passed(piece, admission, limits, account)
 
     def _is_due(self, tenant: str, source: str, now: int) -> bool:
         """Tell whether a source's clock is to be flagged: once a minute."""
@@ -149,14 +152,8 @@ class Gate:
         self._flagged[tenant, source] = minute
         return True
 
-    def _passed(
-        self, batch: Batch, admission: Admission, timely: Mask, limits: Limits, account: Account
-    ) -> Iterator[Outcome]:
+    def _passed(self, batch: Batch, admission: Admission, limits: Limits, account: Account) -> Iterator[Outcome]:
         stamps, values, index, weights = batch.timestamps, batch.values, batch.index, batch.weights
-        if not timely.all():
-            stamps, values = stamps[timely], values[timely]
-            index = None if index is None else index[timely]
-            weights = None if weights is None else weights[timely]
         if not len(stamps):
             return
         numbers = whole = not np.isnan(values).any()
