@@ -16,7 +16,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     streams = Streams("reroll", settings, cluster)
     late = streams.source(topics.LATE)
 
-    hours = late.map(DirtyFunction(), KEYED).name("dirty").uid(streams.uid("dirty"))
+    hours = late.flat_map(DirtyFunction(), KEYED).name("dirty").uid(streams.uid("dirty"))
     reroll = RerollFunction(
         settings.reroll_settle_s,
         settings.reroll_patience_s,

@@ -45,7 +45,7 @@ class JobSettings(BaseSettings):
     )
     checkpoint_interval_s: int = Field(10, ge=1, description="Seconds between checkpoints.")
 
-    gate_max_record_bytes: int = Field(8 << 20, ge=1024, description="Largest Kafka record, bytes.")
+    gate_max_record_bytes: int = Field(8 << 20, ge=1024, le=8 << 20, description="Largest Kafka record, bytes.")
     gate_max_series_per_batch: int = Field(100_000, ge=1, description="Most series in one batch.")
     gate_max_labels: int = Field(20, ge=1, description="Most labels of a series, __name__ not counted.")
     gate_max_name_length: int = Field(200, ge=1, description="Longest metric or label name, characters.")

@@ -127,6 +127,21 @@ class Batch:
         return cls.of_record(codec("metric_batch").decode(data))
 
     @classmethod
+    def resolved(cls, data: bytes) -> "Batch":
+        """Return the batch of a record of metrics.valid; raises CodecError, `unresolved` if no gate made it."""
+        batch = cls.decode(data)
+        ids, index = batch.series_ids, batch.index
+        if ids is None or batch.shard is None:
+            raise CodecError("unresolved", f"the batch of {batch.source!r} has no series ids: it did not pass the gate")
+        if index is None:
+            width = batch.values.shape[1] if len(batch.values) else len(ids)
+        else:
+            width = max(len(ids), int(index.max(initial=0)) + 1)
+        if width != len(ids):
+            raise CodecError("length", f"columns of {width} series, ids of {len(ids)}")
+        return batch
+
+    @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Batch":
         """Return the batch of a decoded MetricBatch; columns stay views on its bytes."""
         timestamps, values, index, weights = _unpacked(record)

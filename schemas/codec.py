@@ -34,7 +34,7 @@ EARLIER: Mapping[str, Sequence[str]] = {
 class CodecError(ValueError):
     """A record that cannot be read.
 
-    kind is one of truncated, oversized, magic, fingerprint, body, length, count and labels.
+    kind is one of truncated, oversized, magic, fingerprint, body, length, count, labels and unresolved.
     """
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -58,10 +58,10 @@ def fingerprint_of(schema: Schema) -> bytes:
 class Codec:
     """Writes with one schema, reads what any of `writers` wrote, as `reader` would see it.
 
-    limit is the largest record in bytes that is looked at.
+    limit is the largest record in bytes that is looked at: 8 MB, the most that the gate takes, and what jobs add to it.
     """
 
-    def __init__(self, reader: Schema, writers: Sequence[Schema] = (), limit: int = 8 << 20) -> None:
+    def __init__(self, reader: Schema, writers: Sequence[Schema] = (), limit: int = 9 << 20) -> None:
         self.reader = reader
         self.limit = limit
         self.header = MAGIC + fingerprint_of(reader)

@@ -65,7 +65,7 @@ def test_an_unreadable_batch_is_counted_and_its_neighbours_are_judged(record: by
     job.raw(record, T0)
     job.batch(up(T0, 0.0), T0)
     job.advance(T0)
-    assert job.metrics.counters["batches_unreadable"].count == 1
+    assert job.metrics.counters["records_stray"].count == 1
     assert [one["state"] for one in job.events] == ["firing"]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from schemas.batch import Batch, Frame, Series, encode_series_set
 from schemas.nan import MISSING
 from sinks import rows
+from tests.udfs.alert.fakeflink import Metrics
 from udfs.store.flink.store import StoreFunction
 from udfs.store.late import late
 
@@ -61,6 +62,9 @@ class Subtask:
 
     def get_index_of_this_subtask(self) -> int:
         return 0
+
+    def get_metrics_group(self) -> Metrics:
+        return Metrics()
 
 
 def payloads(stamps: list[int], received_at: int | None) -> list[tuple[str, int]]:

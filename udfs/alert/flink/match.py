@@ -1,6 +1,5 @@
 """Valid batches into pieces by rule and bucket."""
 
-import logging
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -8,14 +7,13 @@ from typing import Any
 from pyflink.common import Row
 from pyflink.datastream import BroadcastProcessFunction, RuntimeContext
 
+from schemas import topics
 from schemas.batch import Batch
-from schemas.codec import CodecError
 from udfs.alert.flink.rules import RULES, keeper, none_stored, take
 from udfs.alert.keeper import Stored
 from udfs.alert.match import Match
 from udfs.alert.spread import BUCKETS
-
-_log = logging.getLogger("tidegauge.alert")
+from udfs.read.flink import Strays
 
 
 def piece(addressed: tuple[str, bytes]) -> tuple[str, bytes]:
@@ -38,16 +36,13 @@ class MatchFunction(BroadcastProcessFunction):
         """Start without rules; those of the broadcast state come with the first record."""
         self._rules = keeper("alert.match", self._stored, runtime_context)
         self._match = Match(self._rules.book, self._buckets)
-        self._unreadable = runtime_context.get_metrics_group().counter("batches_unreadable")
+        self._strays = Strays(topics.VALID, runtime_context)
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
         """Yield the pieces of one batch."""
         self._rules.load(partial(ctx.get_broadcast_state, RULES))
-        try:
-            batch = Batch.decode(bytes(value[0]))
-        except CodecError as error:
-            self._unreadable.inc()
-            _log.warning("a record of metrics.valid is unreadable: %s", error)
+        batch = self._strays.read(Batch.resolved, value[0])
+        if batch is None:
             return
         for address, part in self._match.split(batch):
             yield address, part.encode() if part is not None else b""

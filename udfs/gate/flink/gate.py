@@ -56,7 +56,7 @@ class GateFunction(BroadcastProcessFunction):
 
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[Row]:
         """Yield a row per passed batch, per refusal, and one for the ledger; or the record for the owner."""
-        record, partition, offset = bytes(value[0]), value[1], value[2]
+        record, partition, offset = bytes(value[0] or b""), value[1], value[2]
         now, clock = ctx.timestamp(), time.time_ns() // 1_000_000
         for outcome in self._gate.judge(record, now, partition, offset, clock - now):
             self._counters.add(outcome)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from cachetools import LRUCache
 from pyflink.common import Row, Types
-from pyflink.datastream import KeyedBroadcastProcessFunction, MapFunction, RuntimeContext
+from pyflink.datastream import FlatMapFunction, KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from schemas import topics
@@ -21,18 +21,30 @@ from udfs.gate.growth import is_over
 from udfs.gate.limits import Limits
 from udfs.gate.standing import Owner
 from udfs.gate.usage import Use, gauges
+from udfs.read.flink import Strays
 
 _BYTES = Types.PICKLED_BYTE_ARRAY()
 _BUDGETS = 1000  # tenants whose budgets are held in memory; those of others are read from state when they come
 
 
-class TenantFunction(MapFunction):
+class TenantFunction(FlatMapFunction):
     """IN rows of metrics.pending → (tenant, record)."""
 
-    def map(self, value: Row) -> tuple[str, bytes]:
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Count what is neither a question nor a tally."""
+        self._strays = Strays(topics.PENDING, runtime_context)
+
+    def flat_map(self, value: Row) -> Iterator[tuple[str, bytes]]:
         """Name the tenant."""
-        record = bytes(value[0])
-        return codec("tally" if codec("tally").knows(record) else "pending").decode(record)["tenant"], record
+        tenant = self._strays.read(_asking, value[0])
+        if tenant is not None:
+            yield tenant, bytes(value[0])
+
+
+def _asking(record: bytes) -> str:
+    """Return the tenant of a record of metrics.pending; raises CodecError."""
+    tenant: str = codec("tally" if codec("tally").knows(record) else "pending").decode(record)["tenant"]
+    return tenant
 
 
 def tenant_of(addressed: tuple[str, bytes]) -> str:

@@ -1,18 +1,27 @@
 """The way to the hour that a late frame lies in."""
 
-from pyflink.common import Row
-from pyflink.datastream import MapFunction
+from collections.abc import Iterator
 
+from pyflink.common import Row
+from pyflink.datastream import FlatMapFunction, RuntimeContext
+
+from schemas import topics
 from schemas.batch import Frame
+from udfs.read.flink import Strays
 from udfs.rollup.window import start_of
 
 HOUR_MS = 3_600_000
 
 
-class DirtyFunction(MapFunction):
+class DirtyFunction(FlatMapFunction):
     """IN rows of metrics.late → (`tenant/shard/hour`, Frame). A late frame lies in one minute whole."""
 
-    def map(self, value: Row) -> tuple[str, bytes]:
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Count what is no frame."""
+        self._strays = Strays(topics.LATE, runtime_context)
+
+    def flat_map(self, value: Row) -> Iterator[tuple[str, bytes]]:
         """Name the frame's hour."""
-        frame = Frame.decode(value[0])
-        return f"{frame.tenant}/{frame.shard}/{start_of(int(frame.timestamps[0]), HOUR_MS)}", value[0]
+        frame = self._strays.read(Frame.decode, value[0])
+        if frame is not None and len(frame.timestamps):
+            yield f"{frame.tenant}/{frame.shard}/{start_of(int(frame.timestamps[0]), HOUR_MS)}", value[0]

@@ -12,6 +12,7 @@ from schemas.batch import Batch
 from schemas.tiers import MINUTE, Tier
 from udfs.frames import Framer
 from udfs.mode import announce
+from udfs.read.flink import Strays
 from udfs.rollup.window import split, within
 
 Pane = tuple[str, bytes]
@@ -31,12 +32,15 @@ class PaneFunction(ProcessFunction):
     def open(self, runtime_context: RuntimeContext) -> None:
         """Begin with an empty cache of sets, and no source seen."""
         announce("panes", runtime_context)
+        self._strays = Strays(topics.VALID, runtime_context)
         self._framer = Framer()
         self._seen: LRUCache[tuple[str, str, int], bool] = LRUCache(_REMEMBERED)
 
     def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Pane]:
         """Yield the batch's share of each window, and its source where it is new there."""
-        batch = Batch.decode(value[0])
+        batch = self._strays.read(Batch.resolved, value[0])
+        if batch is None:
+            return
         for window, frame in split(self._framer.frame(batch), MINUTE.width_ms):
             yield f"{frame.tenant}/{frame.shard}/{window}", frame.encode()
             # A rule records only what it finds: its silence says nothing about the data being whole.

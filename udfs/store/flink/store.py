@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pyflink.common import Row
 from pyflink.datastream import ProcessFunction, RuntimeContext
 
+from schemas import topics
 from schemas.batch import Batch
 from sinks import rows
 from sinks.distributions import table_of
 from udfs.frames import Framer
 from udfs.mode import announce
+from udfs.read.flink import Strays
 from udfs.rollup.distribution import distributions
 from udfs.store.late import late
 from udfs.store.register import Register
@@ -33,12 +35,15 @@ class StoreFunction(ProcessFunction):
     def open(self, runtime_context: RuntimeContext) -> None:
         """Begin with nothing remembered: whatever a restart replays is written again."""
         announce("store", runtime_context)
+        self._strays = Strays(topics.VALID, runtime_context)
         self._framer = Framer()
         self._register = Register()
 
     def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Payload]:
         """Yield the batch's samples, its series where they are due, and the arrival of samples that are late."""
-        batch = Batch.decode(value[0])
+        batch = self._strays.read(Batch.resolved, value[0])
+        if batch is None:
+            return
         frame = self._framer.frame(batch)
         slot = frame.shard % self._slots
         # Samples last: they may fill the block, and what must be there before them has to be in it.

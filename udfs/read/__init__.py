@@ -1,0 +1,1 @@
+"""What comes from the topics that the jobs write themselves."""
