@@ -59,8 +59,12 @@ def python(info: tuple[int, int]) -> Finding:
 def jars(folder: Path) -> list[Finding]:
     """Judge the jars that Maven fetches."""
     findings = []
-    kafka, connector = list(folder.glob("kafka/*.jar")), list(folder.glob("flink/flink-sql-connector-kafka-*.jar"))
-    for what, found, wanted in (("kafka jars", kafka, KAFKA_JARS), ("flink's kafka connector", connector, 1)):
+    for what, pattern, wanted in (
+        ("kafka jars", "kafka/*.jar", KAFKA_JARS),
+        ("flink's kafka connector", "flink/flink-sql-connector-kafka-*.jar", 1),
+        ("zstd for flink", "flink/zstd-jni-*.jar", 1),
+    ):
+        found = list(folder.glob(pattern))
         good = len(found) >= wanted
         findings.append(Finding(what, good, f"{len(found)} of {wanted} in .jars", "" if good else "make setup"))
     return findings

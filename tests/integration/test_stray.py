@@ -1,8 +1,11 @@
 """What lies in a topic that it was not meant for ends no job, and what stands behind it is read."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from jobs.settings import JobSettings
 from schemas import topics
@@ -87,3 +90,24 @@ def test_a_batch_of_the_largest_size_passes_from_one_topic_to_the_next(pipeline:
 def of_rows(tenant: str, known: bytes, rows: int, series: int, now: int) -> bytes:
     stamps = now - rows + np.arange(rows)
     return Batch(tenant, "s", now, known, stamps, np.ones((rows, series))).encode()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lz4", "snappy", "zstd"])
+def test_whatever_a_producer_compresses_with_is_read(pipeline: Pipeline, compression: str) -> None:
+    """By Kafka's client inside Flink, which has to find the library. The broker compresses here: it knows all four."""
+    tenant, before = tenant_of(compression), failures(pipeline)
+    admin = KafkaAdminClient(bootstrap_servers=pipeline.stack.endpoints["kafka"])
+    settings = next(topic.settings() for topic in topics.TOPICS if topic.name == topics.RAW)
+    try:
+        admin.alter_configs([of_raw({**settings, "compression.type": compression})])
+        pipeline.send_record(batch(tenant, [f"u{number}" for number in range(100)]))
+    finally:
+        admin.alter_configs([of_raw(settings)])
+        admin.close()
+    stored = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
+    eventually(lambda: pipeline.value(stored, tenant=tenant), 100)
+    assert failures(pipeline) == before
+
+
+def of_raw(settings: Mapping[str, str]) -> ConfigResource:
+    return ConfigResource(ConfigResourceType.TOPIC, topics.RAW, configs=dict(settings))

@@ -72,8 +72,8 @@ def test_each_finding_has_a_remedy_unless_good(finding: doctor.Finding, good: bo
 
 
 def test_jars(tmp_path: Path) -> None:
-    assert [one.good for one in doctor.jars(tmp_path)] == [False, False]
-    assert [one.good for one in doctor.jars(JARS)] == [True, True]
+    assert [one.good for one in doctor.jars(tmp_path)] == [False, False, False]
+    assert [one.good for one in doctor.jars(JARS)] == [True, True, True]
 
 
 def test_text_shows_the_remedy_below_what_is_missing() -> None:
