@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,15 +36,16 @@ def ledger(pipeline: Pipeline) -> Iterator[None]:
     pipeline.check_ledger()
 
 
-@pytest.fixture
-def apply(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+@pytest.fixture(scope="session")
+def apply(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
     """Return what brings the policies of a YAML text into force; done when the gate has had time to hear of them."""
-    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
+    file = tmp_path_factory.mktemp("policies") / "policy.yaml"
 
     def bring(text: str) -> None:
-        file = tmp_path / "policy.yaml"
         file.write_text(text)
-        assert policy(["apply", str(file)]) == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
+            assert policy(["apply", str(file)]) == 0
         time.sleep(5.0)
 
     return bring

@@ -3,8 +3,10 @@
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +19,77 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 STORED = "SELECT count() FROM samples FINAL WHERE tenant = {tenant:String}"
 SERIES = "SELECT uniqExact(series_id) FROM samples WHERE tenant = {tenant:String}"
+# A row an hour: the flood may lie in two.
+GROWN = "SELECT DISTINCT name, label, source FROM v_cardinality WHERE tenant = {tenant:String}"
 TOTALS = "SELECT ts, sum(value) AS total FROM samples FINAL WHERE tenant = {tenant:String} GROUP BY ts"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ahead(pipeline: Pipeline) -> str:
+    """Return a tenant whose samples were sent before all tests of this module: their minute takes its time to close."""
+    tenant = tenant_of("ahead")
+    for step in range(10):
+        at = now_ms()
+        pipeline.send_record(batch(tenant, ["ahead"], at=at + 31_536_000_000), "ahead")
+        pipeline.send_record(batch(tenant, [f"u{one}" for one in range(10)], at=at), f"source-{step}")
+    return tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """A million values of a label in a minute, and a quiet tenant beside. told: when the culprit was named, s."""
+
+    loud: str
+    quiet: str
+    sent: int
+    begun: float
+    ended: float
+    told: float | None
+    memory: int
+
+
+@pytest.fixture(scope="module")
+def flood(pipeline: Pipeline, apply: Callable[[str], None]) -> Flood:
+    """Return the flood when it has been sent. Its window of a minute slides while other tests run."""
+    loud, quiet = tenant_of("loud"), tenant_of("quiet")
+    limits = "{name: hits, per_label_value_limits: {user: 100}}"
+    apply(f"policies: [{{tenant: {loud}, window: 1m, metrics: [{limits}]}}]")
+    before = memory(pipeline)
+    begun, told, sent = time.monotonic(), None, 0
+    for number in range(1000):
+        pipeline.post(batch(loud, [f"u{number}-{one}" for one in range(1000)], source="loud-1"), "loud-1")
+        if number % 10 == 0:
+            pipeline.post(batch(quiet, [f"q{one}" for one in range(10)], source="quiet-1"), "quiet-1")
+            sent += 10
+            if told is None and pipeline.rows(GROWN, tenant=loud):
+                told = time.monotonic() - begun
+        time.sleep(max(0.0, begun + number * 0.06 - time.monotonic()))
+    return Flood(loud, quiet, sent, begun, time.monotonic(), told, before)
+
+
+def refused(pipeline: Pipeline, tenant: str) -> dict[str, Any]:
+    """Return the account of the flood's loud tenant; fail if any but its values over the limit was refused."""
+    held = account(pipeline, tenant)
+    assert held["rejected"] == {"TG-label-values-limit": held["received"] - held["forwarded"]}
+    return held
+
+
+@pytest.mark.timeout(900)
+def test_a_million_values_in_a_minute_cost_a_quiet_tenant_nothing(pipeline: Pipeline, flood: Flood) -> None:
+    print(f"sent in {flood.ended - flood.begun:.0f} s; the culprit was named after {flood.told} s")
+    eventually(lambda: account(pipeline, flood.quiet)["forwarded"], flood.sent, seconds=300)
+    assert account(pipeline, flood.quiet)["rejected"] == {}
+    eventually(lambda: pipeline.value(STORED, tenant=flood.quiet), flood.sent)
+    eventually(lambda: account(pipeline, flood.loud)["received"], 1_000_000, seconds=300)
+    refused(pipeline, flood.loud)
+    # A window of 1m slides while the flood is under way, if it takes longer.
+    assert 100 <= pipeline.value(SERIES, tenant=flood.loud) <= 300
+    assert pipeline.rows(GROWN, tenant=flood.loud) == [{"name": "hits", "label": "user", "source": "loud-1"}]
+    grew = memory(pipeline) - flood.memory
+    print(f"TaskManagers grew by {grew >> 20} MiB")
+    assert grew < 1 << 30
+    assert flood.told is not None
+    assert flood.told < 5.0
 
 
 def test_a_limit_holds_and_the_ledger_says_what_became_of_the_rest(
@@ -168,60 +240,23 @@ def test_a_kill_around_a_change_of_policy_decides_nothing_twice(
     eventually(lambda: (pipeline.value(grown, tenant=tenant) or 0) > 150, wanted=True)
 
 
-def test_a_sample_a_year_ahead_makes_no_other_late(pipeline: Pipeline) -> None:
-    tenant = tenant_of("ahead")
-    for step in range(10):
-        at = now_ms()
-        pipeline.send_record(batch(tenant, ["ahead"], at=at + 31_536_000_000), "ahead")
-        pipeline.send_record(batch(tenant, [f"u{one}" for one in range(10)], at=at), f"source-{step}")
-    eventually(lambda: account(pipeline, tenant)["received"], 110)
-    assert account(pipeline, tenant)["rejected"] == {"TG-too-future": 10}
-    eventually(lambda: pipeline.value(STORED, tenant=tenant), 100)
+def test_a_sample_a_year_ahead_makes_no_other_late(pipeline: Pipeline, ahead: str) -> None:
+    eventually(lambda: account(pipeline, ahead)["received"], 110)
+    assert account(pipeline, ahead)["rejected"] == {"TG-too-future": 10}
+    eventually(lambda: pipeline.value(STORED, tenant=ahead), 100)
     # The minute closes with all of them in it, and nothing comes after it.
     counted = "SELECT sum(count) FROM rollup_1m FINAL WHERE tenant = {tenant:String}"
-    eventually(lambda: int(pipeline.value(counted, tenant=tenant) or 0), 100, seconds=120)
-    assert pipeline.value("SELECT count() FROM late_samples WHERE tenant = {tenant:String}", tenant=tenant) == 0
+    eventually(lambda: int(pipeline.value(counted, tenant=ahead) or 0), 100, seconds=120)
+    assert pipeline.value("SELECT count() FROM late_samples WHERE tenant = {tenant:String}", tenant=ahead) == 0
 
 
 @pytest.mark.timeout(900)
-def test_a_million_values_in_a_minute_cost_a_quiet_tenant_nothing(
-    pipeline: Pipeline, apply: Callable[[str], None]
-) -> None:
-    loud, quiet = tenant_of("loud"), tenant_of("quiet")
-    apply(
-        f"policies: [{{tenant: {loud}, window: 1m, metrics: [{{name: hits, per_label_value_limits: {{user: 100}}}}]}}]"
-    )
-    # A row an hour: the flood may lie in two.
-    grown = "SELECT DISTINCT name, label, source FROM v_cardinality WHERE tenant = {tenant:String}"
-    before = memory(pipeline)
-    begun, told, sent = time.monotonic(), None, 0
-    for number in range(1000):
-        pipeline.post(batch(loud, [f"u{number}-{one}" for one in range(1000)], source="loud-1"), "loud-1")
-        if number % 10 == 0:
-            pipeline.post(batch(quiet, [f"q{one}" for one in range(10)], source="quiet-1"), "quiet-1")
-            sent += 10
-            if told is None and pipeline.rows(grown, tenant=loud):
-                told = time.monotonic() - begun
-        time.sleep(max(0.0, begun + number * 0.06 - time.monotonic()))
-    flooded = time.monotonic()
-    print(f"sent in {flooded - begun:.0f} s; the culprit was named after {told and round(told, 1)} s")
-    eventually(lambda: account(pipeline, quiet)["forwarded"], sent, seconds=300)
-    assert account(pipeline, quiet)["rejected"] == {}
-    eventually(lambda: pipeline.value(STORED, tenant=quiet), sent)
-    eventually(lambda: account(pipeline, loud)["received"], 1_000_000, seconds=300)
-    held = account(pipeline, loud)
-    assert held["rejected"] == {"TG-label-values-limit": 1_000_000 - held["forwarded"]}
-    # A window of 1m slides while the flood is under way, if it takes longer.
-    assert 100 <= pipeline.value(SERIES, tenant=loud) <= 300
-    assert pipeline.rows(grown, tenant=loud) == [{"name": "hits", "label": "user", "source": "loud-1"}]
-    grew = memory(pipeline) - before
-    print(f"TaskManagers grew by {grew >> 20} MiB")
-    assert grew < 1 << 30
-    time.sleep(max(0.0, flooded + 70 - time.monotonic()))
-    pipeline.send_record(batch(loud, ["afterwards"], source="loud-2"), "loud-2")
-    eventually(lambda: account(pipeline, loud)["forwarded"], held["forwarded"] + 1)
-    assert told is not None
-    assert told < 5.0
+def test_after_the_flood_new_values_pass_again(pipeline: Pipeline, flood: Flood) -> None:
+    eventually(lambda: account(pipeline, flood.loud)["received"], 1_000_000, seconds=300)
+    held = refused(pipeline, flood.loud)
+    time.sleep(max(0.0, flood.ended + 70 - time.monotonic()))
+    pipeline.send_record(batch(flood.loud, ["afterwards"], source="loud-2"), "loud-2")
+    eventually(lambda: account(pipeline, flood.loud)["forwarded"], held["forwarded"] + 1)
 
 
 def memory(pipeline: Pipeline) -> int:
