@@ -23,7 +23,7 @@ import pyarrow as pa
 import xxhash
 
 from sinks import digits
-from sinks.refusal import ClickhouseError, Later, RefusedBlock, Unavailable, judged, raise_late
+from sinks.refusal import OF_OPERATORS, ClickhouseError, Later, RefusedBlock, Unavailable, judged, raise_late
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.httpclient import HttpClient
@@ -75,7 +75,7 @@ class Clickhouse:
 
         token: ClickHouse drops a block whose token is among the table's last ones; by default a hash of the block. An
         extra: the keys are what makes a repeat harmless. Raises RefusedBlock for bad data, Unavailable when all
-        attempts failed.
+        attempts failed, as they do while tables or rights are missing.
         """
         if table not in TABLES:
             raise ValueError(f"TG-clickhouse-table: {table!r} is not a table of Tidegauge")
@@ -107,7 +107,8 @@ class Clickhouse:
             "optimize_on_insert": "0",
         }
         return self._call(
-            lambda client: client.raw_insert(table, rows.column_names, block, settings, "ArrowStream").summary
+            lambda client: client.raw_insert(table, rows.column_names, block, settings, "ArrowStream").summary,
+            OF_OPERATORS,
         )
 
     def _keeps_digits(self) -> bool:
@@ -166,11 +167,11 @@ class Clickhouse:
 
         return self._call(run)
 
-    def _call(self, run: "Callable[[HttpClient], T]") -> T:
+    def _call(self, run: "Callable[[HttpClient], T]", passing: frozenset[int] = frozenset()) -> T:
         wait = _FIRST_WAIT_S
         for attempt in range(1, self.attempts + 1):
             try:
-                return self._attempt(run)
+                return self._attempt(run, passing)
             except Later as later:
                 if attempt == self.attempts:
                     message = f"TG-clickhouse-unavailable: {self.endpoint} after {attempt} attempts: {later}"
@@ -180,7 +181,7 @@ class Clickhouse:
             wait = min(wait * 2, _LONGEST_WAIT_S)
         raise ValueError(f"attempts must be at least 1, not {self.attempts}")
 
-    def _attempt(self, run: "Callable[[HttpClient], T]") -> T:
+    def _attempt(self, run: "Callable[[HttpClient], T]", passing: frozenset[int]) -> T:
         # Imported late, so that a job's operator needs nothing of it before its first block.
         from clickhouse_connect.driver.exceptions import Error
         from urllib3.exceptions import HTTPError
@@ -188,7 +189,7 @@ class Clickhouse:
         try:
             return run(self._connected())
         except Error as error:
-            raise judged(error) from error
+            raise judged(error, passing) from error
         except (OSError, HTTPError) as error:
             raise Later(f"{type(error).__name__}: {error}") from error
 

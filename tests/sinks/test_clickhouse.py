@@ -97,9 +97,6 @@ def test_a_block_sent_twice_is_stored_once(clickhouse: Clickhouse) -> None:
 def test_bad_data_are_refused_at_once_with_clickhouses_code(clickhouse: Clickhouse) -> None:
     waits: list[float] = []
     client = Clickhouse(clickhouse.endpoint, database=clickhouse.database, sleep=waits.append)
-    with pytest.raises(RefusedBlock, match="nonesuch") as unknown:
-        client.insert("samples", pa.table({"nonesuch": [1]}))
-    assert unknown.value.code == 16
     with pytest.raises(RefusedBlock, match="samples") as unreadable:
         client.insert("samples", pa.table({"tenant": ["t"], "ts": ["not a time"]}))
     assert unreadable.value.code in (6, 41, 53)
@@ -108,6 +105,40 @@ def test_bad_data_are_refused_at_once_with_clickhouses_code(clickhouse: Clickhou
     assert wrong.value.code == 47
     assert waits == []
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "code"),
+    [
+        ({"password": "of yesterday"}, "tenant", "TG-clickhouse-auth"),
+        ({"user": "nobody"}, "tenant", "TG-clickhouse-auth"),
+        ({"user": embedded.VIEWER[0], "password": embedded.VIEWER[1]}, "tenant", "readonly"),
+        ({"database": "sinks_nonesuch"}, "tenant", "UNKNOWN_DATABASE"),
+        ({}, "nonesuch", "NO_SUCH_COLUMN_IN_TABLE"),
+    ],
+)
+def test_no_block_is_refused_for_what_an_operator_has_to_put_right(
+    clickhouse: Clickhouse, given: dict[str, str], column: str, code: str
+) -> None:
+    waits: list[float] = []
+    settings = {"database": clickhouse.database, **given}
+    client = Clickhouse(clickhouse.endpoint, attempts=3, sleep=waits.append, **settings)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable, match=f"(?s)TG-clickhouse-unavailable.*after 3 attempts.*({code})"):
+        client.insert("rejections", pa.table({column: ["t"]}))
+    assert len(waits) == 2
+    client.close()
+
+
+def test_a_block_waits_for_its_table(clickhouse: Clickhouse) -> None:
+    clickhouse.command("RENAME TABLE rejections TO moved")
+
+    def migrate(_: float) -> None:
+        clickhouse.command("RENAME TABLE moved TO rejections")
+
+    migrated = Clickhouse(clickhouse.endpoint, database=clickhouse.database, sleep=migrate)
+    assert migrated.insert("rejections", pa.table({"tenant": ["waits"]})) == 1
+    assert clickhouse.query("SELECT count() AS n FROM rejections WHERE tenant = 'waits'")["n"].to_pylist() == [1]
+    migrated.close()
 
 
 def test_names_are_not_taken_from_strangers(clickhouse: Clickhouse) -> None:
@@ -206,6 +237,18 @@ def test_a_refusal_without_a_code_is_final() -> None:
     client = Clickhouse(endpoint, sleep=lambda _: pytest.fail("tried again"))
     with pytest.raises(ClickhouseError, match=r"404.*no such page"):
         client.command("SELECT 1")
+    client.close()
+    done()
+
+
+@pytest.mark.parametrize(("status", "error"), [("403 Forbidden", Unavailable), ("413 Content Too Large", RefusedBlock)])
+def test_a_block_is_refused_by_what_stands_before_the_server_only_for_its_size(
+    status: str, error: type[Exception]
+) -> None:
+    endpoint, done = answering(http_answer(status, "says the proxy"))
+    client = Clickhouse(endpoint, attempts=1)
+    with pytest.raises(error, match="says the proxy"):
+        client.insert("rejections", pa.table({"tenant": ["t"]}))
     client.close()
     done()
 
