@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,17 +100,24 @@ class Clickhouse:
             writer.write_table(rows)
         # Not as bytes: in front of those the library would put the statement, a copy of the whole block.
         block = memoryview(out.getvalue())
+        # Without a token the server hashes every column: a quarter of its CPU for samples.
+        token = token or xxhash.xxh3_128_hexdigest(block)
         settings = {
             "async_insert": "0",
-            # Without a token the server hashes every column: a quarter of its CPU for samples.
-            "insert_deduplication_token": token or xxhash.xxh3_128_hexdigest(block),
             # The next merge drops repeats; dropping them here too costs a third of the insert.
             "optimize_on_insert": "0",
         }
-        return self._call(
-            lambda client: client.raw_insert(table, rows.column_names, block, settings, "ArrowStream").summary,
-            OF_OPERATORS,
-        )
+        attempts = count()
+
+        def send(client: "HttpClient") -> Mapping[str, Any]:
+            # An attempt that failed may have left its token behind without its rows; a repeat that is one too many is
+            # harmless.
+            again = f"/{number}" if (number := next(attempts)) else ""
+            mine = {**settings, "insert_deduplication_token": token + again}
+            summary: Mapping[str, Any] = client.raw_insert(table, rows.column_names, block, mine, "ArrowStream").summary
+            return summary
+
+        return self._call(send, OF_OPERATORS)
 
     def _keeps_digits(self) -> bool:
         """Tell whether table samples keeps digits: one that was made before they were thought of keeps floats."""

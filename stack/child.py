@@ -112,9 +112,14 @@ class Child:
         elif self.process.once and code == 0:
             self.record.state, self.failures = "done", 0
         else:
-            self.failures = 1 if steady else self.failures + 1
-            self.record.restarts += 1
-            self.record.state, self.next_check = "backoff", now + pause(self.failures)
+            self.failures = 0 if steady else self.failures
+            self.failed(now)
+
+    def failed(self, now: float) -> None:
+        """Begin the pause before the next start."""
+        self.failures += 1
+        self.record.restarts += 1
+        self.record.state, self.next_check = "backoff", now + pause(self.failures)
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""

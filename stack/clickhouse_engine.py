@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from stack.clickhouse_errors import ACCESS_DENIED, READONLY, SYNTAX_ERROR, Refused
+from stack.clickhouse_errors import ACCESS_DENIED, READONLY, SYNTAX_ERROR, UNKNOWN_STATUS_OF_INSERT, Refused
+from stack.clickhouse_failures import COUNTED, Counts, counts, since
 from stack.clickhouse_sql import Insert, Output
 
 _SETTING_NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -145,6 +146,7 @@ class Session:
 
     def write(self, insert: Insert, data: Iterable[bytes]) -> None:
         """Insert data as they come; whatever ends the iteration early cancels the insert."""
+        before = self._counted()
         try:
             handle = self._connection.send_insert(insert.statement, insert.format)
             try:
@@ -156,6 +158,10 @@ class Session:
             result = self._connection.insert_done(handle)
         except RuntimeError as error:
             raise Refused.of_engine(error) from None
+        failed = since(before, self._counted())
+        if failed is not None:
+            text = f"The block may not be stored, the engine has failed meanwhile: {failed}. (UNKNOWN_STATUS_OF_INSERT)"
+            raise Refused(UNKNOWN_STATUS_OF_INSERT, f"Code: {UNKNOWN_STATUS_OF_INSERT}. DB::Exception: {text}")
         self.figures.written_rows += result.rows_written()
         self.figures.written_bytes += result.bytes_written()
         self.figures.elapsed_ns += int(result.elapsed() * 1e9)
@@ -166,6 +172,10 @@ class Session:
         self.figures.add(result)
         self.figures.written_rows += result.rows_written()
         self.figures.written_bytes += result.bytes_written()
+
+    def _counted(self) -> Counts:
+        """Return the engine's count of its errors."""
+        return counts(bytes(self._run(COUNTED).bytes()).decode(errors="replace"))
 
     def _run(self, sql: str, output: str = "TSV", params: Mapping[str, str] | None = None) -> Any:
         try:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -68,6 +69,7 @@ class Supervisor:
         self.state = State(own, "starting", ports, {name: child.record for name, child in self.children.items()})
         self._seen: dict[str, tuple[str, int | None]] = {}
         self._next_trim = 0.0
+        self._unsaved = False
 
     def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Stop everything in reverse order and return from run; a signal handler too."""
@@ -86,7 +88,7 @@ class Supervisor:
                 self.state.phase = "running"
                 for child in self.children.values():
                     child.whole = True
-                save(self.home, self.state)
+                self._save()
             self._trim_logs()
             time.sleep(TICK_S)
         self._stop_all()
@@ -97,7 +99,7 @@ class Supervisor:
                 child.restart(time.monotonic())
         if requests:
             # Saved before the request is gone: who waits for it must not see the state from before.
-            save(self.home, self.state)
+            self._save()
         for request in requests:
             request.unlink()
 
@@ -105,8 +107,8 @@ class Supervisor:
         for child in self.children.values():
             needs = (self.children[name] for name in child.process.needs if name in self.children)
             if child.record.state == "waiting" and all(need.satisfied for need in needs):
-                child.start(version(child.process.code), time.monotonic())
-                save(self.home, self.state)
+                self._start(child)
+                self._save()
 
     def _tick(self) -> None:
         for child in self.children.values():
@@ -114,13 +116,14 @@ class Supervisor:
             now = (child.record.state, child.record.pid)
             if self._seen.get(child.name) != now:
                 self._seen[child.name] = now
-                save(self.home, self.state)
-                self.on_change(child.name, child.record)
+                self._save()
+                with suppress(OSError):  # as in _tell
+                    self.on_change(child.name, child.record)
 
     def _stop_all(self) -> None:
         """Stop each process once none of those that need it runs any more."""
         self.state.phase = "stopping"
-        save(self.home, self.state)
+        self._save()
         while running := [child for child in self.children.values() if child.popen is not None]:
             needed = {name for child in running for name in child.process.needs}
             for child in running:
@@ -131,16 +134,43 @@ class Supervisor:
         for child in self.children.values():
             child.record.state = "stopped"
         self.state.phase, self.state.supervisor = "stopped", Running("stopped")
-        save(self.home, self.state)
+        self._save()
+
+    def _start(self, child: Child) -> None:
+        """Start a process; one that cannot be started now is tried again like one that has ended."""
+        try:
+            child.start(version(child.process.code), time.monotonic())
+        except OSError as error:
+            child.failed(time.monotonic())
+            self._tell(f"{child.name} cannot be started: {error}")
+
+    def _save(self) -> None:
+        """Write the state. On a full disk that waits: a supervisor that ended for it would end with all it holds."""
+        try:
+            save(self.home, self.state)
+        except OSError as error:
+            if not self._unsaved:
+                self._tell(f"TG-state-file {self.home.state} cannot be written, it is tried again: {error}")
+            self._unsaved = True
+        else:
+            self._unsaved = False
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):  # the log lies on the same disk: there is nobody else to tell
+            print(text, flush=True)
 
     def _trim_logs(self) -> None:
         """Keep each log and one older part of it; the processes append, so cutting the file is safe."""
         if time.monotonic() < self._next_trim:
             return
         self._next_trim = time.monotonic() + 5.0
+        if self._unsaved:
+            self._save()
         for log in self.home.folder("log").glob("*.log"):
             if log.stat().st_size > LOG_LIMIT_BYTES:
-                log.with_suffix(".log.1").write_bytes(log.read_bytes())
+                # On a full disk the older part is what has to go.
+                with suppress(OSError):
+                    log.with_suffix(".log.1").write_bytes(log.read_bytes())
                 os.truncate(log, 0)
 
 

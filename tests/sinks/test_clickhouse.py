@@ -129,6 +129,25 @@ def test_no_block_is_refused_for_what_an_operator_has_to_put_right(
     client.close()
 
 
+def test_a_block_that_the_table_does_not_take_is_not_said_to_be_stored(clickhouse: Clickhouse) -> None:
+    """chdb says done, rows and all; seen with a full disk too, where every block was lost."""
+    clickhouse.command("ALTER TABLE cardinality MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 1")
+    waits: list[float] = []
+
+    def relieve(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            clickhouse.command("ALTER TABLE cardinality RESET SETTING parts_to_delay_insert, parts_to_throw_insert")
+
+    client = Clickhouse(clickhouse.endpoint, database=clickhouse.database, sleep=relieve)
+    for number in range(3):
+        assert client.insert("cardinality", pa.table({"tenant": [f"parts{number}"]})) == 1
+    assert len(waits) == 2
+    asked = "SELECT tenant FROM cardinality WHERE startsWith(tenant, 'parts') ORDER BY tenant"
+    assert clickhouse.query(asked)["tenant"].to_pylist() == ["parts0", "parts1", "parts2"]
+    client.close()
+
+
 def test_a_block_waits_for_its_table(clickhouse: Clickhouse) -> None:
     clickhouse.command("RENAME TABLE rejections TO moved")
 

@@ -133,6 +133,32 @@ def test_another_process_with_a_recorded_pid_is_left_alone(home: Home) -> None:
         stranger.wait()
 
 
+def test_a_state_that_cannot_be_written_ends_nothing(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    draft = home.state.with_suffix(".tmp")  # in whose place nothing can be written for now, as on a full disk
+    with running(home, process(home, "a")) as supervisor:
+        record = supervisor.children["a"].record
+        until(lambda: supervisor.state.phase == "running")
+        draft.mkdir()
+        first = record.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: record.state == "up" and record.pid != first)
+        assert state.load(home).processes["a"].pid == first
+        draft.rmdir()
+        until(lambda: state.load(home).processes["a"].pid == record.pid)
+    assert capfd.readouterr().out.count("TG-state-file") == 1
+
+
+def test_a_process_that_cannot_be_started_now_is_tried_again(home: Home) -> None:
+    log = home.log("a")
+    log.mkdir()
+    with running(home, process(home, "a")) as supervisor:
+        record = supervisor.children["a"].record
+        until(lambda: record.state == "backoff" and record.restarts >= 2)
+        log.rmdir()
+        until(lambda: record.state == "up")
+
+
 def test_one_supervisor_a_home(home: Home) -> None:
     with hold(home), pytest.raises(AlreadyRunning, match="TG-running"), hold(home):
         pass
