@@ -121,3 +121,14 @@ class Codec:
 def codec(name: str) -> Codec:
     """Return the codec of schemas/avro/<name>.avsc, made once; it also reads what its earlier versions wrote."""
     return Codec(load_schema(name), [load_schema(one) for one in EARLIER.get(name, ())])
+
+
+@cache
+def _pinned() -> frozenset[bytes]:
+    names = (one.name for one in resources.files("schemas").joinpath("avro").iterdir())
+    return frozenset(fingerprint_of(load_schema(name[:-5])) for name in names if name.endswith(".avsc"))
+
+
+def of_this_version(data: bytes) -> bool:
+    """Tell whether a record was written with any schema that is known here, be it another than its topic's."""
+    return data[:2] == MAGIC and data[2:HEADER_BYTES] in _pinned()

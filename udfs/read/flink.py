@@ -1,7 +1,8 @@
 """Records that are not what their topic holds: they are told and left out, so that one does not end a job for good.
 
 For the topics that the jobs themselves write. Whoever may write to them can send what he likes; what is meant here is a
-producer with the wrong topic in its settings, or another version of this code.
+producer with the wrong topic in its settings. A schema that is not known here is another matter: a job of a newer
+version has written that record, and to leave it out would lose it. So the job fails, until it is of that version too.
 """
 
 import logging
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from pyflink.datastream import RuntimeContext
 
-from schemas.codec import CodecError
+from schemas.codec import CodecError, of_this_version
 
 T = TypeVar("T")
 
@@ -30,13 +31,19 @@ class Strays:
         self._told = -_EACH_S
 
     def read(self, decode: Callable[[bytes], T], value: bytes | None) -> T | None:
-        """Return what a record says, None if it has no value or decode raises CodecError."""
+        """Return what a record says, None if it has no value or decode raises CodecError.
+
+        Raises CodecError, kind `fingerprint`, if its schema is known nowhere here.
+        """
         if value is None:
             self._tell("no value", b"")
             return None
         try:
             return decode(bytes(value))
         except CodecError as error:
+            if error.kind == "fingerprint" and not of_this_version(bytes(value)):
+                text = f"TG-other-version: {self._topic}: {error}: bring this job to the version that writes it"
+                raise CodecError(error.kind, text) from None
             self._tell(str(error), bytes(value))
             return None
 

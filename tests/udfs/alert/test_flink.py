@@ -59,7 +59,7 @@ def test_an_event_says_everything() -> None:
     }
 
 
-@pytest.mark.parametrize("record", [b"", b"nonsense", up(T0, 0.0).encode()[:-1], b"\xc3\x01" + b"\0" * 40])
+@pytest.mark.parametrize("record", [b"", b"nonsense", up(T0, 0.0).encode()[:-1], b"\xc3\x01"])
 def test_an_unreadable_batch_is_counted_and_its_neighbours_are_judged(record: bytes) -> None:
     job = job_with()
     job.raw(record, T0)

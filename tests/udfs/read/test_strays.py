@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from schemas import topics
-from schemas.batch import Batch, Series, encode_series_set
-from schemas.codec import CodecError
+from schemas.batch import Batch, Frame, Series, encode_series_set
+from schemas.codec import MAGIC, CodecError
 from tests.udfs.alert.fakeflink import Metrics
 from udfs.read.flink import Strays
 
@@ -63,6 +63,17 @@ def test_strays_are_counted_and_told_once_a_minute(caplog: pytest.LogCaptureFixt
     assert [one.getMessage() for one in caplog.records] == [
         "TG-stray-record: metrics.valid: no value (0 bytes, b''); it is left out"
     ]
+
+
+def test_what_a_newer_version_wrote_is_never_left_out() -> None:
+    context: Any = Context()
+    strays = Strays(topics.LATE, context)
+    of_another_topic = WHOLE.encode()
+    assert strays.read(Frame.decode, of_another_topic) is None
+    newer = MAGIC + b"newerone" + of_another_topic[10:]
+    with pytest.raises(CodecError, match=r"TG-other-version: metrics\.late"):
+        strays.read(Frame.decode, newer)
+    assert context.metrics.counters["records_stray"].count == 1
 
 
 def test_a_fault_of_the_code_is_no_stray_record() -> None:
