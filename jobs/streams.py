@@ -31,7 +31,7 @@ _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
 # A source holds full fetches in the heap while there is a backlog, and four polls of what they unpack to. A poll is
 # bounded by its number of records alone, 500 by default. A larger record still comes, alone (KIP-74).
 _FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20)}
-_POLL_BYTES = 40 << 20
+_POLL_BYTES = 20 << 20
 _LONGEST = 400 << 10  # what the gate's records, and what comes of them, seldom are (udfs/gate/cut.py)
 # An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
 # that has records would wait until the others have some, since a consumer asks a broker once at a time.
@@ -40,7 +40,7 @@ _SEND = {
     "max.request.size": str(9 << 20),
     "compression.type": "lz4",
     "batch.size": str(256 << 10),
-    "buffer.memory": str(64 << 20),
+    "buffer.memory": str(32 << 20),  # of each sink; the gate has two that carry records of any size
 }
 
 

@@ -210,8 +210,9 @@ def test_limits_and_their_use_are_series(pipeline: Pipeline, apply: Callable[[st
 
 @pytest.mark.kills
 def test_a_kill_around_a_change_of_policy_decides_nothing_twice(
-    pipeline: Pipeline, apply: Callable[[str], None], tmp_path: Path
+    pipeline: Pipeline, apply: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
     tenant = tenant_of("change")
     text = "policies: [{tenant: %s, metrics: [{name: hits, max_series: %d}]}]"
     apply(text % (tenant, 1000))
