@@ -1,6 +1,6 @@
 """A large batch in pieces, so that nothing behind the gate holds records of any size.
 
-What comes in may be 8 MB a record, unpacked from next to nothing, and every source behind keeps some two hundred of them.
+What comes in may be 8 MB a record, unpacked from next to nothing, and every source behind keeps some two hundred.
 """
 
 from collections.abc import Iterator
