@@ -4,7 +4,7 @@ Batch is what MetricBatch carries (labels, dense or sparse), Frame what travels 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -127,21 +127,6 @@ class Batch:
         return cls.of_record(codec("metric_batch").decode(data))
 
     @classmethod
-    def resolved(cls, data: bytes) -> "Batch":
-        """Return the batch of a record of metrics.valid; raises CodecError, `unresolved` if no gate made it."""
-        batch = cls.decode(data)
-        ids, index = batch.series_ids, batch.index
-        if ids is None or batch.shard is None:
-            raise CodecError("unresolved", f"the batch of {batch.source!r} has no series ids: it did not pass the gate")
-        if index is None:
-            width = batch.values.shape[1] if len(batch.values) else len(ids)
-        else:
-            width = max(len(ids), int(index.max(initial=0)) + 1)
-        if width != len(ids):
-            raise CodecError("length", f"columns of {width} series, ids of {len(ids)}")
-        return batch
-
-    @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Batch":
         """Return the batch of a decoded MetricBatch; columns stay views on its bytes."""
         timestamps, values, index, weights = _unpacked(record)
@@ -158,6 +143,16 @@ class Batch:
             shard=record["shard"],
             received_at=record["received_at"],
             weights=weights,
+        )
+
+    def at(self, chosen: slice | npt.NDArray[Any]) -> "Batch":
+        """Return the batch with some of its rows, or entries if it is sparse, in the order given."""
+        return replace(
+            self,
+            timestamps=self.timestamps[chosen],
+            values=self.values[chosen],
+            index=None if self.index is None else self.index[chosen],
+            weights=None if self.weights is None else self.weights[chosen],
         )
 
     def points(self) -> Points:

@@ -89,6 +89,8 @@ class Supervisor:
                 for child in self.children.values():
                     child.whole = True
                 self._save()
+            if self._unsaved:
+                self._save()
             self._trim_logs()
             time.sleep(TICK_S)
         self._stop_all()
@@ -164,8 +166,6 @@ class Supervisor:
         if time.monotonic() < self._next_trim:
             return
         self._next_trim = time.monotonic() + 5.0
-        if self._unsaved:
-            self._save()
         for log in self.home.folder("log").glob("*.log"):
             if log.stat().st_size > LOG_LIMIT_BYTES:
                 # On a full disk the older part is what has to go.

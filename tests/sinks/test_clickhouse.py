@@ -108,21 +108,20 @@ def test_bad_data_are_refused_at_once_with_clickhouses_code(clickhouse: Clickhou
 
 
 @pytest.mark.parametrize(
-    ("given", "column", "code"),
+    ("user", "password", "database", "column", "code"),
     [
-        ({"password": "of yesterday"}, "tenant", "TG-clickhouse-auth"),
-        ({"user": "nobody"}, "tenant", "TG-clickhouse-auth"),
-        ({"user": embedded.VIEWER[0], "password": embedded.VIEWER[1]}, "tenant", "readonly"),
-        ({"database": "sinks_nonesuch"}, "tenant", "UNKNOWN_DATABASE"),
-        ({}, "nonesuch", "NO_SUCH_COLUMN_IN_TABLE"),
+        ("default", "of yesterday", "sinks_clickhouse", "tenant", "TG-clickhouse-auth"),
+        ("nobody", "", "sinks_clickhouse", "tenant", "TG-clickhouse-auth"),
+        (*embedded.VIEWER, "sinks_clickhouse", "tenant", "readonly"),
+        ("default", "", "sinks_nonesuch", "tenant", "UNKNOWN_DATABASE"),
+        ("default", "", "sinks_clickhouse", "nonesuch", "NO_SUCH_COLUMN_IN_TABLE"),
     ],
 )
 def test_no_block_is_refused_for_what_an_operator_has_to_put_right(
-    clickhouse: Clickhouse, given: dict[str, str], column: str, code: str
+    clickhouse: Clickhouse, user: str, password: str, database: str, column: str, code: str
 ) -> None:
     waits: list[float] = []
-    settings = {"database": clickhouse.database, **given}
-    client = Clickhouse(clickhouse.endpoint, attempts=3, sleep=waits.append, **settings)  # type: ignore[arg-type]
+    client = Clickhouse(clickhouse.endpoint, user, password, database, attempts=3, sleep=waits.append)
     with pytest.raises(Unavailable, match=f"(?s)TG-clickhouse-unavailable.*after 3 attempts.*({code})"):
         client.insert("rejections", pa.table({column: ["t"]}))
     assert len(waits) == 2

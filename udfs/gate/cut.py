@@ -4,11 +4,8 @@ What comes in may be 8 MB a record, unpacked from next to nothing, and every sou
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.batch import Batch
 from schemas.runs import first_of_run
@@ -26,7 +23,7 @@ def cut(batch: Batch, most: int = CELLS) -> Iterator[Batch]:
         yield batch
         return
     if (np.diff(batch.timestamps) < 0).any():
-        batch = at(batch, np.argsort(batch.timestamps, kind="stable"))
+        batch = batch.at(np.argsort(batch.timestamps, kind="stable"))
     rows = len(batch.timestamps)
     step = max(1, most * rows // batch.values.size)
     heads = np.append(np.flatnonzero(first_of_run(batch.timestamps)), rows)
@@ -34,17 +31,5 @@ def cut(batch: Batch, most: int = CELLS) -> Iterator[Batch]:
     while begin < rows:
         last = int(np.searchsorted(heads, begin + step, side="right")) - 1
         end = int(heads[last] if heads[last] > begin else heads[last + 1])
-        yield at(batch, slice(begin, end))
+        yield batch.at(slice(begin, end))
         begin = end
-
-
-def at(batch: Batch, rows: slice | npt.NDArray[Any]) -> Batch:
-    """Return the batch with some of its rows, or entries if it is sparse, in the order given."""
-    index, weights = batch.index, batch.weights
-    return replace(
-        batch,
-        timestamps=batch.timestamps[rows],
-        values=batch.values[rows],
-        index=None if index is None else index[rows],
-        weights=None if weights is None else weights[rows],
-    )

@@ -24,7 +24,7 @@ def plain(batch: Batch) -> Judged:
     if batch.weights is None:
         return batch, []
     odd = batch.weights != 1
-    kept = replace(_where(batch, ~odd), weights=None)
+    kept = replace(batch.at(~odd), weights=None)
     if not odd.any():
         return kept, []
     where = int(np.flatnonzero(odd)[0])
@@ -47,7 +47,7 @@ def distributions(batch: Batch, limits: Limits) -> Judged:
             where = int(np.flatnonzero(fresh)[0])
             refusals.append(Refusal(reason, _offender(batch, reason, where), limit, samples=int(fresh.sum())))
             refused |= fresh
-    return (_where(batch, ~refused) if refusals else batch), refusals
+    return (batch.at(~refused) if refusals else batch), refusals
 
 
 def _faults(batch: Batch, limits: Limits) -> list[tuple[Reason, Mask, str]]:
@@ -90,15 +90,3 @@ def _name(batch: Batch, where: int) -> str:
     """Return the metric of an entry; the set is decoded for a refusal only."""
     assert batch.index is not None  # entries have one
     return decode_series_set(batch.series_set)[int(batch.index[where])].name
-
-
-def _where(batch: Batch, kept: Mask) -> Batch:
-    assert batch.index is not None  # a batch with weights is sparse
-    assert batch.weights is not None
-    return replace(
-        batch,
-        timestamps=batch.timestamps[kept],
-        values=batch.values[kept],
-        index=batch.index[kept],
-        weights=batch.weights[kept],
-    )

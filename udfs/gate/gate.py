@@ -23,7 +23,7 @@ from schemas.topics import RULE_SOURCE
 from udfs.gate.account import Account
 from udfs.gate.admission import Admission, Admissions
 from udfs.gate.clock import on_time, skew
-from udfs.gate.cut import at, cut
+from udfs.gate.cut import cut
 from udfs.gate.distribution import distributions, plain
 from udfs.gate.entry import enter, refusal_of
 from udfs.gate.limits import Limits
@@ -141,7 +141,7 @@ class Gate:
             yield Refused(tenant, source, refusal)
         for reason, positions in admission.would:
             account.would[reason] = account.would.get(reason, 0) + _of_series(batch, positions, timely, account)
-        for piece in cut(batch if timely.all() else at(batch, timely)):
+        for piece in cut(batch if timely.all() else batch.at(timely)):
             yield from self._passed(piece, admission, limits, account)
 
     def _is_due(self, tenant: str, source: str, now: int) -> bool:

@@ -13,6 +13,7 @@ from schemas.batch import Batch, Frame, Series, encode_series_set
 from schemas.codec import MAGIC, CodecError
 from tests.udfs.alert.fakeflink import Metrics
 from udfs.read.flink import Strays
+from udfs.read.valid import valid
 
 NOW = 1_800_000_000_000
 IDS = np.array([5, 6], np.uint64)
@@ -33,7 +34,7 @@ class Context:
     "batch", [WHOLE, SPARSE, replace(WHOLE, timestamps=WHOLE.timestamps[:0], values=WHOLE.values[:0])]
 )
 def test_what_a_gate_made_is_read(batch: Batch) -> None:
-    assert Batch.resolved(batch.encode()).encode() == batch.encode()
+    assert valid(batch.encode()).encode() == batch.encode()
 
 
 @pytest.mark.parametrize(
@@ -48,14 +49,14 @@ def test_what_a_gate_made_is_read(batch: Batch) -> None:
 )
 def test_what_no_gate_made_is_refused(batch: Batch, kind: str) -> None:
     with pytest.raises(CodecError) as caught:
-        Batch.resolved(batch.encode())
+        valid(batch.encode())
     assert caught.value.kind == kind
 
 
 def test_strays_are_counted_and_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     context: Any = Context()
     strays = Strays(topics.VALID, context)
-    decode: Callable[[bytes], Batch] = Batch.resolved
+    decode: Callable[[bytes], Batch] = valid
     with caplog.at_level(logging.WARNING, "tidegauge.stray"):
         found = [strays.read(decode, value) for value in (None, b"junk", WHOLE.encode(), b"", b"\xff" * 100)]
     assert [one is not None for one in found] == [False, False, True, False, False]

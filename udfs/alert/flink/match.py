@@ -8,12 +8,12 @@ from pyflink.common import Row
 from pyflink.datastream import BroadcastProcessFunction, RuntimeContext
 
 from schemas import topics
-from schemas.batch import Batch
 from udfs.alert.flink.rules import RULES, keeper, none_stored, take
 from udfs.alert.keeper import Stored
 from udfs.alert.match import Match
 from udfs.alert.spread import BUCKETS
 from udfs.read.flink import Strays
+from udfs.read.valid import valid
 
 
 def piece(addressed: tuple[str, bytes]) -> tuple[str, bytes]:
@@ -41,7 +41,7 @@ class MatchFunction(BroadcastProcessFunction):
     def process_element(self, value: Row, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[tuple[str, bytes]]:
         """Yield the pieces of one batch."""
         self._rules.load(partial(ctx.get_broadcast_state, RULES))
-        batch = self._strays.read(Batch.resolved, value[0])
+        batch = self._strays.read(valid, value[0])
         if batch is None:
             return
         for address, part in self._match.split(batch):

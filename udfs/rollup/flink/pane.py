@@ -8,11 +8,11 @@ from pyflink.common import Row
 from pyflink.datastream import MapFunction, ProcessFunction, RuntimeContext
 
 from schemas import topics
-from schemas.batch import Batch
 from schemas.tiers import MINUTE, Tier
 from udfs.frames import Framer
 from udfs.mode import announce
 from udfs.read.flink import Strays
+from udfs.read.valid import valid
 from udfs.rollup.window import split, within
 
 Pane = tuple[str, bytes]
@@ -38,7 +38,7 @@ class PaneFunction(ProcessFunction):
 
     def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Pane]:
         """Yield the batch's share of each window, and its source where it is new there."""
-        batch = self._strays.read(Batch.resolved, value[0])
+        batch = self._strays.read(valid, value[0])
         if batch is None:
             return
         for window, frame in split(self._framer.frame(batch), MINUTE.width_ms):

@@ -6,12 +6,12 @@ from pyflink.common import Row
 from pyflink.datastream import ProcessFunction, RuntimeContext
 
 from schemas import topics
-from schemas.batch import Batch
 from sinks import rows
 from sinks.distributions import table_of
 from udfs.frames import Framer
 from udfs.mode import announce
 from udfs.read.flink import Strays
+from udfs.read.valid import valid
 from udfs.rollup.distribution import distributions
 from udfs.store.late import late
 from udfs.store.register import Register
@@ -41,7 +41,7 @@ class StoreFunction(ProcessFunction):
 
     def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Payload]:
         """Yield the batch's samples, its series where they are due, and the arrival of samples that are late."""
-        batch = self._strays.read(Batch.resolved, value[0])
+        batch = self._strays.read(valid, value[0])
         if batch is None:
             return
         frame = self._framer.frame(batch)
