@@ -28,6 +28,12 @@ class Settings(BaseSettings):
         default=(),
         description="Endpoints to scrape: comma-separated URLs, each as URL or job=URL. Default: none.",
     )
+    agent_groups: str = Field(
+        default="",
+        description="Report how far Kafka's consumer groups are whose names begin so: tidegauge- for the jobs. "
+        "One agent is enough. Default: none.",
+        max_length=200,
+    )
     agent_interval_s: int = Field(default=10, description="Seconds between rounds; timestamps are its multiples.", ge=1)
     agent_processes: int = Field(
         default=10,

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,9 +18,22 @@ ELSEWHERE = {
     "why": ("stack.why", "replay the decision behind an alert's event, from what was known then"),
     "policy": ("stack.policy", "check, apply, list and remove what tenants may send"),
     "cardinality": ("stack.cardinality", "show which metrics make new series, by which label and source"),
+    "lag": ("stack.lag", "show how far each job is in its topics, and what Kafka deleted unread"),
     "retention": ("stack.retention", "check, apply and list how long ClickHouse keeps what"),
 }
 """Commands of other packages: module with main(argv), one line of help."""
+
+
+def _find_stack() -> None:
+    """Let a command of another package reach the stack that runs in the home, unless the environment names any part."""
+    from stack import plan
+    from stack.up import running
+
+    recorded = running(Home.choose(None))
+    if recorded is not None:
+        found = plan.addresses(recorded.ports)
+        if not found.keys() & os.environ.keys():
+            os.environ.update(found)
 
 
 def _up(args: argparse.Namespace) -> int:
@@ -114,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code, 1 with one message for what can be explained."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in ELSEWHERE:
+        _find_stack()
         module = importlib.import_module(ELSEWHERE[arguments[0]][0])
         return int(module.main(arguments[1:]) or 0)
     args = parser().parse_args(arguments)

@@ -16,6 +16,11 @@ def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
     return {name: f"{HOST}:{ports[name]}" for name in ENDPOINTS}
 
 
+def addresses(ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the endpoints by the names of the settings that every program reads."""
+    return {f"TIDEGAUGE_{name.upper()}": address for name, address in endpoints(ports).items()}
+
+
 def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
     """Return the environment of every process: the caller's, with the shared TIDEGAUGE_ names set."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -30,7 +35,8 @@ def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
         "TIDEGAUGE_CLICKHOUSE_PASSWORD": "",
         "TIDEGAUGE_CLICKHOUSE_DATABASE": "tidegauge",
         "TIDEGAUGE_AGENT_SCRAPE": ",".join(scraped),
-        **{f"TIDEGAUGE_{name.upper()}": address for name, address in endpoints(ports).items()},
+        "TIDEGAUGE_AGENT_GROUPS": f"{os.environ.get('TIDEGAUGE_JOB_PREFIX', 'tidegauge')}-",
+        **addresses(ports),
     }
 
 

@@ -123,11 +123,12 @@ def test_same_ports_on_the_host() -> None:
 
 def test_same_names_of_settings(home: Home) -> None:
     local = {name for name in plan.environment(home, ports.DEFAULTS) if name.startswith("TIDEGAUGE_")}
+    of_agent = {"TIDEGAUGE_AGENT_SCRAPE", "TIDEGAUGE_AGENT_GROUPS"}
     for name in ("query", "jobs", "taskmanager-1"):
         assert {n for n in SERVICES[name].environment if n.startswith("TIDEGAUGE_")} == (
-            local - {"TIDEGAUGE_AGENT_SCRAPE"} | {"TIDEGAUGE_QUERY_ALLOW_OPEN"}
+            local - of_agent | {"TIDEGAUGE_QUERY_ALLOW_OPEN"}
         )
-    assert "TIDEGAUGE_AGENT_SCRAPE" in SERVICES["agent"].environment
+    assert of_agent <= SERVICES["agent"].environment.keys()
 
 
 def test_addresses_name_services() -> None:

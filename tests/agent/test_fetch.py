@@ -7,8 +7,10 @@ from threading import Thread
 
 import pytest
 
+from agent.endpoint import of_endpoint
 from agent.fetch import ScrapeError, fetch
-from agent.rounds import Scraper, aligned
+from agent.rounds import aligned
+from agent.scraper import Scraper
 from agent.target import Target
 
 ANSWERS = {
@@ -82,7 +84,7 @@ def test_nobody_listens() -> None:
 
 
 def scraper(url: str, samples: int = 100) -> Scraper:
-    return Scraper(Target.parse(url), timeout_s=2, max_bytes=1 << 20, max_samples=samples)
+    return of_endpoint(Target.parse(url), timeout_s=2, max_bytes=1 << 20, max_samples=samples)
 
 
 def scraped(one: Scraper) -> dict[str, float]:

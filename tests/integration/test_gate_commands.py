@@ -52,8 +52,7 @@ $ tidegauge policy list
 
 def tidegauge(pipeline: Pipeline, folder: Path, command: str) -> str:
     """Return what a command prints, as lines; what fails says so."""
-    addresses = pipeline.stack.endpoints
-    env = {"TIDEGAUGE_KAFKA": addresses["kafka"], "TIDEGAUGE_CLICKHOUSE": addresses["clickhouse"]}
+    env = {"TIDEGAUGE_HOME": str(pipeline.stack.home)}
     done = subprocess.run(
         [sys.executable, "-m", "stack.cli", *shlex.split(command)],
         capture_output=True,

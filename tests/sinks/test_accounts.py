@@ -67,3 +67,23 @@ def test_rows_come_in_the_tables_order() -> None:
         ("b", 4),
         ("b", 1),
     ]
+
+
+def test_records_that_no_gate_has_told_of_show_as_gaps() -> None:
+    apply(embedded.endpoint(), "default", "", "gaps")
+    clickhouse = Clickhouse(embedded.endpoint(), database="gaps")
+    later = MINUTE + 120_000
+    told = [account(offset) for offset in (4, 5, 9)] + [
+        account(10, "other"),
+        account(30, at=later),
+        account(31, at=later),
+    ]
+    # Of a topic that was deleted and made anew: its offsets go on from before, long ago.
+    told += [account(500, at=MINUTE - 86_400_000), account(501, at=MINUTE - 86_400_000)]
+    for _ in range(2):
+        clickhouse.insert("ledger", block(*told))
+    found = clickhouse.query("SELECT * FROM v_gaps ORDER BY partition, first_offset").to_pylist()
+    assert [(one["first_offset"], one["last_offset"], one["records"]) for one in found] == [(6, 8, 3), (11, 29, 19)]
+    assert {one["partition"] for one in found} == {3}
+    assert [one["until"] * 1000 for one in found] == [MINUTE, later]
+    clickhouse.close()

@@ -1,4 +1,4 @@
-"""The example rules about limits, growth and losses fire when they say so."""
+"""The example rules about limits, growth, losses and lag fire when they say so."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import pytest
 
 from load.rules import main
 
-DATA = Path(__file__).parents[2] / "data" / "gate" / "rules_test.yaml"
+DATA = Path(__file__).parents[2] / "data" / "gate"
 
 
-def test_the_gates_example_rules(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["test", str(DATA)])
+@pytest.mark.parametrize("name", ["rules_test.yaml", "lag_test.yaml"])
+def test_the_example_rules(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["test", str(DATA / name)])
     assert code == 0, capsys.readouterr().err
