@@ -1,8 +1,9 @@
 """How far consumer groups are in their topics, and what Kafka deleted before they came to it."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -80,15 +81,24 @@ class Groups:
 def waiting_since(bootstrap: str, places: Iterable[Place], timeout_s: float = 5.0) -> dict[Place, int]:
     """Return the Kafka timestamp, ms, of the first record that waits in each place that has one, as far as it comes.
 
-    Of metrics.raw that is the broker's stamp, elsewhere the event time of what the record holds.
+    Of metrics.raw that is the broker's stamp, elsewhere the event time of what the record holds. places: in order of
+    their groups. timeout_s: of each group.
     """
-    waiting = {TopicPartition(one.topic, one.partition): one for one in places if one.behind}
     found: dict[Place, int] = {}
+    for _, ours in groupby(places, key=lambda place: place.group):
+        waiting = {TopicPartition(one.topic, one.partition): one for one in ours if one.behind}
+        if waiting:
+            found |= _stamps(bootstrap, waiting, timeout_s)
+    return found
+
+
+def _stamps(bootstrap: str, waiting: Mapping[TopicPartition, Place], timeout_s: float) -> dict[Place, int]:
     consumer = KafkaConsumer(
         bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
         enable_auto_commit=False,
         max_partition_fetch_bytes=64 << 10,
     )
+    found: dict[Place, int] = {}
     try:
         consumer.assign(list(waiting))
         for partition, place in waiting.items():
