@@ -38,13 +38,14 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     # operator with key_by's own, PyFlink moves that one in front of the rescale.
     pieces = matched.rescale().map(piece, KEYED).name("pieces").uid(streams.uid("pieces"))
     by_address = pieces.key_by(address_of, Types.STRING())
-    hindsight_ms = settings.alert_hindsight_s * 1000
-    judged = (
-        by_address.connect(rules)
-        .process(JudgeFunction(first, settings.alert_budget(), hindsight_ms, settings.alert_buckets), ADDRESSED)
-        .name("judge")
-        .uid(streams.uid("judge"))
+    judge = JudgeFunction(
+        first,
+        settings.alert_budget(),
+        settings.alert_hindsight_s * 1000,
+        settings.alert_buckets,
+        (settings.alert_lateness_s * 1000, round(settings.alert_settle_s * 1000)),
     )
+    judged = by_address.connect(rules).process(judge, ADDRESSED).name("judge").uid(streams.uid("judge"))
     beats = (
         streams.clock()
         .flat_map(BeatFunction(settings.alert_heartbeat_tenant, every), ADDRESSED)

@@ -87,6 +87,12 @@ class JobSettings(BaseSettings):
         "1d", description="The coarsest tier that is kept; those behind it cost their share (docs/sizing.md)."
     )
     alert_lateness_s: int = Field(5, ge=0, description="How long a tick waits for samples, seconds of event time.")
+    alert_settle_s: float = Field(
+        10.0,
+        ge=0,
+        description="How long ticks wait that are late by the clock, as behind an outage, seconds: records that waited "
+        "in many partitions come in disorder.",
+    )
     alert_heartbeat_tenant: str = Field(
         "default", min_length=1, description="Tenant that gets the series tidegauge_alert_heartbeat."
     )

@@ -155,6 +155,7 @@ class Streams:
                 "properties.group.id": self.full_name,
                 "properties.auto.offset.reset": "earliest",
                 "scan.startup.mode": "group-offsets",
+                "scan.topic-partition-discovery.interval": "30 s",  # 5 min by default: a partition more waits so long
                 "scan.watermark.idle-timeout": f"{round(1000 * idle_s)} ms",
                 **(drift if drift_s is not None else {}),
                 **self._patience(topic),

@@ -41,17 +41,19 @@ def test_metrics_of_this_machine_come_out_of_clickhouse(stack: "Stack") -> None:
         "TIDEGAUGE_KAFKA": stack.endpoints["kafka"],
         "TIDEGAUGE_AGENT_SOURCE": source,
         "TIDEGAUGE_AGENT_INTERVAL_S": "1",
+        "TIDEGAUGE_AGENT_GROUPS": "tidegauge-",
         "TIDEGAUGE_AGENT_SCRAPE": f"query=http://{stack.endpoints['query']}/metrics,none=http://127.0.0.1:1/metrics",
     }
     agent = subprocess.Popen([sys.executable, "-m", "agent"], env=env, stderr=subprocess.PIPE, text=True)
     try:
-        # Two label values say whether a target answers, so three rows are: the machine, one up, one down.
-        wanted = {"node_load1": 1, "up": 2, "agent_batches_dropped_total": 1}
+        # Those that answer and those that do not: each tells whether it is up.
+        wanted = {"node_load1": 1, "up": 3, "agent_batches_dropped_total": 1, "kafka_consumergroup_lag": True}
         found: dict[str, int] = {}
         deadline = time.monotonic() + 60
         while found != wanted and time.monotonic() < deadline:
             time.sleep(1)
             found = {name: series(stack, name, source) for name in wanted}
+            found["kafka_consumergroup_lag"] = found["kafka_consumergroup_lag"] >= 16  # of metrics.raw and .valid
         assert found == wanted
     finally:
         agent.send_signal(signal.SIGTERM)
@@ -67,7 +69,7 @@ def series(stack: "Stack", metric: str, source: str) -> int:
         "SELECT uniqExact(s.series_id) FROM tidegauge.samples AS s "
         "INNER JOIN tidegauge.series AS d ON d.series_id = s.series_id "
         "WHERE s.metric = {metric:String} AND (d.labels['instance'] = {source:String} "
-        "OR d.labels['job'] IN ('query', 'none')) AND s.ts > now() - 120 FORMAT TabSeparated"
+        "OR d.labels['job'] IN ('query', 'none', 'kafka')) AND s.ts > now() - 120 FORMAT TabSeparated"
     )
     address = f"http://{stack.endpoints['clickhouse']}/?param_metric={metric}&param_source={source}"
     with urllib.request.urlopen(address, data=sql.encode(), timeout=30) as answer:

@@ -1,4 +1,4 @@
-"""The two functions of the alert job on a Flink in memory: keyed state of bytes, broadcast state, event-time timers.
+"""The two functions of the alert job on a Flink in memory: keyed state of bytes, broadcast state, timers.
 
 Small fakes in place of Flink's contexts. restart() throws the function objects away and keeps what a checkpoint keeps.
 """
@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from pyflink.datastream import TimeDomain
 
 from schemas import topics
 from schemas.batch import Batch
@@ -136,12 +138,20 @@ class Context:
         return self.job.watermark
 
     def current_processing_time(self) -> int:
-        return 4_102_444_800_000
+        return self.job.clock
+
+    def time_domain(self) -> TimeDomain:
+        return self.job.domain
 
     def register_event_time_timer(self, timestamp: int) -> None:
-        timer = timestamp, self.job.key
-        if timer not in self.job.timers:
-            heapq.heappush(self.job.timers, timer)
+        self._register(self.job.timers, timestamp)
+
+    def register_processing_time_timer(self, timestamp: int) -> None:
+        self._register(self.job.alarms, timestamp)
+
+    def _register(self, timers: list[tuple[int, str]], timestamp: int) -> None:
+        if (timer := (timestamp, self.job.key)) not in timers:
+            heapq.heappush(timers, timer)
 
 
 class FakeFlink:
@@ -155,10 +165,14 @@ class FakeFlink:
         disturb: Callable[["FakeFlink"], None] = idle,
         stored: Stored = none_stored,
         budget: Budget | None = None,
+        settle_ms: int = 0,
     ) -> None:
+        self._settle_ms = settle_ms
         self.disturb, self._stored, self._budget = disturb, stored, budget
         self.state: dict[str, dict[str, Any]] = defaultdict(dict)
         self.timers: list[tuple[int, str]] = []
+        self.alarms: list[tuple[int, str]] = []
+        self.clock, self.domain = 4_102_444_800_000, TimeDomain.EVENT_TIME
         self.metrics = Metrics()
         self.key, self.now, self.watermark = "", 0, NEVER
         self._rules = Broadcast(), Broadcast()
@@ -168,7 +182,8 @@ class FakeFlink:
 
     def restart(self) -> None:
         """Make the functions anew; state, timers and broadcast state stay."""
-        self._match, self._judge = MatchFunction(self._stored), JudgeFunction(self._stored, self._budget)
+        self._match = MatchFunction(self._stored)
+        self._judge = JudgeFunction(self._stored, self._budget, settling=(0, self._settle_ms))
         self._contexts = Context(self, self._rules[0]), Context(self, self._rules[1])
         self._match.open(Runtime(self))
         self._judge.open(Runtime(self))
@@ -195,12 +210,22 @@ class FakeFlink:
         self.watermark = watermark
         while self.timers and self.timers[0][0] <= watermark:
             self.disturb(self)
-            timestamp, self.key = heapq.heappop(self.timers)
-            for row in self._judge.on_timer(timestamp, self._contexts[1]):
-                if row[0] == topics.ALERTS:
-                    self.sent.append(codec("alert_event").decode(row[2]))
-                else:
-                    self.recorded.append(Batch.decode(row[2]))
+            self._fire(self.timers, TimeDomain.EVENT_TIME)
+
+    def wait(self, clock: int) -> None:
+        """Move the clock and fire its timers; what they set by event time fires with the next watermark."""
+        self.clock = clock
+        while self.alarms and self.alarms[0][0] <= clock:
+            self._fire(self.alarms, TimeDomain.PROCESSING_TIME)
+
+    def _fire(self, timers: list[tuple[int, str]], domain: TimeDomain) -> None:
+        timestamp, self.key = heapq.heappop(timers)
+        self.domain = domain
+        for row in self._judge.on_timer(timestamp, self._contexts[1]):
+            if row[0] == topics.ALERTS:
+                self.sent.append(codec("alert_event").decode(row[2]))
+            else:
+                self.recorded.append(Batch.decode(row[2]))
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -184,3 +184,46 @@ def test_state_of_the_code_before_is_read(version: str) -> None:
     job.batch(up(T0 + 15_000, 1.0), T0 + 15_000)
     job.advance(T0 + 20_000)
     assert [one["state"] for one in job.events] == ["firing", "resolved"]
+
+
+STEADY = Rule("acme", "g/S", "g", "S", "count by (host) (count_over_time(up[30s])) > 0", interval_s=10)
+
+
+def behind(job: FakeFlink, restarts: bool) -> list[str]:
+    """Return the states of a and b, which send each 10 s, after two minutes in which no job ran.
+
+    What a has sent meanwhile comes first, and event time goes on with it, past all that b has sent.
+    """
+    for at in range(T0, T0 + 30_000, 10_000):
+        job.clock = at + 5_000
+        for host in "ab":
+            job.batch(up(at, 1.0, host), at)
+        job.advance(at)
+    job.clock = T0 + 150_000
+    for host in "ab":
+        for at in range(T0 + 30_000, T0 + 150_000, 10_000):
+            job.batch(up(at, 1.0, host), at)
+        job.advance(T0 + 140_000)
+        if restarts:
+            job.restart()
+    job.wait(T0 + 170_000)
+    for at in range(T0 + 150_000, T0 + 200_000, 10_000):
+        for host in "ab":
+            job.batch(up(at, 1.0, host), at)
+        job.advance(at)
+        job.wait(at + 30_000)
+    return [event["state"] for event in job.events]
+
+
+def test_behind_an_outage_ticks_wait_for_what_comes_in_disorder() -> None:
+    hasty = FakeFlink(settle_ms=0)
+    hasty.rule(STEADY.key, STEADY.encode())
+    assert behind(hasty, restarts=False).count("resolved") == 1
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_and_what_was_true_all_along_does_not_end(restarts: bool) -> None:
+    job = FakeFlink(settle_ms=10_000)
+    job.rule(STEADY.key, STEADY.encode())
+    assert behind(job, restarts) == ["firing", "firing"]
+    assert job.alarms == []

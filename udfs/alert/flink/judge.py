@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from pyflink.common import Row, Types
-from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext, TimeDomain
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 
 from schemas import topics
 from schemas.batch import Batch
 from udfs.alert.budget import Budget
+from udfs.alert.chain import Linked
 from udfs.alert.evaluator import Evaluator, Outcome
 from udfs.alert.flink.rules import RULES, keeper, none_stored, take
 from udfs.alert.flink.shelf import KeyedShelf
@@ -21,6 +22,7 @@ from udfs.alert.keeper import Stored
 from udfs.alert.match import Address, shape_of
 from udfs.alert.memory import Memory
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule
+from udfs.alert.settling import Settling
 from udfs.alert.spread import BUCKETS
 from udfs.alert.window import Window
 
@@ -29,6 +31,7 @@ _BYTES = Types.PICKLED_BYTE_ARRAY()
 
 # How far behind a tick a late sample is still judged, by default.
 HORIZON_MS = 600_000
+
 
 _log = logging.getLogger("tidegauge.alert")
 
@@ -39,7 +42,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
     An empty piece only sees to it that ticks come. Keyed state: pieces since the last tick, the window, the Memory, the
     past and late pieces (hindsight). The timer chain of a key runs on the grid of the rule's interval while the window
     or the past holds a sample, an instance is remembered, or the rule has answers without samples; then the state is
-    cleared. horizon_ms: how far behind a tick late samples are judged.
+    cleared. horizon_ms: how far behind a tick late samples are judged. settling: lateness and hold of Settling, ms.
+    A key that waits has a timer of the clock, and its ticks go on from the one that waits.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         budget: Budget | None = None,
         horizon_ms: int = HORIZON_MS,
         buckets: int = BUCKETS,
+        settling: tuple[int, int] = (0, 0),
     ) -> None:
         self._stored, self._buckets = stored, buckets
+        self._settle = settling
         self._budget = budget or Budget()
         self._horizon_ms = horizon_ms
 
@@ -73,6 +79,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         self._lag_ms = 0
         metrics.gauge("tick_lag_ms", lambda: self._lag_ms)
         self._failed: dict[str, str] = {}
+        self._settling = Settling(*self._settle)
+        self._waits: dict[str, int] = {}
 
     def process_element(
         self, value: tuple[str, bytes], ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
@@ -93,46 +101,80 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         return iter(())
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterator[Row]:
-        """Judge the key at one tick."""
-        key = ctx.get_current_key()
-        address = Address.parse(key)
+        """Judge the key at the tick that is due."""
+        address = Address.parse(ctx.get_current_key())
         entry = self._rules.load(partial(ctx.get_broadcast_state, RULES)).get(address.rule)
+        if entry is not None and shape_of(entry[1], self._buckets) != address.shape:
+            entry = None
         timers = ctx.timer_service()
         now_ms = timers.current_processing_time()
         memory = Memory.decode(self._memory.value())
-        if entry is None or shape_of(entry[1], self._buckets) != address.shape:
-            made = self._evaluator.close(address, memory, timestamp, now_ms)
-        elif timestamp % entry[0].interval_ms:  # a timer of the grid before an edit
-            timers.register_event_time_timer(next_tick(timestamp, entry[0].interval_ms))
+        tick = self._due(timestamp, ctx, entry[0].interval_ms if entry else 0, memory)
+        if tick is None:
             return
-        elif timestamp <= memory.judged:
-            # Event time begins anew after a restore, and what the gate sends again is from before: that tick is over,
-            # and judged twice it would end what fires now and begin it once more.
-            timers.register_event_time_timer(next_tick(memory.judged, entry[0].interval_ms))
-            return
+        if entry is None:
+            made = self._evaluator.close(address, memory, tick, now_ms)
         else:
-            pieces = [Batch.decode(part) for part in self._pieces.get()]
-            still = not pieces and self._evaluator.still(key, entry, memory, timestamp)
-            if still and self._evaluator.rests(entry[0], memory, timestamp):
-                self._ticked(entry[0], now_ms - timestamp)
-                following = self._evaluator.following(key, entry[0], memory, timestamp)
-                timers.register_event_time_timer(following)
+            outcome = self._judge(address, entry, memory, tick, now_ms)
+            after = outcome.memory if outcome else memory
+            if outcome is None or outcome.alive:
+                timers.register_event_time_timer(self._evaluator.following(str(address), entry[0], after, tick))
+            if outcome is None:
                 return
-            if still:
-                made = self._evaluator.again(address, entry, memory, timestamp, now_ms)
-            else:
-                stored = self._window.value()
-                held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
-                made = self._evaluator.tick(address, entry, memory, held, pieces, timestamp, now_ms, self._shelf)
-            self._count(entry[0], made, now_ms - timestamp)
+            made = outcome
         self._keep(memory, made)
-        if made.alive and entry is not None:
-            following = self._evaluator.following(key, entry[0], made.memory, timestamp)
-            timers.register_event_time_timer(following)
         for event in made.events:
             yield Row(topics.ALERTS, event.key, event.value, event.evaluated_at)
         for batch in made.batches:
             yield Row(topics.RAW, batch.source.encode(), batch.encode(), batch.sent_at)
+
+    def _due(
+        self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext, interval_ms: int, memory: Memory
+    ) -> int | None:
+        """Return the tick that is due; None: none is, and a timer is set for the next.
+
+        interval_ms: of the rule, 0 if it is gone.
+        """
+        key, timers = ctx.get_current_key(), ctx.timer_service()
+        now_ms = timers.current_processing_time()
+        tick: int = self._waits.pop(key, timestamp)
+        if tick == timestamp and ctx.time_domain() is TimeDomain.PROCESSING_TIME:
+            # It waited before a restart, nobody knows for which tick: the first that was not judged is early enough.
+            times = [int(Batch.decode(part).timestamps.min()) - 1 for part in self._pieces.get()]
+            if not memory.judged and not times:
+                return None  # it has nothing; its next sample or beat sets a timer
+            tick = next_tick(memory.judged or min(times), interval_ms or 1)
+        if not interval_ms:
+            return tick
+        # One of the grid before an edit. Or event time begins anew after a restore, and what the gate sends again is
+        # from before: that tick is over, and judged twice it would end what fires now and begin it once more.
+        if tick % interval_ms or tick <= memory.judged:
+            timers.register_event_time_timer(next_tick(max(tick, memory.judged), interval_ms))
+            return None
+        due = self._settling.due(tick, timers.current_watermark(), now_ms)
+        if due > now_ms:
+            self._waits[key] = tick
+            timers.register_processing_time_timer(due)
+            return None
+        return tick
+
+    def _judge(
+        self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int
+    ) -> Outcome | None:
+        """Return what the tick makes of the key; None: it rests through it."""
+        pieces = [Batch.decode(part) for part in self._pieces.get()]
+        still = not pieces and self._evaluator.still(str(address), entry, memory, tick)
+        if still and self._evaluator.rests(entry[0], memory, tick):
+            self._ticked(entry[0], now_ms - tick)
+            return None
+        if still:
+            made = self._evaluator.again(address, entry, memory, tick, now_ms)
+        else:
+            stored = self._window.value()
+            held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
+            made = self._evaluator.tick(address, entry, memory, held, pieces, tick, now_ms, self._shelf)
+        self._count(entry[0], made, now_ms - tick)
+        return made
 
     def _keep(self, before: Memory, made: Outcome) -> None:
         self._pieces.clear()

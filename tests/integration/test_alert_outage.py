@@ -1,0 +1,87 @@
+"""Alerts after an outage that is longer than what their rules look at: what was true all along does not end."""
+
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from load.rules import main as rules
+from schemas.batch import BatchBuilder, Series
+from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
+
+pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
+
+HOSTS = [f"h{number}" for number in range(16)]
+OUTAGE_S = 45.0
+RULES = """
+groups:
+  - name: g
+    interval: 1s
+    rules:
+      - alert: Alive
+        expr: count by (host) (count_over_time(load[15s])) > 0
+"""
+
+
+@contextmanager
+def stopped(pipeline: Pipeline, names: Sequence[str]) -> Iterator[None]:
+    """Hold processes still, as if their machine were gone: nothing answers, and no supervisor starts them anew."""
+    pids = [pipeline.stack.status()["processes"][name]["pid"] for name in names]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def sending(pipeline: Pipeline, tenant: str) -> Iterator[None]:
+    """Let each host send twice a second, by itself, so that they are spread over the partitions."""
+    builders = {host: BatchBuilder(tenant, host) for host in HOSTS}
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(0.5):
+            now = now_ms()
+            for host, builder in builders.items():
+                builder.add_scrape(now, [(Series("load", (("host", host),)), 1.0)])
+                pipeline.post(builder.build(now).encode(), host)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def states(pipeline: Pipeline, tenant: str) -> dict[str, list[str]]:
+    """Return the transitions of each host's alert, in order."""
+    found: dict[str, dict[int, str]] = defaultdict(dict)
+    for event in pipeline.events(tenant):
+        found[event["labels"]["host"]][event["seq"]] = event["state"]
+    return {host: [told[seq] for seq in sorted(told)] for host, told in found.items()}
+
+
+def test_what_was_true_through_an_outage_does_not_end(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
+    tenant, file = tenant_of("outage"), tmp_path / "outage.yaml"
+    file.write_text(RULES)
+    assert rules(["apply", str(file), "--tenant", tenant]) == 0
+    with sending(pipeline, tenant):
+        eventually(lambda: states(pipeline, tenant), {host: ["firing"] for host in HOSTS})
+        with stopped(pipeline, ("taskmanager-1", "taskmanager-2")):
+            time.sleep(OUTAGE_S)
+        time.sleep(5.0)
+    eventually(lambda: states(pipeline, tenant), {host: ["firing", "resolved"] for host in HOSTS}, 180)
