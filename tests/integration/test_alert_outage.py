@@ -18,7 +18,7 @@ from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
 pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
 
 HOSTS = [f"h{number}" for number in range(16)]
-OUTAGE_S = 45.0
+OUTAGE_S = 30.0
 RULES = """
 groups:
   - name: g

@@ -16,12 +16,12 @@ from tests.integration.pipeline import Pipeline
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-STAMP = 1_800_000_000_000
+STAMP = 1_790_000_000_000
 
 
-def lag(pipeline: Pipeline, *arguments: str) -> tuple[int, Any]:
-    """Return (exit code, JSON) of the command, which finds the stack by its home."""
-    done = subprocess.run(
+def command(pipeline: Pipeline, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command, which finds the stack by its home."""
+    return subprocess.run(
         [sys.executable, "-m", "stack.cli", "lag", "--json", *arguments],
         capture_output=True,
         text=True,
@@ -30,6 +30,11 @@ def lag(pipeline: Pipeline, *arguments: str) -> tuple[int, Any]:
         timeout=60,
         check=False,
     )
+
+
+def lag(pipeline: Pipeline, *arguments: str) -> tuple[int, Any]:
+    """Return (exit code, JSON) of the command."""
+    done = command(pipeline, *arguments)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -77,3 +82,10 @@ def test_each_job_tells_where_it_is(pipeline: Pipeline) -> None:
         ("tidegauge-rollup", "metrics.valid"),
         ("tidegauge-alert", "metrics.valid"),
     }
+
+
+def test_the_environment_wins_over_the_home(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", "127.0.0.1:1")
+    done = command(pipeline)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("TG-kafka: 127.0.0.1:1 (TIDEGAUGE_KAFKA): ")
