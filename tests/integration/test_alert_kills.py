@@ -1,12 +1,9 @@
 """Alerts while processes die and while the storage is gone: the states are those of a run without either."""
 
-import os
-import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from kafka.errors import KafkaError
 
 from load.rules import main as rules
 from tests.integration.pipeline import Pipeline, eventually, now_ms
+from tests.integration.stopped import stopped
 
 pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
 
@@ -109,19 +107,6 @@ def test_three_kills_change_no_state(pipeline: Pipeline, applied: Apply) -> None
         assert pipeline.stack.kill("kafka")
         sender.level = 9.0
         eventually(told, numbered("pending", "firing", "resolved", "pending", "firing"), 180)
-
-
-@contextmanager
-def stopped(pipeline: Pipeline, names: Sequence[str]) -> Iterator[None]:
-    """Hold processes still, as if their machine were gone: nothing answers, and no supervisor starts them anew."""
-    pids = [pipeline.stack.status()["processes"][name]["pid"] for name in names]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_alerts_go_on_without_storage_and_history_is_filled_in(pipeline: Pipeline, applied: Apply) -> None:

@@ -1,11 +1,9 @@
 """Alerts after an outage that is longer than what their rules look at: what was true all along does not end."""
 
-import os
-import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from load.rules import main as rules
 from schemas.batch import BatchBuilder, Series
 from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
+from tests.integration.stopped import stopped
 
 pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
 
@@ -27,19 +26,6 @@ groups:
       - alert: Alive
         expr: count by (host) (count_over_time(load[15s])) > 0
 """
-
-
-@contextmanager
-def stopped(pipeline: Pipeline, names: Sequence[str]) -> Iterator[None]:
-    """Hold processes still, as if their machine were gone: nothing answers, and no supervisor starts them anew."""
-    pids = [pipeline.stack.status()["processes"][name]["pid"] for name in names]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
