@@ -112,16 +112,16 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         tick = self._due(timestamp, ctx, entry[0].interval_ms if entry else 0, memory)
         if tick is None:
             return
-        if entry is None:
-            made = self._evaluator.close(address, memory, tick, now_ms)
-        else:
-            outcome = self._judge(address, entry, memory, tick, now_ms)
-            after = outcome.memory if outcome else memory
-            if outcome is None or outcome.alive:
-                timers.register_event_time_timer(self._evaluator.following(str(address), entry[0], after, tick))
-            if outcome is None:
-                return
-            made = outcome
+        made = (
+            self._judge(address, entry, memory, tick, now_ms)
+            if entry is not None
+            else self._evaluator.close(address, memory, tick, now_ms)
+        )
+        if entry is not None and (made is None or made.alive):
+            after = memory if made is None else made.memory
+            timers.register_event_time_timer(self._evaluator.following(str(address), entry[0], after, tick))
+        if made is None:
+            return
         self._keep(memory, made)
         for event in made.events:
             yield Row(topics.ALERTS, event.key, event.value, event.evaluated_at)
