@@ -17,26 +17,28 @@ class Settling:
     """One for all keys of a subtask; ticks of a key are due in their order. All in ms.
 
     lateness: how far behind the samples event time runs. hold: how long ticks wait that are of the past; 0: not at all.
+    They wait once: what comes meanwhile has to be worked off too, and a job that is half busy would never be done with
+    waiting. After that none waits until ticks of now have been judged.
     """
 
     lateness: int
     hold: int
-    _covered: int = -(1 << 63)
     _until: int = 0
+    _waited: bool = False
 
     @property
     def behind(self) -> int:
-        """The age of ticks from which on they are of the past: more than what a wait makes of those of now."""
+        """The age of ticks from which on they are of the past."""
         return self.lateness + UNDERWAY_MS + self.hold
 
-    def due(self, tick: int, watermark: int, now: int) -> int:
-        """Return when the tick may be judged: `now` if at once, else ask again then.
-
-        What event time has passed when a wait begins is over with it; what it passes meanwhile is looked at then.
-        """
+    def due(self, tick: int, now: int) -> int:
+        """Return when the tick may be judged: `now` if at once, else ask again then."""
         if now < self._until:
             return self._until
-        if tick <= self._covered or now - tick <= self.behind:
+        age = now - tick
+        if age <= self.lateness + UNDERWAY_MS:
+            self._waited = False
+        if self._waited or age <= self.behind:
             return now
-        self._covered, self._until = watermark, now + self.hold
+        self._waited, self._until = True, now + self.hold
         return self._until

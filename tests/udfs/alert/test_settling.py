@@ -14,32 +14,48 @@ def settling() -> Settling:
 
 def test_ticks_of_now_are_judged_at_once() -> None:
     one = settling()
-    assert [one.due(tick, tick + 1, tick + 20_000) for tick in (0, 1_000, 2_000)] == [20_000, 21_000, 22_000]
+    assert [one.due(tick, tick + 20_000) for tick in (0, 1_000, 2_000)] == [20_000, 21_000, 22_000]
 
 
-def test_a_tick_of_the_past_waits_and_those_passed_with_it_do_not_wait_again() -> None:
+def test_ticks_of_the_past_wait_together_and_once() -> None:
     one = settling()
-    assert one.due(0, 60_000, 100_000) == 110_000
-    assert one.due(30_000, 60_000, 101_000) == 110_000
-    assert [one.due(tick, 95_000, 110_000) for tick in (0, 30_000, 60_000)] == [110_000] * 3
+    assert one.due(0, 100_000) == 110_000
+    assert one.due(30_000, 101_000) == 110_000
+    assert [one.due(tick, 110_000) for tick in (0, 30_000, 80_000)] == [110_000] * 3
+    assert one.due(90_000, 150_000) == 150_000
 
 
-def test_what_is_passed_during_a_wait_is_looked_at_then() -> None:
+def test_after_ticks_of_now_they_wait_again() -> None:
     one = settling()
-    one.due(0, 60_000, 100_000)
-    assert one.due(70_000, 80_000, 105_000) == 110_000
-    assert one.due(70_000, 90_000, 110_000) == 120_000
-    assert one.due(90_000, 90_000, 120_000) == 120_000
+    one.due(0, 100_000)
+    assert one.due(110_000, 120_000) == 120_000
+    assert one.due(120_000, 200_000) == 210_000
 
 
 def test_a_tick_of_now_does_not_overtake_one_that_waits() -> None:
     one = settling()
-    one.due(0, 1_000, 21_000)
-    assert one.due(2_000, 2_000, 21_500) == 31_000
+    one.due(0, 21_000)
+    assert one.due(20_000, 21_500) == 31_000
+
+
+@given(outage=st.integers(25, 300), busy=st.floats(0.05, 0.95))
+def test_however_busy_a_job_catches_up(outage: int, busy: float) -> None:
+    """A tick takes `busy` of its second to judge: what waits must not come to wait for ever."""
+    one, now, tick = settling(), 1_000.0, 1_000 - outage
+    worked = waited = 0.0
+    while now - tick > 6:
+        due = one.due(tick * 1000, round(now * 1000)) / 1000
+        if due > now:
+            waited += due - now
+            now = due
+        else:
+            now, tick, worked = max(now, tick + 5.0) + busy, tick + 1, worked + busy
+    assert waited <= 10.1
+    assert now - 1_000 <= 11 + (outage + 11) * busy / (1 - busy)
 
 
 def test_no_hold_is_no_wait() -> None:
-    assert Settling(lateness=5_000, hold=0).due(0, 60_000, 1_000_000) == 1_000_000
+    assert Settling(lateness=5_000, hold=0).due(0, 1_000_000) == 1_000_000
 
 
 @given(outage=st.integers(0, 600), lag=st.integers(5, 10))
@@ -50,7 +66,7 @@ def test_a_stream_that_has_caught_up_waits_once(outage: int, lag: int) -> None:
     ends = now
     for now in range(1_000, 1_060):
         watermark = now - lag
-        waiting = [tick for tick in waiting if one.due(tick * 1000, watermark * 1000, now * 1000) > now * 1000]
+        waiting = [tick for tick in waiting if one.due(tick * 1000, now * 1000) > now * 1000]
         ends = now if waiting else ends
         waiting.append(watermark + 1)
     assert ends <= 1_010
@@ -70,7 +86,7 @@ def test_no_tick_is_judged_before_an_earlier_one_and_none_waits_for_ever(moves: 
             following += 1_000
         left = []
         for tick, asked in waiting:
-            due = one.due(tick, watermark, now) if asked <= now else asked
+            due = one.due(tick, now) if asked <= now else asked
             assert due <= now + 2_000
             if due <= now:
                 judged.append(tick)
