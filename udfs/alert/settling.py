@@ -18,27 +18,33 @@ class Settling:
 
     lateness: how far behind the samples event time runs. hold: how long ticks wait that are of the past; 0: not at all.
     They wait once: what comes meanwhile has to be worked off too, and a job that is half busy would never be done with
-    waiting. After that none waits until ticks of now have been judged.
+    waiting. After that none waits until ticks of now have been judged. Where nothing was judged before, as in a job
+    that starts for the first time, nothing can end wrongly, and none waits until then either.
     """
 
     lateness: int
     hold: int
     _until: int = 0
     _waited: bool = False
+    _first: int = 0
+    _new: bool = True
 
     @property
     def behind(self) -> int:
         """The age of ticks from which on they are of the past."""
         return self.lateness + UNDERWAY_MS + self.hold
 
-    def due(self, tick: int, now: int) -> int:
-        """Return when the tick may be judged: `now` if at once, else ask again then."""
+    def due(self, tick: int, judged: int, now: int) -> int:
+        """Return when the tick may be judged: `now` if at once, else ask again. judged: the key's last, 0: none."""
         if now < self._until:
             return self._until
+        self._first = self._first or tick
         age = now - tick
         if age <= self.lateness + UNDERWAY_MS:
-            self._waited = False
-        if self._waited or age <= self.behind:
+            self._waited = self._new = False
+        if 0 < judged < self._first:  # by another process
+            self._new = False
+        if self._new or self._waited or age <= self.behind:
             return now
         self._waited, self._until = True, now + self.hold
         return self._until
