@@ -9,6 +9,7 @@ from agent.scraper import Samples
 from agent.target import relabel
 from schemas.batch import Series
 from sinks.groups import Groups, Place
+from sinks.producer import servers
 
 JOB = "kafka"
 
@@ -59,7 +60,7 @@ class GroupReader:
     @property
     def instance(self) -> str:
         """The first broker that was named."""
-        return self._bootstrap.partition(",")[0].strip()
+        return servers(self._bootstrap)[0]
 
     @property
     def where(self) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 
+from sinks.producer import servers
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -42,7 +44,7 @@ class Groups:
     def __init__(self, bootstrap: str, prefix: str, timeout_s: float = 5.0) -> None:
         self._prefix = prefix
         self._admin: Any = KafkaAdminClient(
-            bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
+            bootstrap_servers=servers(bootstrap),
             client_id="tidegauge-groups",
             request_timeout_ms=int(timeout_s * 1000),
             bootstrap_timeout_ms=int(timeout_s * 1000),
@@ -94,7 +96,7 @@ def waiting_since(bootstrap: str, places: Iterable[Place], timeout_s: float = 5.
 
 def _stamps(bootstrap: str, waiting: Mapping[TopicPartition, Place], timeout_s: float) -> dict[Place, int]:
     consumer = KafkaConsumer(
-        bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
+        bootstrap_servers=servers(bootstrap),
         enable_auto_commit=False,
         max_partition_fetch_bytes=64 << 10,
     )

@@ -5,6 +5,11 @@ from typing import Any
 from schemas.codec import codec
 
 
+def servers(bootstrap: str) -> list[str]:
+    """Return host:port of each broker that a setting names, comma-separated."""
+    return [server.strip() for server in bootstrap.split(",")]
+
+
 def open_producer(bootstrap: str, **more: int | bool) -> Any:
     """Return a producer for records that matter: acks=all, lz4, one request in flight, so that order is kept.
 
@@ -15,7 +20,7 @@ def open_producer(bootstrap: str, **more: int | bool) -> Any:
     from kafka import KafkaProducer
 
     return KafkaProducer(
-        bootstrap_servers=[server.strip() for server in bootstrap.split(",")],
+        bootstrap_servers=servers(bootstrap),
         acks="all",
         enable_idempotence=False,
         compression_type="lz4",

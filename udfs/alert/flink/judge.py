@@ -32,7 +32,6 @@ _BYTES = Types.PICKLED_BYTE_ARRAY()
 # How far behind a tick a late sample is still judged, by default.
 HORIZON_MS = 600_000
 
-
 _log = logging.getLogger("tidegauge.alert")
 
 
@@ -109,7 +108,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         timers = ctx.timer_service()
         now_ms = timers.current_processing_time()
         memory = Memory.decode(self._memory.value())
-        tick = self._due(timestamp, ctx, entry[0].interval_ms if entry else 0, memory)
+        tick = self._due(timestamp, ctx, entry[0].interval_ms if entry else 0, memory, now_ms)
         if tick is None:
             return
         made = (
@@ -129,14 +128,18 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             yield Row(topics.RAW, batch.source.encode(), batch.encode(), batch.sent_at)
 
     def _due(
-        self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext, interval_ms: int, memory: Memory
+        self,
+        timestamp: int,
+        ctx: KeyedBroadcastProcessFunction.OnTimerContext,
+        interval_ms: int,
+        memory: Memory,
+        now_ms: int,
     ) -> int | None:
         """Return the tick that is due; None: none is, and a timer is set for the next.
 
         interval_ms: of the rule, 0 if it is gone.
         """
         key, timers = ctx.get_current_key(), ctx.timer_service()
-        now_ms = timers.current_processing_time()
         tick: int = self._waits.pop(key, timestamp)
         if tick == timestamp and ctx.time_domain() is TimeDomain.PROCESSING_TIME:
             # It waited before a restart, nobody knows for which tick: the first that was not judged is early enough.
