@@ -44,6 +44,11 @@ def timeout(seconds: float) -> QueryError:
     return QueryError(503, "timeout", "TG-query-timeout", f"query timed out: it took longer than {limit}")
 
 
+def canceled() -> QueryError:
+    """Return the error for a client that has gone; only the log and the metrics hear of it."""
+    return QueryError(499, "canceled", "TG-query-canceled", "the client went away")
+
+
 def of_promql(error: PromqlError) -> QueryError:
     """Return the API's form of an evaluator's error."""
     make = refused if error.id in (EXECUTION, UNSUPPORTED) else bad_data

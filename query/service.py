@@ -11,13 +11,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from promql.errors import PromqlError
 from query import encode, params
 from query.answers import Reply, Request
-from query.errors import QueryError, bad_data, of_promql, timeout
+from query.errors import QueryError, bad_data, canceled, of_promql, timeout
 from query.metrics import ERRORS, REQUESTS, RUNNING, SECONDS, SLOW, WAITED
 from query.places import Places
 from query.spent import Spent, begin
@@ -116,7 +117,7 @@ class Service:
             spent.cancelled = True
             gone.cancel()
         if gone in done:
-            raise QueryError(499, "canceled", "TG-query-canceled", "the client went away")
+            raise canceled()
         raise timeout(spent.limit_s)
 
     def _ended(self, tenant: str, running: "asyncio.Future[Reply]") -> None:
@@ -166,8 +167,11 @@ async def _gone(http: HttpRequest) -> None:
 
 async def _body(http: HttpRequest) -> bytes:
     parts = bytearray()
-    async for chunk in http.stream():
-        parts += chunk
-        if len(parts) > MAX_FORM_BYTES:
-            raise bad_data("TG-query-text", f"the form is larger than {MAX_FORM_BYTES} bytes")
+    try:
+        async for chunk in http.stream():
+            parts += chunk
+            if len(parts) > MAX_FORM_BYTES:
+                raise bad_data("TG-query-text", f"the form is larger than {MAX_FORM_BYTES} bytes")
+    except ClientDisconnect:
+        raise canceled() from None
     return bytes(parts)

@@ -188,6 +188,24 @@ def test_a_client_that_goes_away_ends_its_query() -> None:
     assert store.ended == ["TG-query-timeout"]
 
 
+def test_a_client_that_goes_away_in_the_middle_of_its_form_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[Any] = []
+    parts = iter([{"type": "http.request", "body": b"query=", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/api/v1/query", "query_string": b"",
+             "headers": [(b"content-type", b"application/x-www-form-urlencoded")], "root_path": "", "scheme": "http",
+             "server": ("q", 80)}  # fmt: skip
+    asyncio.run(app(MemoryStore())(scope, receive, send))
+    assert sent[0]["status"] == 499 and b"TG-query-canceled" in sent[1]["body"]
+    assert not caplog.records
+
+
 def test_statements_at_the_same_time_take_their_time_once() -> None:
     now = [0.0]
     spent = Spent(10, lambda: now[0])
