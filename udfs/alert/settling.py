@@ -3,28 +3,38 @@
 While jobs were down, records waited in many partitions. They are then read within moments, partition by partition, by
 subtasks that do not start together, and the first to be read carry event time past samples that others still hold. A
 tick judged as event time passes it would find hosts gone that have sent all along, end their alerts and begin them
-anew. So ticks that are late by the clock wait until what is read beside them has come too.
+anew. So ticks that are late by the clock wait until event time has come up to it, and then for what is read beside.
 """
 
 from dataclasses import dataclass
 
 # How far behind the clock event time is at most, lateness apart, where a stream has caught up.
 UNDERWAY_MS = 5_000
+# How long ticks wait for event time to come up to the clock. It does not where the clocks differ, or a job is too slow.
+PATIENCE_MS = 60_000
+# How often a key asks again.
+ASKED_MS = 1_000
 
 
 @dataclass(slots=True)
 class Settling:
     """One for all keys of a subtask; ticks of a key are due in their order. All in ms.
 
-    lateness: how far behind the samples event time runs. hold: how long ticks wait that are of the past; 0: not at all.
-    They wait once: what comes meanwhile has to be worked off too, and a job that is half busy would never be done with
-    waiting. After that none waits until ticks of now have been judged. Where nothing was judged before, as in a job
-    that starts for the first time, nothing can end wrongly, and none waits until then either.
+    lateness: how far behind the samples event time runs. hold: how long ticks of the past wait once event time has come
+    up to the clock; 0: not at all. They wait once: what comes meanwhile has to be worked off too, and a job that is
+    half busy would never be done with waiting. After that none waits until ticks of now have been judged; but where
+    event time stands still, as it does until the gate is back, the wait was for nothing and does not count. Where
+    nothing was judged before, as in a job that starts for the first time, nothing can end wrongly, and none waits until
+    then either.
     """
 
     lateness: int
     hold: int
-    _until: int = 0
+    _since: int = 0
+    _near: int = 0
+    _seen: int = 0
+    _moved: int = 0
+    _free: int = -1
     _waited: bool = False
     _first: int = 0
     _new: bool = True
@@ -34,17 +44,36 @@ class Settling:
         """The age of ticks from which on they are of the past."""
         return self.lateness + UNDERWAY_MS + self.hold
 
-    def due(self, tick: int, judged: int, now: int) -> int:
-        """Return when the tick may be judged: `now` if at once, else ask again. judged: the key's last, 0: none."""
-        if now < self._until:
-            return self._until
+    def due(self, tick: int, judged: int, now: int, watermark: int) -> int:
+        """Return when the tick may be judged: `now` if at once, else ask again.
+
+        judged: the key's last, 0: none. watermark: event time, at least the tick.
+        """
+        if self._since:
+            again = self._again(now, watermark)
+            if again > now:
+                return again
+            self._since, self._near, self._free = 0, 0, watermark
+            return now
         self._first = self._first or tick
         age = now - tick
         if age <= self.lateness + UNDERWAY_MS:
             self._waited = self._new = False
         if 0 < judged < self._first:  # by another process
             self._new = False
-        if self._new or self._waited or age <= self.behind:
+        if self._new or self._waited or age <= self.behind or tick <= self._free or not self.hold:
             return now
-        self._waited, self._until = True, now + self.hold
-        return self._until
+        self._since, self._seen = now, 0
+        return self._again(now, watermark)
+
+    def _again(self, now: int, watermark: int) -> int:
+        """Return when to ask again, `now` if the wait is over."""
+        if watermark > self._seen:
+            self._seen, self._moved = watermark, now
+        if not self._near and now - watermark <= self.lateness + UNDERWAY_MS:
+            self._near = now
+        ends = self._near + self.hold if self._near else self._since + PATIENCE_MS
+        if now >= ends:
+            self._waited = bool(self._near) or now - self._moved < self.hold
+            return now
+        return min(now + ASKED_MS, ends)
