@@ -90,8 +90,8 @@ class JobSettings(BaseSettings):
     alert_settle_s: float = Field(
         10.0,
         ge=0,
-        description="How long ticks that are late by the clock, as behind an outage, wait once event time has come up to "
-        "it, seconds: records that waited in many partitions come in disorder.",
+        description="How long ticks that are late by the clock, as behind an outage, wait once event time has come up "
+        "to it, seconds: records that waited in many partitions come in disorder.",
     )
     alert_heartbeat_tenant: str = Field(
         "default", min_length=1, description="Tenant that gets the series tidegauge_alert_heartbeat."

@@ -188,7 +188,9 @@ def test_a_client_that_goes_away_ends_its_query() -> None:
     assert store.ended == ["TG-query-timeout"]
 
 
-def test_a_client_that_goes_away_in_the_middle_of_its_form_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_goes_away_in_the_middle_of_its_form_is_no_fault_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     sent: list[Any] = []
     parts = iter([{"type": "http.request", "body": b"query=", "more_body": True}, {"type": "http.disconnect"}])
 

@@ -21,50 +21,42 @@ class Settling:
     """One for all keys of a subtask; ticks of a key are due in their order. All in ms.
 
     lateness: how far behind the samples event time runs. hold: how long ticks of the past wait once event time has come
-    up to the clock; 0: not at all. They wait once: what comes meanwhile has to be worked off too, and a job that is
-    half busy would never be done with waiting. After that none waits until ticks of now have been judged; but where
-    event time stands still, as it does until the gate is back, the wait was for nothing and does not count. Where
-    nothing was judged before, as in a job that starts for the first time, nothing can end wrongly, and none waits until
-    then either.
+    up to the clock; 0: not at all. They wait where there was an outage: at the start of a process, and when ticks have
+    become later at one blow. A job that is slow falls behind step by step, and does not wait: what comes meanwhile has
+    to be worked off too, so that it would never be done with waiting. A wait in which event time stood still, as it
+    does until the gate is back, does not count.
     """
 
     lateness: int
     hold: int
+    _armed: bool = True
+    _lag: int = 0
+    _free: int = -1
     _since: int = 0
     _near: int = 0
     _seen: int = 0
     _moved: int = 0
-    _free: int = -1
-    _waited: bool = False
-    _first: int = 0
-    _new: bool = True
 
     @property
     def behind(self) -> int:
         """The age of ticks from which on they are of the past."""
         return self.lateness + UNDERWAY_MS + self.hold
 
-    def due(self, tick: int, judged: int, now: int, watermark: int) -> int:
-        """Return when the tick may be judged: `now` if at once, else ask again.
-
-        judged: the key's last, 0: none. watermark: event time, at least the tick.
-        """
-        if self._since:
-            again = self._again(now, watermark)
-            if again > now:
-                return again
-            self._since, self._near, self._free = 0, 0, watermark
-            return now
-        self._first = self._first or tick
-        age = now - tick
-        if age <= self.lateness + UNDERWAY_MS:
-            self._waited = self._new = False
-        if 0 < judged < self._first:  # by another process
-            self._new = False
-        if self._new or self._waited or age <= self.behind or tick <= self._free or not self.hold:
-            return now
-        self._since, self._seen = now, 0
-        return self._again(now, watermark)
+    def due(self, tick: int, now: int, watermark: int) -> int:
+        """Return when the tick may be judged: `now` if at once, else ask again. watermark: at least the tick."""
+        if not self._since:
+            age, before = now - tick, self._lag
+            self._lag = age
+            if tick <= self._free or not self.hold:
+                return now
+            self._armed = age > self.behind and (self._armed or age - before > UNDERWAY_MS)
+            if not self._armed:
+                return now
+            self._since, self._near, self._seen = now, 0, -1
+        again = self._again(now, watermark)
+        if again == now:
+            self._since, self._free = 0, watermark
+        return again
 
     def _again(self, now: int, watermark: int) -> int:
         """Return when to ask again, `now` if the wait is over."""
@@ -74,6 +66,6 @@ class Settling:
             self._near = now
         ends = self._near + self.hold if self._near else self._since + PATIENCE_MS
         if now >= ends:
-            self._waited = bool(self._near) or now - self._moved < self.hold
+            self._armed = not self._near and now - self._moved >= self.hold
             return now
         return min(now + ASKED_MS, ends)
