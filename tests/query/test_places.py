@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -192,7 +193,9 @@ def test_a_client_that_goes_away_in_the_middle_of_its_form_is_no_fault_of_ours(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     sent: list[Any] = []
-    parts = iter([{"type": "http.request", "body": b"query=", "more_body": True}, {"type": "http.disconnect"}])
+    parts: Iterator[dict[str, Any]] = iter(
+        [{"type": "http.request", "body": b"query=", "more_body": True}, {"type": "http.disconnect"}]
+    )
 
     async def receive() -> dict[str, Any]:
         return next(parts)
