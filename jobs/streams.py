@@ -32,7 +32,8 @@ _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
 # bounded by its number of records alone, 500 by default. A larger record still comes, alone (KIP-74).
 _FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20)}
 _POLL_BYTES = 20 << 20
-_LONGEST = 400 << 10  # what the gate's records, and what comes of them, seldom are (udfs/gate/cut.py)
+# Twice what the gate's records, and what comes of them, seldom are (udfs/gate/cut.py): three jobs read them at once.
+_LONGEST = 800 << 10
 # An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
 # that has records would wait until the others have some, since a consumer asks a broker once at a time.
 _ALONE = {"properties.fetch.max.wait.ms": "5000"}

@@ -224,6 +224,7 @@ def test_a_query_that_takes_too_long() -> None:
 def test_what_grafana_and_people_look_at_first(api: Client) -> None:
     assert ask(api, "/api/v1/status/buildinfo")[1]["data"]["version"] == "3.5.0"
     assert api.get("/-/ready").text == "Tidegauge is ready.\n"
+    assert [ask(api, "/api/v1/query", query=query, time=NOW / 1000)[0] for query in ("up", "up{")] == [200, 400]
     metrics = api.get("/metrics").text
     assert 'tidegauge_query_requests_total{code="200",handler="/api/v1/query"}' in metrics
     assert 'tidegauge_query_errors_total{id="TG-promql-parse"}' in metrics
