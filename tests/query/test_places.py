@@ -155,6 +155,12 @@ def test_a_request_counts_down() -> None:
     assert current() is None
 
 
+def scope(method: str, *headers: tuple[bytes, bytes], query: bytes = b"") -> dict[str, Any]:
+    """Return a request of /api/v1/query as a server gives it to the application."""
+    return {"type": "http", "http_version": "1.1", "method": method, "path": "/api/v1/query", "headers": list(headers),
+            "query_string": query, "root_path": "", "scheme": "http", "server": ("q", 80)}  # fmt: skip
+
+
 def test_a_client_that_goes_away_ends_its_query() -> None:
     store = Held()
     sent: list[Any] = []
@@ -174,9 +180,7 @@ def test_a_client_that_goes_away_ends_its_query() -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/api/v1/query", "headers": [],
-                 "query_string": b"query=m", "root_path": "", "scheme": "http", "server": ("q", 80)}  # fmt: skip
-        asked = asyncio.ensure_future(app(store)(scope, receive, send))
+        asked = asyncio.ensure_future(app(store)(scope("GET", query=b"query=m"), receive, send))
         await asyncio.to_thread(store.entered.acquire)
         waiting.set()
         await asked
@@ -203,10 +207,8 @@ def test_a_client_that_goes_away_in_the_middle_of_its_form_is_no_fault_of_ours(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/api/v1/query", "query_string": b"",
-             "headers": [(b"content-type", b"application/x-www-form-urlencoded")], "root_path": "", "scheme": "http",
-             "server": ("q", 80)}  # fmt: skip
-    asyncio.run(app(MemoryStore())(scope, receive, send))
+    form = scope("POST", (b"content-type", b"application/x-www-form-urlencoded"))
+    asyncio.run(app(MemoryStore())(form, receive, send))
     assert sent[0]["status"] == 499 and b"TG-query-canceled" in sent[1]["body"]
     assert not caplog.records
 

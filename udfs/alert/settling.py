@@ -6,6 +6,7 @@ tick judged as event time passes it would find hosts gone that have sent all alo
 anew. So ticks that are late by the clock wait until event time has come up to it, and then for what is read beside.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 # How far behind the clock event time is at most, lateness apart, where a stream has caught up.
@@ -42,8 +43,11 @@ class Settling:
         """The age of ticks from which on they are of the past."""
         return self.lateness + UNDERWAY_MS + self.hold
 
-    def due(self, tick: int, now: int, watermark: int) -> int:
-        """Return when the tick may be judged: `now` if at once, else ask again. watermark: at least the tick."""
+    def due(self, tick: int, now: int, event_time: Callable[[], int]) -> int:
+        """Return when the tick may be judged: `now` if at once, else ask again.
+
+        event_time: tells the watermark, at least the tick; asked where a tick waits only, since it is Java that knows.
+        """
         if not self._since:
             age, before = now - tick, self._lag
             self._lag = age
@@ -53,6 +57,7 @@ class Settling:
             if not self._armed:
                 return now
             self._since, self._near, self._seen = now, 0, -1
+        watermark = event_time()
         again = self._again(now, watermark)
         if again == now:
             self._since, self._free = 0, watermark

@@ -154,7 +154,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         if tick % interval_ms or tick <= memory.judged:
             timers.register_event_time_timer(next_tick(max(tick, memory.judged), interval_ms))
             return None
-        due = self._settling.due(tick, now_ms, timers.current_watermark())
+        due = self._settling.due(tick, now_ms, timers.current_watermark)
         if due > now_ms:
             self._waits[key] = tick
             timers.register_processing_time_timer(due)
