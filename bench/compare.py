@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bench import oracle
 from bench.hosts import Workload
-from schemas.batch import Int64s, UInt64s
+from schemas.columns import Int64s, UInt64s
 from schemas.ids import series_id
 from schemas.nan import Floats
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from schemas.batch import Batch, Int64s, Series, encode_series_set
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.columns import Int64s
 from schemas.nan import Floats
 
 Values = Literal["integers", "decimals"]

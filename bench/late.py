@@ -18,7 +18,8 @@ from bench import cpu
 from bench.cluster import Cluster, ClusterError
 from bench.produce import produce
 from bench.report import Progress, conclude
-from schemas.batch import Batch, Int64s, Series, encode_series_set
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.columns import Int64s
 from schemas.nan import Floats
 from sinks.clickhouse import Clickhouse
 

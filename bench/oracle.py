@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Int64s
+from schemas.columns import Int64s
 from schemas.nan import Floats
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.hosts import walk
-from schemas.batch import Frame, Int64s, Series, UInt32s, UInt64s
+from schemas.batch import Series
+from schemas.columns import Int64s, UInt32s, UInt64s
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.nan import Floats
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.batch import Int64s
+from schemas.columns import Int64s
 from schemas.nan import Floats
 
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from bench.panels import HOUR_MS, Data
 from bench.peers import find
-from schemas.batch import Int64s, Series
+from schemas.batch import Series
+from schemas.columns import Int64s
 from schemas.nan import Floats
 from stack.ports import free_ports
 

@@ -21,7 +21,8 @@ import pyarrow as pa
 
 from bench import cpu, peers
 from bench.hosts import Values, Workload, walk
-from schemas.batch import Frame, UInt64s
+from schemas.columns import UInt64s
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.nan import Floats
 from schemas.tiers import TIERS

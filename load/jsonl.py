@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from schemas.batch import Int64s, Series
+from schemas.batch import Series
+from schemas.columns import Int64s
 from schemas.nan import NORMAL_BITS, STALE_BITS, Floats
 from schemas.reason import Reason
 

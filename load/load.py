@@ -14,7 +14,8 @@ import pyarrow as pa
 from load.jsonl import BadLine, Line, lines
 from load.progress import Progress
 from load.settings import LoadSettings
-from schemas.batch import Frame, Series
+from schemas.batch import Series
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.reason import Reason
 from schemas.retention import SETTING, RetentionError

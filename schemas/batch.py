@@ -1,7 +1,4 @@
-"""Batches of samples as columns, and the builder that producers use.
-
-Batch is what MetricBatch carries (labels, dense or sparse), Frame what travels behind the gate (ids, sparse).
-"""
+"""Batches of samples as columns (MetricBatch: labels, dense or sparse), and the builder that producers use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,78 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.codec import CodecError, codec
-from schemas.nan import MISSING, Floats, is_missing
+from schemas.codec import codec
+from schemas.columns import Int64s, Points, UInt32s, UInt64s, column, packed, points, unpacked
+from schemas.nan import MISSING, Floats
 from schemas.series_set import Series, decode_series_set, encode_series_set
 
-Int64s = npt.NDArray[np.int64]
-UInt32s = npt.NDArray[np.uint32]
-UInt64s = npt.NDArray[np.uint64]
-Points = tuple[UInt32s, Int64s, Floats]
-
-__all__ = (
-    "Batch",
-    "BatchBuilder",
-    "Frame",
-    "Series",
-    "decode_series_set",
-    "encode_series_set",
-    "points",
-)
+__all__ = ("Batch", "BatchBuilder", "Series", "decode_series_set", "encode_series_set")
 
 WEIGHTS = 1 << 32  # the weights of one distribution sum to less
-
-
-def _column(data: bytes, dtype: str, name: str) -> npt.NDArray[Any]:
-    width = np.dtype(dtype).itemsize
-    if len(data) % width:
-        raise CodecError("length", f"column {name} has {len(data)} bytes, not a multiple of {width}")
-    return np.frombuffer(data, dtype=dtype)
-
-
-def _packed(timestamps: Int64s, values: Floats, index: UInt32s | None, weights: UInt32s | None) -> dict[str, Any]:
-    return {
-        "timestamps": timestamps.astype("<i8", copy=False).tobytes(),
-        "values": values.astype("<f8", copy=False).tobytes(),
-        "series_index": None if index is None else index.astype("<u4", copy=False).tobytes(),
-        "weights": None if weights is None else weights.astype("<u4", copy=False).tobytes(),
-    }
-
-
-def _unpacked(record: Mapping[str, Any]) -> tuple[Int64s, Floats, UInt32s | None, UInt32s | None]:
-    """Return (timestamps, values, index, weights) as views on the record's bytes; raises CodecError at a misfit."""
-    timestamps = _column(record["timestamps"], "<i8", "timestamps")
-    values = _column(record["values"], "<f8", "values")
-    if record["series_index"] is not None:
-        index = _column(record["series_index"], "<u4", "series_index")
-        if not len(index) == len(timestamps) == len(values):
-            raise CodecError("length", f"sparse columns of {len(index)}, {len(timestamps)} and {len(values)} entries")
-        weights = None if record["weights"] is None else _column(record["weights"], "<u4", "weights")
-        if weights is not None and len(weights) != len(index):
-            raise CodecError("length", f"{len(weights)} weights for {len(index)} entries")
-        return timestamps, values, index, weights
-    if record["weights"] is not None:
-        raise CodecError("length", f"{len(record['weights'])} bytes of weights in a dense batch")
-    rows = len(timestamps)
-    if (len(values) % rows) if rows else len(values):
-        raise CodecError("length", f"{len(values)} values do not fill {rows} rows")
-    return timestamps, values.reshape(rows, len(values) // rows if rows else 0), None, None
-
-
-def points(timestamps: Int64s, values: Floats, index: UInt32s | None) -> Points:
-    """Return (series index, timestamps, values), one entry per sample, missing cells left out.
-
-    Dense (index None): timestamps (T,), values (T, S). Sparse: all (N,).
-    """
-    if index is None:
-        rows, width = values.shape
-        index = np.tile(np.arange(width, dtype=np.uint32), rows)
-        timestamps = np.repeat(timestamps, width)
-        values = values.reshape(-1)
-    present = ~is_missing(values)
-    if present.all():
-        return index, timestamps, values
-    return index[present], timestamps[present], values[present]
 
 
 @dataclass(slots=True)
@@ -114,7 +47,7 @@ class Batch:
                 "source": self.source,
                 "sent_at": self.sent_at,
                 "series_set": self.series_set,
-                **_packed(self.timestamps, self.values, self.index, self.weights),
+                **packed(self.timestamps, self.values, self.index, self.weights),
                 "series_ids": None if ids is None else ids.astype("<u8", copy=False).tobytes(),
                 "shard": self.shard,
                 "received_at": self.received_at,
@@ -129,7 +62,7 @@ class Batch:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Batch":
         """Return the batch of a decoded MetricBatch; columns stay views on its bytes."""
-        timestamps, values, index, weights = _unpacked(record)
+        timestamps, values, index, weights = unpacked(record)
         ids = record["series_ids"]
         return cls(
             tenant=record["tenant"],
@@ -139,7 +72,7 @@ class Batch:
             timestamps=timestamps,
             values=values,
             index=index,
-            series_ids=None if ids is None else _column(ids, "<u8", "series_ids"),
+            series_ids=None if ids is None else column(ids, "<u8", "series_ids"),
             shard=record["shard"],
             received_at=record["received_at"],
             weights=weights,
@@ -153,74 +86,6 @@ class Batch:
             values=self.values[chosen],
             index=None if self.index is None else self.index[chosen],
             weights=None if self.weights is None else self.weights[chosen],
-        )
-
-    def points(self) -> Points:
-        """Return (series index, timestamps, values), one entry per sample, missing cells left out."""
-        return points(self.timestamps, self.values, self.index)
-
-
-@dataclass(slots=True)
-class Frame:
-    """Resolved samples of one (tenant, shard), dense or sparse as Batch.
-
-    metric_codes (into metrics) and series_ids have one entry per series. With weights (N,) it is sparse and holds
-    distributions only: entries of one series and timestamp are one of them.
-    """
-
-    tenant: str
-    shard: int
-    metrics: list[str]
-    metric_codes: UInt32s
-    series_ids: UInt64s
-    timestamps: Int64s
-    values: Floats
-    index: UInt32s | None = None
-    weights: UInt32s | None = None
-
-    def at(self, chosen: slice | npt.NDArray[Any]) -> "Frame":
-        """Return the frame with some of its timestamps, and what lies at them, in the order given."""
-        # Not by dataclasses.replace, which takes twice as long: this is done for every record.
-        return Frame(
-            self.tenant,
-            self.shard,
-            self.metrics,
-            self.metric_codes,
-            self.series_ids,
-            self.timestamps[chosen],
-            self.values[chosen],
-            None if self.index is None else self.index[chosen],
-            None if self.weights is None else self.weights[chosen],
-        )
-
-    def encode(self) -> bytes:
-        """Return the frame in single-object encoding."""
-        return codec("frame").encode(
-            {
-                "tenant": self.tenant,
-                "shard": self.shard,
-                "metrics": self.metrics,
-                "metric_codes": self.metric_codes.astype("<u4", copy=False).tobytes(),
-                "series_ids": self.series_ids.astype("<u8", copy=False).tobytes(),
-                **_packed(self.timestamps, self.values, self.index, self.weights),
-            }
-        )
-
-    @classmethod
-    def decode(cls, data: bytes) -> "Frame":
-        """Return the frame of an encoded record; raises CodecError."""
-        record = codec("frame").decode(data)
-        timestamps, values, index, weights = _unpacked(record)
-        return cls(
-            tenant=record["tenant"],
-            shard=record["shard"],
-            metrics=record["metrics"],
-            metric_codes=_column(record["metric_codes"], "<u4", "metric_codes"),
-            series_ids=_column(record["series_ids"], "<u8", "series_ids"),
-            timestamps=timestamps,
-            values=values,
-            index=index,
-            weights=weights,
         )
 
     def points(self) -> Points:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Int64s, UInt32s, UInt64s
+from schemas.columns import Int64s, UInt32s, UInt64s
 from schemas.nan import Floats
 
 Rows = npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]

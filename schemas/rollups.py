@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Int64s, UInt32s, UInt64s
+from schemas.columns import Int64s, UInt32s, UInt64s
 from schemas.nan import Floats, Mask
 
 

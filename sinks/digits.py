@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.batch import Int64s
+from schemas.columns import Int64s
 from schemas.nan import Floats
 from schemas.runs import first_of_run
 from sinks.coded import coded

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from schemas import spans
-from schemas.batch import Frame, Int64s, UInt64s
+from schemas.columns import Int64s, UInt64s
 from schemas.distributions import Distributions
+from schemas.frame import Frame
 from schemas.names import united
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.batch import Frame, Series, UInt64s, points
+from schemas.batch import Series
+from schemas.columns import UInt64s, points
+from schemas.frame import Frame
 from schemas.names import Codes, united
 from schemas.rollups import Rollups
 from schemas.runs import first_of_run

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from schemas.batch import Int64s
+from schemas.columns import Int64s
 from schemas.names import Codes
 from schemas.runs import first_of_run
 from sinks.clickhouse import Clickhouse

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from schemas.batch import Frame, Int64s, Series
+from schemas.batch import Series
+from schemas.columns import Int64s
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.nan import STALE, Floats
 from schemas.tiers import TIERS

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from cachetools import LRUCache
 
-from schemas.batch import Batch, Frame, Series, UInt32s, decode_series_set
+from schemas.batch import Batch, Series, decode_series_set
+from schemas.columns import UInt32s
+from schemas.frame import Frame
 from schemas.ids import set_hash
 
 

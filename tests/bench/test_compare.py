@@ -8,7 +8,7 @@ import pytest
 from bench import compare
 from bench.compare import Columns, Generated
 from bench.hosts import Values, Workload
-from schemas.batch import Frame
+from schemas.frame import Frame
 from udfs.rollup.rows import rollup
 from udfs.rollup.window import split
 

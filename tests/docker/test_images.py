@@ -13,7 +13,7 @@ from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.waiting_utils import wait_for_logs
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from schemas.topics import TOPICS
 from sinks import ddl, rows
 from sinks import topics as kafka_topics

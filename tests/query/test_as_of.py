@@ -26,7 +26,8 @@ from query.settings import QuerySettings
 from query.source import Limits
 from query.store import Versions
 from query.tenants import OpenTenants
-from schemas.batch import Batch, Int64s, Series, UInt64s, encode_series_set
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.columns import Int64s, UInt64s
 from schemas.nan import Floats
 from sinks import rows
 from sinks.clickhouse import Clickhouse

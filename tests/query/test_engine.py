@@ -19,7 +19,8 @@ from query.source import Limits
 from query.spent import Spent, begin
 from query.sql import GRID_SETTINGS, Statement
 from query.tenants import OpenTenants
-from schemas.batch import Frame, Series
+from schemas.batch import Series
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.tiers import MINUTE
 from sinks import rows

@@ -18,8 +18,8 @@ from query.errors import QueryError
 from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.source import Limits
-from schemas.batch import Frame
 from schemas.batch import Series as Meta
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.nan import STALE_BITS
 from sinks import rows

@@ -20,7 +20,8 @@ from query.ranges import Ranges
 from query.source import Limits
 from query.tiers import chosen, short_infos
 from query.view import DAY_MS, EVERYTHING, View
-from schemas.batch import Frame, Series
+from schemas.batch import Series
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.retention import Class
 from schemas.tiers import TIERS

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import Batch, BatchBuilder, Frame, Series, decode_series_set, encode_series_set
+from schemas.batch import Batch, BatchBuilder, Series, decode_series_set, encode_series_set
 from schemas.codec import CodecError, codec
+from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.nan import MISSING, NORMAL, STALE, canonical, is_missing, is_stale
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from schemas.nan import MISSING_BITS, NORMAL_BITS, STALE_BITS, Floats
 from sinks import rows
 from sinks.clickhouse import Clickhouse, Value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from schemas import spans
-from schemas.batch import Frame
+from schemas.frame import Frame
 from sinks import ddl, rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import DdlError, Migration, apply, migrations

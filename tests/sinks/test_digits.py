@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.batch import Frame, Int64s
+from schemas.columns import Int64s
+from schemas.frame import Frame
 from schemas.nan import STALE_BITS, Floats
 from sinks import rows
 from sinks.clickhouse import Clickhouse

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from schemas.batch import Batch, BatchBuilder, Frame, Series
+from schemas.batch import Batch, BatchBuilder, Series
+from schemas.frame import Frame
 from schemas.tiers import MINUTE, TIERS
 from sinks import rows
 from sinks.clickhouse import Clickhouse

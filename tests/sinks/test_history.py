@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from schemas.tiers import MINUTE, TIERS
 from sinks import rows
 from sinks.clickhouse import Clickhouse

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import Frame, Series
+from schemas.batch import Series
+from schemas.frame import Frame
 from schemas.spans import SPAN_MS
 from sinks import rows
 

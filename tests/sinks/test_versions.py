@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply

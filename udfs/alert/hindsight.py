@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.batch import Batch, Points, UInt64s
+from schemas.batch import Batch
+from schemas.columns import Points, UInt64s
 from udfs.alert.expression import Expression
 from udfs.alert.judge import REJUDGED_MS, Judged, retention_ms
 from udfs.alert.lifecycle import NEVER, Transition

@@ -12,7 +12,8 @@ from cachetools import LRUCache
 
 from promql.columns import NAME
 from promql.match import matches
-from schemas.batch import Batch, Series, UInt64s, decode_series_set, encode_series_set
+from schemas.batch import Batch, Series, decode_series_set, encode_series_set
+from schemas.columns import UInt64s
 from schemas.ids import set_hash
 from schemas.nan import is_missing
 from schemas.topics import RULE_SOURCE

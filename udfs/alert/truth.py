@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 
 from promql.columns import NAME
-from schemas.batch import Int64s
+from schemas.columns import Int64s
 from udfs.alert.expression import Expression
 from udfs.alert.lifecycle import Labels, LateSample, Transition, transition_key
 from udfs.alert.memory import Firing

@@ -11,7 +11,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Batch, Int64s, Series, UInt32s, UInt64s, decode_series_set, encode_series_set
+from schemas.batch import Batch, Series, decode_series_set, encode_series_set
+from schemas.columns import Int64s, UInt32s, UInt64s
 from schemas.nan import Floats, Mask
 from schemas.runs import last_of_run
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from cachetools import LRUCache
 
-from schemas.batch import Batch, Series, UInt64s, encode_series_set
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.columns import UInt64s
 from schemas.ids import series_id, set_hash
 from schemas.nan import Mask
 from schemas.reason import Reason

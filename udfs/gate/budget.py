@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import xxhash
 
-from schemas.batch import Series, UInt64s
+from schemas.batch import Series
 from schemas.codec import codec
+from schemas.columns import UInt64s
 from schemas.ids import series_id
 from schemas.policy import EPOCHS, Metric, Policy
 from udfs.gate.fold import FIXED, fold

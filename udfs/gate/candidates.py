@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.batch import Series, UInt64s, decode_series_set
+from schemas.batch import Series, decode_series_set
+from schemas.columns import UInt64s
 from schemas.ids import series_id
 from schemas.policy import Policy
 from schemas.reason import Reason

@@ -15,8 +15,9 @@ import xxhash
 import yaml
 from cachetools import LRUCache
 
-from schemas.batch import Series, UInt64s
+from schemas.batch import Series
 from schemas.codec import codec
+from schemas.columns import UInt64s
 from schemas.nan import Mask
 from schemas.policy import Policy
 

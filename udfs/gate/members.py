@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Int64s, UInt32s, UInt64s
+from schemas.columns import Int64s, UInt32s, UInt64s
 from schemas.nan import Mask
 
 UInt8s = npt.NDArray[np.uint8]

@@ -7,7 +7,7 @@ fall, as if a part of it had been reset.
 
 import numpy as np
 
-from schemas.batch import Int64s, UInt32s
+from schemas.columns import Int64s, UInt32s
 from schemas.nan import MISSING, STALE, Floats, Mask, is_missing, is_stale
 from schemas.runs import first_of_run, last_of_run
 from udfs.gate.members import Positions

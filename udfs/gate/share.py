@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.batch import Batch, Int64s, UInt32s
+from schemas.batch import Batch
+from schemas.columns import Int64s, UInt32s
 from schemas.nan import Floats, is_missing
 from udfs.gate import merge
 from udfs.gate.account import Account

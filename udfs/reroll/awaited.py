@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 
 _PROBED = 8  # series
 

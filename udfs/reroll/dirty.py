@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Frame, Int64s, UInt32s, UInt64s
+from schemas.columns import Int64s, UInt32s, UInt64s
+from schemas.frame import Frame
 from schemas.names import united
 from schemas.nan import MISSING, Mask
 from udfs.rollup.window import start_of, within

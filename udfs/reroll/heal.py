@@ -16,8 +16,9 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.batch import Frame, Int64s, UInt64s
+from schemas.columns import Int64s, UInt64s
 from schemas.distributions import Distributions
+from schemas.frame import Frame
 from schemas.nan import Mask
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier

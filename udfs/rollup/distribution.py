@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Frame, UInt64s
+from schemas.columns import UInt64s
 from schemas.distributions import Distributions
+from schemas.frame import Frame
 from schemas.nan import Floats
 from schemas.rollups import Rollups
 from schemas.runs import first_of_run, last_of_run

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Int64s
+from schemas.columns import Int64s
 from schemas.names import united
 from schemas.nan import Floats
 from schemas.rollups import Rollups

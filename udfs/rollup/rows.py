@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Frame, Int64s, UInt32s, UInt64s
+from schemas.columns import Int64s, UInt32s, UInt64s
+from schemas.frame import Frame
 from schemas.names import united
 from schemas.nan import Floats
 from schemas.rollups import Rollups

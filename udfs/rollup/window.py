@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from schemas.runs import first_of_run
 
 Stamps = TypeVar("Stamps", int, npt.NDArray[np.int64])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 
 
 def late(frame: Frame, received_at: int | None, late_after_ms: int) -> Frame | None:

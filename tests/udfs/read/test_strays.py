@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from schemas import topics
-from schemas.batch import Batch, Frame, Series, encode_series_set
+from schemas.batch import Batch, Series, encode_series_set
 from schemas.codec import MAGIC, CodecError
+from schemas.frame import Frame
 from tests.udfs.alert.fakeflink import Metrics
 from udfs.read.flink import Strays
 from udfs.read.valid import valid

@@ -10,8 +10,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.batch import Frame
 from schemas.distributions import Distributions
+from schemas.frame import Frame
 from schemas.rollups import Rollups
 from schemas.tiers import MINUTE, TIERS, Tier, upto
 from sinks.distributions import of_table, table_of

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.batch import Frame
 from schemas.distributions import Distributions
+from schemas.frame import Frame
 from schemas.tiers import MINUTE
 from sinks.distributions import of_table, table_of
 from tests.udfs.rollup.test_rows import as_dicts, frame_of, metric_of

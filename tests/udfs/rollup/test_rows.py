@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from schemas.nan import STALE
 from schemas.rollups import Rollups
 from udfs.rollup.digest import decode

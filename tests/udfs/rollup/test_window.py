@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from schemas.tiers import MINUTE
 from udfs.rollup.window import split, start_of
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import Batch, Frame, Series, encode_series_set
+from schemas.batch import Batch, Series, encode_series_set
+from schemas.frame import Frame
 from schemas.nan import MISSING
 from sinks import rows
 from tests.udfs.alert.fakeflink import Metrics

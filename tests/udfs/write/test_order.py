@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.batch import Frame, Series
+from schemas.batch import Series
+from schemas.frame import Frame
 from sinks import rows
 from sinks.distributions import table_of
 from sinks.target import Target

@@ -6,7 +6,7 @@ from pyflink.common import Row
 from pyflink.datastream import FlatMapFunction, RuntimeContext
 
 from schemas import topics
-from schemas.batch import Frame
+from schemas.frame import Frame
 from udfs.read.flink import Strays
 from udfs.rollup.window import start_of
 

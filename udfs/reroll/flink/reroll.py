@@ -8,7 +8,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
-from schemas.batch import Frame
+from schemas.frame import Frame
 from schemas.tiers import Tier
 from sinks.clickhouse import Clickhouse
 from sinks.history import ClickhouseHistory

@@ -5,7 +5,8 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from schemas.batch import Frame, UInt64s
+from schemas.columns import UInt64s
+from schemas.frame import Frame
 from schemas.nan import MISSING
 from schemas.tiers import MINUTE, Tier
 from sinks import rows
