@@ -9,6 +9,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 
+from sinks.client import opened
 from sinks.producer import servers
 
 
@@ -43,7 +44,8 @@ class Groups:
 
     def __init__(self, bootstrap: str, prefix: str, timeout_s: float = 5.0) -> None:
         self._prefix = prefix
-        self._admin: Any = KafkaAdminClient(
+        self._admin: Any = opened(
+            KafkaAdminClient,
             bootstrap_servers=servers(bootstrap),
             client_id="tidegauge-groups",
             request_timeout_ms=int(timeout_s * 1000),
@@ -95,7 +97,8 @@ def waiting_since(bootstrap: str, places: Iterable[Place], timeout_s: float = 5.
 
 
 def _stamps(bootstrap: str, waiting: Mapping[TopicPartition, Place], timeout_s: float) -> dict[Place, int]:
-    consumer = KafkaConsumer(
+    consumer = opened(
+        KafkaConsumer,
         bootstrap_servers=servers(bootstrap),
         enable_auto_commit=False,
         max_partition_fetch_bytes=64 << 10,

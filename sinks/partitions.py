@@ -5,6 +5,8 @@ from itertools import count
 from kafka import KafkaConsumer
 from kafka.partitioner.default import murmur2
 
+from sinks.client import opened
+
 
 def covering(partitions: int, prefix: str) -> list[bytes]:
     """Return a key for each of so many partitions, 0 first; Kafka's default partitioner takes it there."""
@@ -18,7 +20,7 @@ def covering(partitions: int, prefix: str) -> list[bytes]:
 
 def keys(bootstrap: str, topic: str, prefix: str) -> list[bytes]:
     """Return such keys for the partitions that the topic has; raises kafka.errors.KafkaError."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), group_id=None)
+    consumer = opened(KafkaConsumer, bootstrap_servers=bootstrap.split(","), group_id=None)
     try:
         return covering(len(consumer.partitions_for_topic(topic) or ()), prefix)
     finally:

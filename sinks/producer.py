@@ -19,7 +19,10 @@ def open_producer(bootstrap: str, **more: int | bool) -> Any:
     """
     from kafka import KafkaProducer
 
-    return KafkaProducer(
+    from sinks.client import opened
+
+    return opened(
+        KafkaProducer,
         bootstrap_servers=servers(bootstrap),
         acks="all",
         enable_idempotence=False,
