@@ -28,12 +28,14 @@ Stream = TypeVar("Stream", bound=DataStream)
 _PLACES = "p INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL, "
 _WORKERS = "_python_worker_execution_mode"  # by PyFlink's own name
 _NODES = "org.apache.flink.table.planner.plan.nodes.exec.ExecNodeContext"
-# A source holds full fetches in the heap while there is a backlog, and four polls of what they unpack to. A poll is
-# bounded by its number of records alone, 500 by default. A larger record still comes, alone (KIP-74).
+# A source holds full fetches in the heap while there is a backlog, and four polls of what they unpack to: one being
+# made, two in the connector's queue, one being read. A larger record still comes, alone (KIP-74).
 _FETCH = {"max.partition.fetch.bytes": str(2 << 20), "fetch.max.bytes": str(8 << 20)}
+# A poll is bounded by its number of records alone, 500 by default.
 _POLL_BYTES = 20 << 20
-# Twice what the gate's records, and what comes of them, seldom are (udfs/gate/cut.py): three jobs read them at once.
-_LONGEST = 800 << 10
+# Behind the gate, whose records, and what comes of them, are seldom more than 400 KB (udfs/gate/cut.py): half of
+# _POLL_BYTES, because three jobs read them at once.
+_POLL = 25
 # An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
 # that has records would wait until the others have some, since a consumer asks a broker once at a time.
 _ALONE = {"properties.fetch.max.wait.ms": "5000"}
@@ -132,7 +134,7 @@ class Streams:
         idle_s: float | None = None,
         drift_s: int | None = None,
         places: bool = False,
-        longest: int = _LONGEST,
+        longest: int | None = None,
         cut: bool = False,
     ) -> DataStream:
         """Return the topic's values as Row(v, …), event time = Kafka's timestamp, watermark lateness_s behind it.
@@ -140,9 +142,9 @@ class Streams:
         idle_s: how long a partition without records holds event time up; by default TIDEGAUGE_IDLE_TIMEOUT_S.
         drift_s: how far one partition may be read ahead of the others, in event time; None: as far as it goes.
         places: rows are Row(v, partition, offset, …).
-        longest: bytes of a long record, by which polls are sized.
-        cut: values are cut off behind them. One that a producer has compressed may be of any size, and would go to the
-        next task whole.
+        longest: bytes of the longest record, of a topic that does not come from the gate; polls are sized by it.
+        cut: values are cut off behind longest. One that a producer has compressed may be of any size, and would go to
+        the next task whole.
         """
         idle_s = self.settings.idle_timeout_s if idle_s is None else idle_s
         drift = {
@@ -161,7 +163,7 @@ class Streams:
                 **(drift if drift_s is not None else {}),
                 **self._patience(topic),
                 **{f"properties.{key}": value for key, value in _FETCH.items()},
-                "properties.max.poll.records": str(max(1, _POLL_BYTES // longest)),
+                "properties.max.poll.records": str(_POLL if longest is None else max(1, _POLL_BYTES // longest)),
             },
         )
         table = self._name("source", topic)
@@ -171,7 +173,7 @@ class Streams:
             "ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, "
             f"WATERMARK FOR ts AS ts - INTERVAL '{minutes}:{seconds}' MINUTE TO SECOND) WITH ({options})"
         )
-        if not cut:
+        if longest is None or not cut:
             return self._tables.to_data_stream(self._tables.from_path(table))
         # A cast to a length cuts; back again, because PyFlink has no type for the length.
         value = f"CAST(CAST(v AS VARBINARY({longest})) AS BYTES) AS v"
