@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from agent.delivery import Delivery
 from agent.outbox import Outbox, Record
-from agent.rounds import Rounds, aligned
+from agent.rounds import Rounds, aligned, begun, following
 from agent.settings import Settings
 from schemas import topics
 from schemas.batch import Batch
@@ -46,10 +46,10 @@ class Agent:
                 self.outbox.put(_record(batch))
             if at % _STATUS_MS < interval:
                 log.info("%s", self._status())
-            due = max(at + interval, aligned(_now_ms(), interval))
-            self.rounds.skipped += (due - at) // interval - 1
-            at = due
-            stopping.wait(max(0, at - _now_ms()) / 1000)
+            due = following(at, _now_ms(), interval)
+            self.rounds.skipped += max(0, (due - at) // interval - 1)
+            stopping.wait(max(0, due - _now_ms()) / 1000)
+            at = begun(due, _now_ms(), interval)
         return self._stop()
 
     def _stop(self) -> int:

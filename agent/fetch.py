@@ -1,6 +1,10 @@
 """One HTTP GET of a metrics endpoint, bounded in time and size. The only network of scraping."""
 
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
+from threading import Timer
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -19,8 +23,8 @@ class ScrapeError(Exception):
 def fetch(url: str, timeout_s: float, limit: int) -> tuple[str, bool]:
     """Return (text, is it OpenMetrics); raises ScrapeError.
 
-    timeout_s holds for the whole answer, so that an endpoint that sends a byte a second cannot hold a round.
-    limit: bytes of the largest answer.
+    timeout_s holds for the whole answer, headers too, so that an endpoint that sends a byte a second cannot hold a
+    round. limit: bytes of the largest answer.
     """
     parts = urlsplit(url)
     deadline = monotonic() + timeout_s
@@ -28,30 +32,46 @@ def fetch(url: str, timeout_s: float, limit: int) -> tuple[str, bool]:
     connection = factory(parts.hostname or "", parts.port, timeout=timeout_s)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("GET", path, headers={"Accept": _ACCEPT, "User-Agent": "tidegauge-agent"})
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise ScrapeError("TG-scrape-http", f"{url} answered {answer.status} {answer.reason}")
-        body = bytearray()
-        while chunk := answer.read1(_CHUNK):
-            body += chunk
-            if len(body) > limit:
-                raise ScrapeError(
-                    "TG-scrape-size",
-                    f"{url} sent more than {limit} bytes; TIDEGAUGE_AGENT_SCRAPE_BYTES raises the limit",
-                )
-            if monotonic() > deadline:
+        connection.connect()
+        with _ended_by(connection.sock, deadline):
+            connection.request("GET", path, headers={"Accept": _ACCEPT, "User-Agent": "tidegauge-agent"})
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise ScrapeError("TG-scrape-http", f"{url} answered {answer.status} {answer.reason}")
+            body = bytearray()
+            while chunk := answer.read1(_CHUNK):
+                body += chunk
+                if len(body) > limit:
+                    raise ScrapeError(
+                        "TG-scrape-size",
+                        f"{url} sent more than {limit} bytes; TIDEGAUGE_AGENT_SCRAPE_BYTES raises the limit",
+                    )
+            if monotonic() >= deadline:
                 raise TimeoutError
+            # Not told by read1. The last value may be cut, and a number that is cut is another number.
+            if answer.length:
+                raise IncompleteRead(bytes(body), answer.length)
         kind = answer.getheader("Content-Type", "")
         return body.decode(), kind.startswith("application/openmetrics-text")
-    except TimeoutError as error:
-        raise ScrapeError(
-            "TG-scrape-timeout",
-            f"{url} took more than {timeout_s:g} s; TIDEGAUGE_AGENT_SCRAPE_TIMEOUT_S raises the limit",
-        ) from error
     except UnicodeDecodeError as error:
         raise ScrapeError("TG-scrape-parse", f"{url} is not UTF-8: {error.reason} at byte {error.start}") from error
     except (OSError, HTTPException) as error:
+        if isinstance(error, TimeoutError) or monotonic() >= deadline:
+            raise ScrapeError(
+                "TG-scrape-timeout",
+                f"{url} took more than {timeout_s:g} s; TIDEGAUGE_AGENT_SCRAPE_TIMEOUT_S raises the limit",
+            ) from error
         raise ScrapeError("TG-scrape-connect", f"{url}: {type(error).__name__}: {error}") from error
     finally:
         connection.close()
+
+
+@contextmanager
+def _ended_by(connected: socket.socket, deadline: float) -> Iterator[None]:
+    """End the connection at the deadline: the time-out of a socket begins anew with each byte."""
+    timer = Timer(max(0.0, deadline - monotonic()), connected.shutdown, (socket.SHUT_RDWR,))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from agent.reading import Counters, Process, Reading
+from agent.reading import COLLECTORS, Counters, Process, Reading
 from agent.target import relabel
 from schemas.batch import Series
 
@@ -43,6 +43,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "node_network_receive_drop_total": ("counter", ""),
     "node_network_transmit_drop_total": ("counter", ""),
     "node_processes_pids": ("gauge", ""),
+    "node_scrape_collector_success": ("gauge", ""),  # 0: what the collector reads could not be read
     "node_process_cpu_seconds_total": ("counter", "seconds"),  # user and system time of one of the largest processes
     "node_process_resident_memory_bytes": ("gauge", "bytes"),
     "node_process_start_time_seconds": ("gauge", "seconds"),
@@ -89,7 +90,13 @@ class _Samples(list[tuple[Series, float]]):
 
     def put(self, name: str, value: float, **labels: str) -> None:
         kind, unit = METRICS[name]
-        self.append((Series(name, relabel(labels, JOB, self.instance), kind, unit), float(value)))
+        known = {label: _text(name) for label, name in labels.items()}
+        self.append((Series(name, relabel(known, JOB, self.instance), kind, unit), float(value)))
+
+
+def _text(name: str) -> str:
+    """Return what the kernel calls something, which may be any bytes, as text that can be sent."""
+    return name if name.isascii() else name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def node_samples(reading: Reading, shown: Iterable[Process], instance: str, now_ms: int) -> list[tuple[Series, float]]:
@@ -98,26 +105,31 @@ def node_samples(reading: Reading, shown: Iterable[Process], instance: str, now_
     out.put("node_time_seconds", now_ms / 1000)
     out.put("node_boot_time_seconds", reading.boot_time)
     out.put("node_uname_info", 1.0, **reading.uname)
-    for name, load in zip(("node_load1", "node_load5", "node_load15"), reading.load, strict=True):
+    for name, load in zip(("node_load1", "node_load5", "node_load15"), reading.load, strict=False):
         out.put(name, load)
     _cpu(out, reading.cpus)
-    out.put("node_context_switches_total", reading.stats["ctx_switches"])
-    out.put("node_intr_total", reading.stats["interrupts"])
+    for name, counter in (("node_context_switches_total", "ctx_switches"), ("node_intr_total", "interrupts")):
+        if counter in reading.stats:
+            out.put(name, reading.stats[counter])
     _memory(out, reading.memory)
-    out.put("node_vmstat_pswpin", reading.swap["sin"] / _PAGE)
-    out.put("node_vmstat_pswpout", reading.swap["sout"] / _PAGE)
+    for name, counter in (("node_vmstat_pswpin", "sin"), ("node_vmstat_pswpout", "sout")):
+        if counter in reading.swap:
+            out.put(name, reading.swap[counter] / _PAGE)
     for mount in reading.mounts:
         labels = {"device": mount.device, "fstype": mount.fstype, "mountpoint": mount.mountpoint}
         for suffix, counter in _FILESYSTEM.items():
             out.put(f"node_filesystem_{suffix}", mount.counters[counter], **labels)
     _devices(out, "node_disk", _DISK, reading.disks)
     _devices(out, "node_network", _NETWORK, reading.networks)
-    out.put("node_processes_pids", len(reading.processes))
+    if "processes" not in reading.failed:
+        out.put("node_processes_pids", len(reading.processes))
     for process in shown:
         labels = {"pid": str(process.pid), "comm": process.name}
         out.put("node_process_cpu_seconds_total", process.cpu_seconds, **labels)
         out.put("node_process_resident_memory_bytes", process.resident_bytes, **labels)
         out.put("node_process_start_time_seconds", process.started, **labels)
+    for collector in COLLECTORS:
+        out.put("node_scrape_collector_success", collector not in reading.failed, collector=collector)
     return list(out)
 
 

@@ -2,13 +2,15 @@
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 Counters = Mapping[str, float]
+Read = TypeVar("Read")
 
 # As node_exporter's defaults: loops and RAM disks are no disks, and what containers mount is not the machine's.
 _NO_DISKS = ("loop", "ram", "zram", "fd", "sr")
@@ -38,10 +40,13 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """psutil's numbers by psutil's field names, except memory: /proc/meminfo's names and bytes."""
+    """psutil's numbers by psutil's field names, except memory: /proc/meminfo's names and bytes.
+
+    failed: what could not be read, and so is empty, with the reason; by the names of node_exporter's collectors.
+    """
 
     cpus: Mapping[str, Counters]
-    load: tuple[float, float, float]
+    load: tuple[float, ...]
     memory: Counters
     swap: Counters
     stats: Counters
@@ -51,29 +56,36 @@ class Reading:
     processes: tuple[Process, ...]
     boot_time: float
     uname: Mapping[str, str]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+COLLECTORS = ("cpu", "loadavg", "meminfo", "vmstat", "stat", "filesystem", "diskstats", "netdev", "processes")
 
 
 def read() -> Reading:
     """Return the machine's counters now."""
-    name = os.uname()
+    name, failed = os.uname(), dict[str, str]()
+
+    def found(collector: str, look: Callable[[], Read], none: Read) -> Read:
+        try:
+            return look()
+        except Exception as error:  # psutil raises what it meets; one odd file of /proc must not cost all the others
+            failed[collector] = f"{type(error).__name__}: {error}"[:300]
+            return none
+
     return Reading(
-        cpus={str(cpu): times._asdict() for cpu, times in enumerate(psutil.cpu_times(percpu=True))},
-        load=psutil.getloadavg(),
-        memory=_memory(),
-        swap=psutil.swap_memory()._asdict(),
-        stats=psutil.cpu_stats()._asdict(),
-        mounts=_mounts(),
-        disks={
-            disk: counters._asdict()
-            for disk, counters in (psutil.disk_io_counters(perdisk=True, nowrap=False) or {}).items()
-            if not disk.startswith(_NO_DISKS)
-        },
-        networks={
-            nic: counters._asdict() for nic, counters in psutil.net_io_counters(pernic=True, nowrap=False).items()
-        },
-        processes=_processes(),
+        cpus=found("cpu", _cpus, {}),
+        load=found("loadavg", psutil.getloadavg, ()),
+        memory=found("meminfo", _memory, {}),
+        swap=found("vmstat", lambda: psutil.swap_memory()._asdict(), {}),
+        stats=found("stat", lambda: psutil.cpu_stats()._asdict(), {}),
+        mounts=found("filesystem", _mounts, ()),
+        disks=found("diskstats", _disks, {}),
+        networks=found("netdev", _networks, {}),
+        processes=found("processes", _processes, ()),
         boot_time=psutil.boot_time(),
         uname={"sysname": name.sysname, "release": name.release, "machine": name.machine, "nodename": name.nodename},
+        failed=failed,
     )
 
 
@@ -85,6 +97,20 @@ def meminfo(text: str) -> dict[str, float]:
         number, _, unit = rest.strip().partition(" ")
         fields[name] = float(number) * (1024 if unit == "kB" else 1)
     return fields
+
+
+def _cpus() -> dict[str, Counters]:
+    return {str(cpu): times._asdict() for cpu, times in enumerate(psutil.cpu_times(percpu=True))}
+
+
+def _disks() -> dict[str, Counters]:
+    every = psutil.disk_io_counters(perdisk=True, nowrap=False) or {}
+    return {disk: counters._asdict() for disk, counters in every.items() if not disk.startswith(_NO_DISKS)}
+
+
+def _networks() -> dict[str, Counters]:
+    every = psutil.net_io_counters(pernic=True, nowrap=False)
+    return {nic: counters._asdict() for nic, counters in every.items()}
 
 
 def _memory() -> dict[str, float]:
@@ -128,15 +154,16 @@ def _mounts() -> tuple[Mount, ...]:
 
 def _processes() -> tuple[Process, ...]:
     processes = []
-    for process in psutil.process_iter(["cpu_times", "memory_info", "name"]):
+    # Whatever is asked of a process here; one that ends before its answer is left out.
+    for process in psutil.process_iter(["cpu_times", "memory_info", "name", "create_time"]):
         info = process.info
-        if info["cpu_times"] is None or info["memory_info"] is None:
+        if None in (info["cpu_times"], info["memory_info"], info["create_time"]):
             continue
         processes.append(
             Process(
                 pid=process.pid,
                 name=info["name"] or "",
-                started=process.create_time(),
+                started=info["create_time"],
                 cpu_seconds=info["cpu_times"].user + info["cpu_times"].system,
                 resident_bytes=float(info["memory_info"].rss),
             )

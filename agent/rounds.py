@@ -1,6 +1,7 @@
 """One round: read the machine, scrape the targets, one batch for each."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from agent.endpoint import of_endpoint
@@ -14,10 +15,27 @@ from agent.scraper import Scraper
 from agent.settings import Settings
 from schemas.batch import Batch
 
+log = logging.getLogger("tidegauge.agent")
+
 
 def aligned(now_ms: int, interval_ms: int) -> int:
     """Return the last multiple of the interval at or before now."""
     return now_ms - now_ms % interval_ms
+
+
+def following(at_ms: int, now_ms: int, interval_ms: int) -> int:
+    """Return when the round behind that of `at` is due: rounds that are over are left out.
+
+    Where the clock was set back by an interval or more, it is the next by the clock as it is now: otherwise the agent
+    would be silent until the clock has come up again.
+    """
+    last = aligned(now_ms, interval_ms)
+    return last + interval_ms if now_ms <= at_ms - interval_ms else max(at_ms + interval_ms, last)
+
+
+def begun(due_ms: int, now_ms: int, interval_ms: int) -> int:
+    """Return the time of a round that was due, once it has been waited for: another if the clock was set back."""
+    return aligned(now_ms, interval_ms) if now_ms <= due_ms - interval_ms else due_ms
 
 
 class Rounds:
@@ -45,12 +63,14 @@ class Rounds:
             Rows(settings.agent_tenant, f"{settings.agent_source}/{one.job}/{one.instance}") for one in self.scrapers
         ]
         self._pool = ThreadPoolExecutor(max_workers=max(1, min(8, len(self.scrapers))), thread_name_prefix="scrape")
+        self._failed: Mapping[str, str] = {}
         self.skipped = 0
 
     def batches(self, at_ms: int, sent_at: int) -> list[Batch]:
         """Return one batch of the machine and one of each target, every sample at `at_ms`."""
         pending = [self._pool.submit(scraper.scrape) for scraper in self.scrapers]
         reading = read()
+        self._tell(reading.failed)
         shown = self._largest.pick(reading.processes)
         source = self._settings.agent_source
         own = self._delivered() | {
@@ -62,6 +82,13 @@ class Rounds:
         for rows, future in zip(self._rows, pending, strict=True):
             batches.append(rows.batch(at_ms, future.result(), sent_at))
         return batches
+
+    def _tell(self, failed: Mapping[str, str]) -> None:
+        for collector in sorted(failed.keys() - self._failed.keys()):
+            log.error("TG-agent-collector: %s could not be read: %s", collector, failed[collector])
+        for collector in sorted(self._failed.keys() - failed.keys()):
+            log.info("%s can be read again", collector)
+        self._failed = failed
 
     def close(self) -> None:
         """End the scraping threads."""

@@ -9,7 +9,7 @@ import pytest
 
 from agent.endpoint import of_endpoint
 from agent.fetch import ScrapeError, fetch
-from agent.rounds import aligned
+from agent.rounds import aligned, begun, following
 from agent.scraper import Scraper
 from agent.target import Target
 
@@ -31,6 +31,18 @@ class Endpoint(BaseHTTPRequestHandler):
             for _ in range(20):
                 self.wfile.write(b"a 1\n")
                 time.sleep(0.05)
+            return
+        if self.path == "/slow-headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            for _ in range(100):
+                self.wfile.write(b"a")
+                time.sleep(0.05)
+            return
+        if self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "14")
+            self.end_headers()
+            self.wfile.write(b"a 1\nb 12")  # of 123456789, by an endpoint that died
             return
         status, kind, body = ANSWERS[self.path]
         self.send_response(status)
@@ -71,6 +83,8 @@ def test_the_answer_says_its_format(server: str) -> None:
         ("/missing", "TG-scrape-http"),
         ("/latin", "TG-scrape-parse"),
         ("/drip", "TG-scrape-timeout"),
+        ("/slow-headers", "TG-scrape-timeout"),
+        ("/cut", "TG-scrape-connect"),
     ],
 )
 def test_a_bad_answer(server: str, path: str, error_id: str) -> None:
@@ -115,3 +129,27 @@ def test_too_many_samples(server: str, caplog: pytest.LogCaptureFixture) -> None
 @pytest.mark.parametrize(("now", "expected"), [(0, 0), (9_999, 0), (10_000, 10_000), (10_001, 10_000)])
 def test_aligned(now: int, expected: int) -> None:
     assert aligned(now, 10_000) == expected
+
+
+T = 1_800_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "due"),
+    [
+        (T, T + 40, T + 10_000),
+        (T, T + 10_000, T + 10_000),
+        (T, T + 35_000, T + 30_000),  # too late for two rounds
+        (T, T - 3_000, T + 10_000),  # set back by less than an interval: none of before is repeated
+        (T, T - 3_600_000, T - 3_590_000),  # by an hour
+    ],
+)
+def test_the_next_round(at: int, now: int, due: int) -> None:
+    assert following(at, now, 10_000) == due
+
+
+@pytest.mark.parametrize(
+    ("due", "now", "at"), [(T, T, T), (T, T - 2, T), (T, T + 25_000, T), (T, T - 3_600_000, T - 3_600_000)]
+)
+def test_a_round_that_was_waited_for(due: int, now: int, at: int) -> None:
+    assert begun(due, now, 10_000) == at

@@ -6,7 +6,7 @@ from agent.largest import Largest
 from agent.node import node_samples
 from agent.own import METRICS as OWN
 from agent.own import own_samples
-from agent.reading import Mount, Process, Reading, meminfo, read
+from agent.reading import COLLECTORS, Mount, Process, Reading, meminfo, read
 from schemas.batch import Series, encode_series_set
 
 READING = Reading(
@@ -106,3 +106,34 @@ def processes(line: str) -> list[Process]:
 def test_largest(rounds: list[str], expected: list[list[int]]) -> None:
     largest = Largest(1)
     assert [[process.pid for process in largest.pick(processes(line))] for line in rounds] == expected
+
+
+def test_names_that_are_no_utf_8_are_sent_as_well_as_they_can_be() -> None:
+    """A process may call itself by any bytes; Python keeps them as lone surrogates."""
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    samples = node_samples(READING, [Process(7, name, 0.0, 1.0, 2.0)], "host", 0)
+    assert text(samples)["node_process_cpu_seconds_total{comm=caf\ufffd,pid=7}"] == 1.0
+    assert encode_series_set(series for series, _ in samples)
+
+
+def test_what_cannot_be_read_is_told_and_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: bool) -> None:
+        raise RuntimeError("/proc/diskstats: 3 fields")
+
+    monkeypatch.setattr("psutil.disk_io_counters", broken)
+    reading = read()
+    assert reading.failed == {"diskstats": "RuntimeError: /proc/diskstats: 3 fields"}
+    shown = text(node_samples(reading, (), "host", 0))
+    success = {name: value for name, value in shown.items() if name.startswith("node_scrape_collector_success")}
+    assert len(success) == len(COLLECTORS)
+    assert [name for name, value in success.items() if not value] == [
+        "node_scrape_collector_success{collector=diskstats}"
+    ]
+    assert shown["node_load1{}"] >= 0
+
+
+def test_nothing_is_needed_but_the_time() -> None:
+    every = dict.fromkeys(COLLECTORS, "OSError: none")
+    empty = Reading({}, (), {}, {}, {}, (), {}, {}, (), 1000.0, {"sysname": "Linux"}, every)
+    named = {series.name for series, _ in node_samples(empty, (), "host", 0)}
+    assert named == {"node_time_seconds", "node_boot_time_seconds", "node_uname_info", "node_scrape_collector_success"}
