@@ -67,7 +67,7 @@ class Rounds:
         self.skipped = 0
 
     def batches(self, at_ms: int, sent_at: int) -> list[Batch]:
-        """Return one batch of the machine and one of each target, every sample at `at_ms`."""
+        """Return the batches of the machine and of each target, every sample at `at_ms`."""
         pending = [self._pool.submit(scraper.scrape) for scraper in self.scrapers]
         reading = read()
         self._tell(reading.failed)
@@ -78,9 +78,9 @@ class Rounds:
             "agent_scrapes_failed_total": float(sum(scraper.failed for scraper in self.scrapers)),
         }
         machine = [*node_samples(reading, shown, source, at_ms), *own_samples(own, source)]
-        batches = [self._host.batch(at_ms, machine, sent_at)]
+        batches = self._host.batches(at_ms, machine, sent_at)
         for rows, future in zip(self._rows, pending, strict=True):
-            batches.append(rows.batch(at_ms, future.result(), sent_at))
+            batches += rows.batches(at_ms, future.result(), sent_at)
         return batches
 
     def _tell(self, failed: Mapping[str, str]) -> None:

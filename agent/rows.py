@@ -8,56 +8,87 @@ from schemas.batch import Batch, BatchBuilder, Series
 from schemas.nan import STALE
 
 _STALE = float(STALE[0])
+_LOOK = 30  # rounds between two looks for series that are away
+_FEW = 100  # that are away cost nothing worth a new set
 
 _Identity = tuple[str, Labels]
 
 
 @dataclass(slots=True)
-class Rows:
-    """Turns each round's samples of one target into a batch of one row.
+class _Set:
+    """Series that are sent together; a set that is full takes no more."""
 
-    The order of series stays, so that the series set is the same bytes from round to round. Series that have been
-    away for `forget_after` rounds are dropped from it by starting a new builder.
+    builder: BatchBuilder
+    series: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class Rows:
+    """Turns each round's samples of one target into batches of one row.
+
+    The order of series stays, so that a series set is the same bytes from round to round. Series that have been away
+    for `forget_after` rounds are dropped by starting new sets, and so are those that are away for 30 if they are more
+    than the others: where pods come and go, a set would hold the pods of hours. set_series, set_bytes: of one set, so
+    that a large target is several records of a size that Kafka and the gate take.
     """
 
     tenant: str
     source: str
     forget_after: int = 360
-    _builder: BatchBuilder | None = None
+    set_series: int = 10_000
+    set_bytes: int = 4 << 20
+    _sets: list[_Set] = field(default_factory=list)
     _live: dict[_Identity, Series] = field(default_factory=dict)
     _last: dict[_Identity, int] = field(default_factory=dict)
-    _known: dict[_Identity, Series] = field(default_factory=dict)
+    _known: dict[_Identity, tuple[Series, _Set]] = field(default_factory=dict)
     _round: int = 0
 
-    def batch(self, at_ms: int, samples: Sequence[tuple[Series, float]], sent_at: int) -> Batch:
-        """Return the batch of the round at `at_ms`; each series at most once in samples.
+    def batches(self, at_ms: int, samples: Sequence[tuple[Series, float]], sent_at: int) -> list[Batch]:
+        """Return the batches of the round at `at_ms`, none without samples; each series at most once in samples.
 
         A series of the last round that is not in samples gets Prometheus's staleness marker, once.
         """
         self._round += 1
         live = {(series.name, series.labels): series for series, _ in samples}
         gone = [(series, _STALE) for key, series in self._live.items() if key not in live]
-        if self._builder is None or self._changed(live) or self._outgrown():
-            self._builder = BatchBuilder(self.tenant, self.source)
-            self._known = {}
-            self._last = {}
-        for key, series in live.items():
-            self._known[key] = series
+        if self._changed(live) or self._outgrown(len(live)):
+            self._sets, self._known, self._last = [], {}, {}
+        rows: dict[int, list[tuple[Series, float]]] = {}
+        for sample in (*samples, *gone):
+            key = (sample[0].name, sample[0].labels)
             self._last[key] = self._round
-        for series, _ in gone:
-            key = (series.name, series.labels)
             # A marker is of the series as it was, even if it came back with another type in between.
-            self._known.setdefault(key, series)
-            self._last[key] = self._round
+            known = self._known.get(key) or self._known.setdefault(key, (sample[0], self._roomy(sample[0])))
+            rows.setdefault(id(known[1]), []).append(sample)
         self._live = live
-        self._builder.add_scrape(at_ms, [*samples, *gone])
-        return self._builder.build(sent_at)
+        made = []
+        for one in self._sets:
+            if id(one) in rows:
+                one.builder.add_scrape(at_ms, rows[id(one)])
+                made.append(one.builder.build(sent_at))
+        return made
+
+    def _roomy(self, series: Series) -> _Set:
+        """Return the set that a new series goes to."""
+        size = len(series.name) + sum(len(name) + len(value) for name, value in series.labels)
+        last = self._sets[-1] if self._sets else None
+        if last is None or last.series >= self.set_series or last.bytes + size > self.set_bytes:
+            last = _Set(BatchBuilder(self.tenant, self.source))
+            self._sets.append(last)
+        last.series += 1
+        last.bytes += size
+        return last
 
     def _changed(self, live: dict[_Identity, Series]) -> bool:
         # Type and unit are no part of the identity: the same series with two types would stand twice in the set.
-        return any(self._known.get(key, series) != series for key, series in live.items())
+        known = self._known
+        return any(key in known and known[key][0] != series for key, series in live.items())
 
-    def _outgrown(self) -> bool:
-        if self._round % self.forget_after:
+    def _outgrown(self, live: int) -> bool:
+        if not self._round % self.forget_after:
+            return min(self._last.values(), default=self._round) <= self._round - self.forget_after
+        if self._round % _LOOK:
             return False
-        return min(self._last.values(), default=self._round) <= self._round - self.forget_after
+        away = sum(last <= self._round - _LOOK for last in self._last.values())
+        return away > max(live, _FEW)
