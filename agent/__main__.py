@@ -42,8 +42,7 @@ class Agent:
             if not self.delivery.is_alive():
                 log.error("TG-agent-delivery: the sending thread ended; ending, so that a supervisor starts anew")
                 return 1
-            for batch in self.rounds.batches(at, _now_ms()):
-                self.outbox.put(_record(batch))
+            self._round(at)
             if at % _STATUS_MS < interval:
                 log.info("%s", self._status())
             due = following(at, _now_ms(), interval)
@@ -51,6 +50,14 @@ class Agent:
             stopping.wait(max(0, due - _now_ms()) / 1000)
             at = begun(due, _now_ms(), interval)
         return self._stop()
+
+    def _round(self, at: int) -> None:
+        try:
+            for batch in self.rounds.batches(at, _now_ms()):
+                self.outbox.put(_record(batch))
+        except Exception:  # no descriptor left, say: what waits for the broker must not be lost with the process
+            log.exception("TG-agent-round: a round could not be made; what it had until then is sent")
+            self.rounds.skipped += 1
 
     def _stop(self) -> int:
         self.rounds.close()
@@ -76,14 +83,18 @@ class Agent:
 
     def _status(self) -> str:
         up = sum(scraper.up is True for scraper in self.rounds.scrapers)
-        accounts = self._accounts()
         return (
-            f"sent {accounts['agent_samples_sent_total']:.0f} samples in {accounts['agent_batches_sent_total']:.0f} "
-            f"batches, {accounts['agent_batches_dropped_total']:.0f} batches dropped, {len(self.outbox)} waiting, "
-            f"{up} of {len(self.rounds.scrapers)} targets up, "
-            f"cpu {accounts['process_cpu_seconds_total']:.1f} s, "
-            f"memory {accounts['process_resident_memory_bytes'] / 1e6:.0f} MB"
+            f"sent {self.delivery.sent_samples} samples in {self.delivery.sent_batches} batches, "
+            f"{self.outbox.dropped_batches} batches dropped, {len(self.outbox)} waiting, "
+            f"{up} of {len(self.rounds.scrapers)} targets up, {self._usage()}"
         )
+
+    def _usage(self) -> str:
+        try:
+            times, memory = self._process.cpu_times(), self._process.memory_info()
+        except (OSError, psutil.Error) as error:
+            return f"its own use could not be read: {error}"
+        return f"cpu {times.user + times.system:.1f} s, memory {memory.rss / 1e6:.0f} MB"
 
 
 def _now_ms() -> int:

@@ -13,10 +13,8 @@ from sinks.producer import open_producer
 log = logging.getLogger("tidegauge.agent")
 
 _AT_ONCE = 64
-_DELIVERY_S = 30.0
+_ANEW_AFTER = 2  # failures in a row
 _WAITS: dict[str, int | bool] = {
-    "request_timeout_ms": 10_000,
-    "delivery_timeout_ms": int(_DELIVERY_S * 1000),
     "max_block_ms": 5_000,
     # The default of 50 ms costs more CPU while the broker is away than all the metrics do.
     "reconnect_backoff_ms": 1_000,
@@ -32,9 +30,13 @@ def backoff(failures: int, first_s: float = 0.5, most_s: float = 30.0, chance: f
 
 
 class Delivery(Thread):
-    """Sends what the outbox holds until stop(), then what is left of it."""
+    """Sends what the outbox holds until stop(), then what is left of it.
 
-    def __init__(self, outbox: Outbox, bootstrap: str, topic: str) -> None:
+    A producer asks the brokers that it has found, never again those of the setting: where all of them were replaced it
+    would fail for ever. So one that failed twice in a row is opened anew. delivery_s: until a record has failed.
+    """
+
+    def __init__(self, outbox: Outbox, bootstrap: str, topic: str, delivery_s: float = 30.0) -> None:
         super().__init__(name="delivery", daemon=True)
         self.outbox = outbox
         self.bootstrap = bootstrap
@@ -44,6 +46,7 @@ class Delivery(Thread):
         self.sent_samples = 0
         self.failures = 0
         self.up: bool | None = None
+        self._delivery_s = delivery_s
         self._producer: Any = None
         self._stopping = Event()
 
@@ -67,29 +70,33 @@ class Delivery(Thread):
             in_a_row += 1
             self.failures += 1
             self._set_up(False, f"{type(error).__name__}: {error}")
+            if in_a_row % _ANEW_AFTER == 0:
+                self._close()
             self._stopping.wait(backoff(in_a_row))
             if self._stopping.is_set() and in_a_row > 1:
                 break
         self._close()
 
-    def _send(self, records: list[Record]) -> KafkaError | None:
+    def _send(self, records: list[Record]) -> KafkaError | OSError | None:
         """Send; what failed is back in the outbox. Returns the last error, if any."""
-        failed, error, waiting = [], None, []
+        failed: list[Record] = []
+        error: KafkaError | OSError | None = None
+        waiting = []
         for record in records:
             try:
                 if self._producer is None:
-                    self._producer = open_producer(self.bootstrap, **_WAITS)
+                    self._producer = self._open()
                 waiting.append((record, self._producer.send(self.topic, value=record.value, key=record.key)))
             except MessageSizeTooLargeError as too_large:
                 self._refuse(record, too_large)
-            except KafkaError as cause:
-                # Without broker or topic every further send() would block as long again.
+            except (KafkaError, OSError) as cause:
+                # Without broker, topic or descriptors every further send() would fail as well, and block as long.
                 failed, error = records[records.index(record) :], cause
                 break
         sent_failed = []
         for record, future in waiting:
             try:
-                future.get(timeout=_DELIVERY_S + 5)
+                future.get(timeout=self._delivery_s + 5)
                 self.outbox.settle(record, sent=True)
                 self.sent_batches += 1
                 self.sent_bytes += len(record.value)
@@ -101,6 +108,12 @@ class Delivery(Thread):
                 error = cause
         self.outbox.give_back([*sent_failed, *failed])
         return error
+
+    def _open(self) -> Any:
+        limit = int(self._delivery_s * 1000)
+        return open_producer(
+            self.bootstrap, delivery_timeout_ms=limit, request_timeout_ms=min(10_000, limit * 2 // 3), **_WAITS
+        )
 
     def _refuse(self, record: Record, error: KafkaError) -> None:
         self.outbox.settle(record, sent=False)
@@ -123,3 +136,4 @@ class Delivery(Thread):
             self._producer.close(timeout=2)
         except KafkaError as error:
             log.error("TG-agent-broker: closing the producer: %s", error)
+        self._producer = None

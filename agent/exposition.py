@@ -14,6 +14,10 @@ from schemas.batch import Series
 # What schemas/avro/series_set.avsc knows; the rest of OpenMetrics' types (gaugehistogram) has no word of its own there.
 _TYPES = frozenset({"gauge", "counter", "histogram", "summary", "info", "stateset"})
 
+# prometheus_client takes the square of a line's length: five seconds for an MB of quotes in a label. The gate takes 20
+# labels of 2,048 characters.
+MAX_LINE = 64 << 10
+
 Sample = tuple[Series, float]
 
 
@@ -36,6 +40,8 @@ class Exposition:
         Timestamps in the text are not used: every sample of a round carries the round's own.
         """
         lines = [line for line in map(str.strip, text.split("\n")) if line]
+        if (longest := max(map(len, lines), default=0)) > MAX_LINE:
+            raise ValueError(f"a line of {longest} characters, {MAX_LINE} are the limit")
         types = [line for line in lines if line.startswith(("# TYPE", "# UNIT"))]
         data = [line for line in lines if not line.startswith("#")]
         samples = self._from_memory(data) if types == self._types and _ended(lines, openmetrics) else None

@@ -55,7 +55,7 @@ def fetch(url: str, timeout_s: float, limit: int) -> tuple[str, bool]:
         return body.decode(), kind.startswith("application/openmetrics-text")
     except UnicodeDecodeError as error:
         raise ScrapeError("TG-scrape-parse", f"{url} is not UTF-8: {error.reason} at byte {error.start}") from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:  # the last: a host name that is none
         if isinstance(error, TimeoutError) or monotonic() >= deadline:
             raise ScrapeError(
                 "TG-scrape-timeout",

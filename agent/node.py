@@ -103,7 +103,8 @@ def node_samples(reading: Reading, shown: Iterable[Process], instance: str, now_
     """Return the samples of a reading. shown: the processes to report, now_ms: the round's time, ms since 1970 UTC."""
     out = _Samples(instance)
     out.put("node_time_seconds", now_ms / 1000)
-    out.put("node_boot_time_seconds", reading.boot_time)
+    if reading.boot_time is not None:
+        out.put("node_boot_time_seconds", reading.boot_time)
     out.put("node_uname_info", 1.0, **reading.uname)
     for name, load in zip(("node_load1", "node_load5", "node_load15"), reading.load, strict=False):
         out.put(name, load)

@@ -54,7 +54,7 @@ class Reading:
     disks: Mapping[str, Counters]
     networks: Mapping[str, Counters]
     processes: tuple[Process, ...]
-    boot_time: float
+    boot_time: float | None
     uname: Mapping[str, str]
     failed: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,7 +83,7 @@ def read() -> Reading:
         disks=found("diskstats", _disks, {}),
         networks=found("netdev", _networks, {}),
         processes=found("processes", _processes, ()),
-        boot_time=psutil.boot_time(),
+        boot_time=found("stat", psutil.boot_time, None),
         uname={"sysname": name.sysname, "release": name.release, "machine": name.machine, "nodename": name.nodename},
         failed=failed,
     )

@@ -1,8 +1,9 @@
 """One round: read the machine, scrape the targets, one batch for each."""
 
 import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 
 from agent.endpoint import of_endpoint
 from agent.groups import JOB, GroupReader
@@ -11,11 +12,14 @@ from agent.node import node_samples
 from agent.own import own_samples
 from agent.reading import read
 from agent.rows import Rows
-from agent.scraper import Scraper
+from agent.scraper import Samples, Scraper
 from agent.settings import Settings
 from schemas.batch import Batch
 
 log = logging.getLogger("tidegauge.agent")
+
+_THREADS = 64
+_GRACE_S = 0.5  # beyond the time of a scrape, which ends by itself; looking up a name does not
 
 
 def aligned(now_ms: int, interval_ms: int) -> int:
@@ -62,13 +66,39 @@ class Rounds:
         self._rows = [
             Rows(settings.agent_tenant, f"{settings.agent_source}/{one.job}/{one.instance}") for one in self.scrapers
         ]
-        self._pool = ThreadPoolExecutor(max_workers=max(1, min(8, len(self.scrapers))), thread_name_prefix="scrape")
+        self._pool = ThreadPoolExecutor(
+            max_workers=max(1, min(_THREADS, len(self.scrapers))), thread_name_prefix="scrape"
+        )
+        self._pending: list[Future[Samples] | None] = [None] * len(self.scrapers)
         self._failed: Mapping[str, str] = {}
         self.skipped = 0
 
-    def batches(self, at_ms: int, sent_at: int) -> list[Batch]:
-        """Return the batches of the machine and of each target, every sample at `at_ms`."""
-        pending = [self._pool.submit(scraper.scrape) for scraper in self.scrapers]
+    def batches(self, at_ms: int, sent_at: int) -> Iterator[Batch]:
+        """Yield the batches of the machine, then of each target, every sample at `at_ms`.
+
+        A target has as long as a scrape may take. One that is not over then is told as down and not asked again until
+        it is: neither the machine nor the other targets wait for it.
+        """
+        began = monotonic()
+        running = [one is not None and not one.done() for one in self._pending]
+        for place, scraper in enumerate(self.scrapers):
+            if not running[place]:
+                self._pending[place] = self._pool.submit(scraper.scrape)
+        yield from self._host.batches(at_ms, self._machine(at_ms), sent_at)
+        for place, (rows, scraper) in enumerate(zip(self._rows, self.scrapers, strict=True)):
+            samples = self._answer(place, began) if not running[place] else None
+            yield from rows.batches(at_ms, samples or scraper.unanswered(monotonic() - began), sent_at)
+
+    def _answer(self, place: int, began: float) -> Samples | None:
+        pending = self._pending[place]
+        assert pending is not None
+        left = began + self._settings.agent_scrape_timeout_s + _GRACE_S - monotonic()
+        try:
+            return pending.result(max(0.0, left))
+        except TimeoutError:
+            return None
+
+    def _machine(self, at_ms: int) -> Samples:
         reading = read()
         self._tell(reading.failed)
         shown = self._largest.pick(reading.processes)
@@ -77,11 +107,7 @@ class Rounds:
             "agent_rounds_skipped_total": float(self.skipped),
             "agent_scrapes_failed_total": float(sum(scraper.failed for scraper in self.scrapers)),
         }
-        machine = [*node_samples(reading, shown, source, at_ms), *own_samples(own, source)]
-        batches = self._host.batches(at_ms, machine, sent_at)
-        for rows, future in zip(self._rows, pending, strict=True):
-            batches += rows.batches(at_ms, future.result(), sent_at)
-        return batches
+        return [*node_samples(reading, shown, source, at_ms), *own_samples(own, source)]
 
     def _tell(self, failed: Mapping[str, str]) -> None:
         for collector in sorted(failed.keys() - self._failed.keys()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from agent.target import Labels
 from schemas.batch import Batch, BatchBuilder, Series
@@ -10,6 +11,7 @@ from schemas.nan import STALE
 _STALE = float(STALE[0])
 _LOOK = 30  # rounds between two looks for series that are away
 _FEW = 100  # that are away cost nothing worth a new set
+_EACH = 12  # bytes of a series that are no text: its value, its type, the ends of lists
 
 _Identity = tuple[str, Labels]
 
@@ -71,7 +73,8 @@ class Rows:
 
     def _roomy(self, series: Series) -> _Set:
         """Return the set that a new series goes to."""
-        size = len(series.name) + sum(len(name) + len(value) for name, value in series.labels)
+        texts = (series.name, series.unit, *chain.from_iterable(series.labels))
+        size = _EACH + sum(len(text.encode()) + 3 for text in texts)
         last = self._sets[-1] if self._sets else None
         if last is None or last.series >= self.set_series or last.bytes + size > self.set_bytes:
             last = _Set(BatchBuilder(self.tenant, self.source))

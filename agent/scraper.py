@@ -34,8 +34,10 @@ class Scraper:
         try:
             samples = self.read()
         except ScrapeError as error:
-            self.failed += 1
-            self._set_up(False, str(error))
+            self._fail(str(error))
+            samples = []
+        except Exception as error:  # whatever one target does, the others are sent
+            self._fail(f"TG-scrape-internal: {self.where}: {type(error).__name__}: {error}")
             samples = []
         else:
             self._set_up(True, f"{self.where} answers, {len(samples)} samples")
@@ -44,6 +46,15 @@ class Scraper:
         # Ours come last and win over an endpoint's series of the same name and labels.
         ours = {(series.name, series.labels) for series, _ in about}
         return [*(one for one in samples if (one[0].name, one[0].labels) not in ours), *about]
+
+    def unanswered(self, seconds: float) -> Samples:
+        """Return the samples about a scrape that is not over yet."""
+        self._fail(f"TG-scrape-timeout: {self.where} has no answer after {seconds:.0f} s")
+        return scrape_samples(False, seconds, 0, self.job, self.instance)
+
+    def _fail(self, line: str) -> None:
+        self.failed += 1
+        self._set_up(False, line)
 
     def _set_up(self, up: bool, line: str) -> None:
         if self.up != up:

@@ -16,7 +16,7 @@ class Settings(BaseSettings):
 
     kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma-separated.")
     agent_tenant: str = Field(
-        default="default", description="Tenant of everything sent.", pattern=r"^[A-Za-z0-9_.-]{1,128}$"
+        default="default", description="Tenant of everything sent.", pattern=r"^[A-Za-z0-9_.-]{1,64}$"
     )
     agent_source: str = Field(
         default_factory=socket.gethostname,

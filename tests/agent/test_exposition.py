@@ -129,3 +129,8 @@ def test_special_values() -> None:
     values = [value for _, value in Exposition("j", "h:1").parse("a +Inf\nb -Inf\nc NaN\nd 1e400\n")]
     assert values[:2] == [math.inf, -math.inf]
     assert math.isnan(values[2])
+
+
+def test_a_line_beyond_all_limits_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(ValueError, match="a line of 2000009 characters, 65536 are the limit"):
+        Exposition("j", "i").parse('m{a="' + '\\"' * 1_000_000 + '"} 1\n')

@@ -101,3 +101,9 @@ def test_sets_are_bounded_in_bytes_too() -> None:
     rows = Rows("t", "s", set_bytes=1000)
     wide = [(Series("m", (("path", "x" * 400 + str(n)),)), 1.0) for n in range(5)]
     assert [batch.values.shape[1] for batch in rows.batches(0, wide, 0)] == [2, 2, 1]
+
+
+def test_bytes_are_counted_as_they_are_sent() -> None:
+    rows = Rows("t", "s")
+    wide = [(Series("m", (("path", "日本語" * 600 + str(n)),)), 1.0) for n in range(2000)]
+    assert max(len(batch.encode()) for batch in rows.batches(0, wide, 0)) < 5 << 20

@@ -1,28 +1,55 @@
-"""A broker that says who it is and then nothing more, as one whose machine hangs."""
+"""Brokers of a few lines: one that says who it is and then nothing more, as one whose machine hangs; one that takes."""
 
 import socketserver
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse
-from kafka.protocol.producer import ProduceRequest
+from kafka.protocol.producer import ProduceRequest, ProduceResponse
 
 TOPIC = "t"
 _VERSIONS = {ProduceRequest.API_KEY: 7, MetadataRequest.API_KEY: 7, ApiVersionsRequest.API_KEY: 2}
 
+Address = tuple[str, int]
 
-class _Silent(socketserver.BaseRequestHandler):
+
+class _Broker(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, takes: bool, leader: Callable[[], Address] | None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.takes = takes
+        self.leader = leader or (lambda: ("127.0.0.1", self.server_address[1]))
+        self.taken = 0
+        self.open: list[Any] = []
+
+    def cut(self) -> None:
+        """End all connections, and take no more."""
+        self.shutdown()
+        self.server_close()
+        for one in self.open:
+            one.close()
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    server: _Broker
+
     def handle(self) -> None:
-        while head := self._read(4):
-            request = self._read(*struct.unpack(">i", head))
-            key, version, number = struct.unpack(">hhi", request[:8])
-            answer = self._answer(key, version)
-            if answer is not None:
-                answer.with_header(correlation_id=number)
-                self.request.sendall(answer.encode(header=True, framed=True))
+        self.server.open.append(self.request)
+        try:
+            while head := self._read(4):
+                request = self._read(*struct.unpack(">i", head))
+                key, version, number = struct.unpack(">hhi", request[:8])
+                answer = self._answer(key, version, request)
+                if answer is not None:
+                    answer.with_header(correlation_id=number)
+                    self.request.sendall(answer.encode(header=True, framed=True))
+        except OSError:  # cut
+            return
 
     def _read(self, size: int) -> bytes:
         read = b""
@@ -30,7 +57,7 @@ class _Silent(socketserver.BaseRequestHandler):
             read += more
         return read
 
-    def _answer(self, key: int, version: int) -> Any:
+    def _answer(self, key: int, version: int, request: bytes) -> Any:
         if key == ApiVersionsRequest.API_KEY:
             known = [
                 ApiVersionsResponse.ApiVersion(api_key=one, min_version=0, max_version=most)
@@ -38,28 +65,53 @@ class _Silent(socketserver.BaseRequestHandler):
             ]
             return ApiVersionsResponse(version=version, error_code=0, api_keys=known)
         if key == MetadataRequest.API_KEY:
-            host, port = self.request.getsockname()
-            broker = MetadataResponse.MetadataResponseBroker(node_id=1, host=host, port=port, rack=None)
-            partitions = [
-                MetadataResponse.MetadataResponseTopic.MetadataResponsePartition(
-                    error_code=0, partition_index=number, leader_id=1, replica_nodes=[1], isr_nodes=[1]
+            return self._metadata(version)
+        if not self.server.takes:
+            return None
+        self.server.taken += 1
+        return _taken(ProduceRequest.decode(request, version=version, header=True), version)
+
+    def _metadata(self, version: int) -> Any:
+        host, port = self.server.leader()
+        # A broker's number goes with its address, as where all were replaced.
+        broker = MetadataResponse.MetadataResponseBroker(node_id=port, host=host, port=port, rack=None)
+        partitions = [
+            MetadataResponse.MetadataResponseTopic.MetadataResponsePartition(
+                error_code=0, partition_index=number, leader_id=port, replica_nodes=[port], isr_nodes=[port]
+            )
+            for number in range(2)
+        ]
+        topic = MetadataResponse.MetadataResponseTopic(error_code=0, name=TOPIC, partitions=partitions)
+        return MetadataResponse(version=version, brokers=[broker], controller_id=port, topics=[topic])
+
+
+def _taken(request: Any, version: int) -> Any:
+    topics = [
+        ProduceResponse.TopicProduceResponse(
+            name=topic.name,
+            partition_responses=[
+                ProduceResponse.TopicProduceResponse.PartitionProduceResponse(
+                    index=part.index, error_code=0, base_offset=0, log_append_time_ms=-1, log_start_offset=0
                 )
-                for number in range(2)
-            ]
-            topic = MetadataResponse.MetadataResponseTopic(error_code=0, name=TOPIC, partitions=partitions)
-            return MetadataResponse(version=version, brokers=[broker], controller_id=1, topics=[topic])
-        return None
+                for part in topic.partition_data
+            ],
+        )
+        for topic in request.topic_data
+    ]
+    return ProduceResponse(version=version, responses=topics, throttle_time_ms=0)
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
+@contextmanager
+def broker(takes: bool, leader: Callable[[], Address] | None = None) -> Iterator[_Broker]:
+    """Yield a broker of TOPIC, which has two partitions; leader: whom it names for them, itself by default."""
+    with _Broker(takes, leader) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.cut()
 
 
 @contextmanager
 def silent_broker() -> Iterator[str]:
-    """Yield host:port of the broker; TOPIC has two partitions."""
-    with _Server(("127.0.0.1", 0), _Silent) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    """Yield host:port of a broker that takes nothing."""
+    with broker(takes=False) as server:
         yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
