@@ -80,6 +80,14 @@ def lines(file: IO[bytes], max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[in
 def parse(text: bytes) -> Line:
     """Return what one line holds; raises BadLine."""
     try:
+        return _line(text)
+    except RecursionError:
+        # What orjson still reads may be too deep for json, or for the repr that a message needs.
+        raise BadLine("TG-load-json", f"nested too deep in {_shown(text)}") from None
+
+
+def _line(text: bytes) -> Line:
+    try:
         record = _read(text)
     except ValueError as error:
         raise BadLine("TG-load-json", f"{error} in {_shown(text)}") from None
@@ -92,16 +100,12 @@ def parse(text: bytes) -> Line:
 
 
 def _read(text: bytes) -> Any:
-    # Many programs write the float -0.0 as -0, which orjson reads as the integer 0.
+    record = orjson.loads(text)
+    # Many programs write the float -0.0 as -0, which orjson reads as the integer 0. It goes first nonetheless: json
+    # would take lone surrogates, NaN and numbers beyond a float.
     if b"-0" in text and _NEGATIVE_ZERO.search(text):
-        return json.loads(
-            text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits), parse_constant=_refused
-        )
-    return orjson.loads(text)
-
-
-def _refused(word: str) -> float:
-    raise ValueError(f"{word} is not JSON: write it as a string")
+        return json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
+    return record
 
 
 def _series(record: dict[str, Any]) -> Series:
@@ -116,7 +120,7 @@ def _series(record: dict[str, Any]) -> Series:
         if not isinstance(value, str) or "\0" in value:
             raise BadLine(Reason.LABEL_VALUE.id, f"label {label} is {_shown(value)}, not a text without NUL")
     kind, unit = record.get("type", "unknown"), record.get("unit", "")
-    if kind not in _TYPES or not isinstance(unit, str):
+    if not isinstance(kind, str) or kind not in _TYPES or not isinstance(unit, str):
         raise BadLine(
             "TG-load-shape", f"type {_shown(kind)}, unit {_shown(unit)}: known types are {', '.join(sorted(_TYPES))}"
         )

@@ -31,7 +31,7 @@ DAY_MS = 86_400_000
 # ClickHouse refuses an insert into more than 100 partitions, and samples has one a day.
 DAYS_AT_ONCE = 90
 
-TENANT = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
+TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
 @dataclass(slots=True)
@@ -162,9 +162,8 @@ def check(tenant: str, path: Path) -> str | None:
     return None
 
 
-def short_lived(tenant: str, oldest: int | None, now_ms: int) -> str | None:
-    """Return a warning if the oldest sample is older than raw is kept for the tenant; raises RetentionError."""
-    days = RetentionSettings().policy().of(tenant).raw
+def short_lived(tenant: str, days: int, oldest: int | None, now_ms: int) -> str | None:
+    """Return a warning if the oldest sample is older than the days that raw is kept for the tenant."""
     if oldest is None or oldest >= now_ms - days * DAY_MS:
         return None
     return (
@@ -182,18 +181,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     settings = LoadSettings()
     target = (settings.clickhouse, settings.clickhouse_user, settings.clickhouse_password, settings.clickhouse_database)
+    progress = Progress("load", args.file.stat().st_size)
     try:
-        with Progress("load", args.file.stat().st_size) as progress:
+        # Before the first block: a policy that cannot be read is no reason to fail once all is loaded.
+        days = RetentionSettings().policy().of(args.tenant).raw
+        with progress:
             apply(*target)
             clickhouse = Clickhouse(*target)
             try:
                 load(clickhouse, args.tenant, args.file, progress)
             finally:
                 clickhouse.close()
+    except OSError as error:
+        print(f"TG-load-file: {args.file}: {error}, behind {progress.lines} lines", file=sys.stderr)
+        return 2
     except (ClickhouseError, Unavailable, DdlError, RetentionError) as error:
         print(error, file=sys.stderr)
         return 2
-    if warning := short_lived(args.tenant, progress.oldest, time.time_ns() // 1_000_000):
+    if warning := short_lived(args.tenant, days, progress.oldest, time.time_ns() // 1_000_000):
         print(warning, file=sys.stderr)
     print(
         f"{progress.samples} samples of {progress.lines} lines loaded for tenant {args.tenant},"

@@ -43,15 +43,23 @@ class Producer(Protocol):
 
 def batches(found: Sequence[Line], tenant: str, source: str, clock_ms: Callable[[], int]) -> Iterator[Batch]:
     """Yield the samples of lines as sparse batches, by rising time; series keep to sets of at most SERIES_PER_SET."""
-    place: dict[Series, int] = {}
-    which = [place.setdefault(line.series, len(place)) for line in found]
+    # Type and unit are no part of a series' identity: the first line that tells a type tells it for all.
+    place: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+    known: list[Series] = []
+    which = []
+    for line in found:
+        number = place.setdefault((line.series.name, line.series.labels), len(place))
+        which.append(number)
+        if number == len(known):
+            known.append(line.series)
+        elif known[number].type == "unknown":
+            known[number] = line.series
     if not which:
         return
     stamps = np.concatenate([line.timestamps for line in found])
     values = np.concatenate([line.values for line in found])
     series = np.repeat(np.array(which, dtype=np.int64), [len(line.timestamps) for line in found])
     groups = series // SERIES_PER_SET
-    known = list(place)
     sets = [encode_series_set(known[i : i + SERIES_PER_SET]) for i in range(0, len(known), SERIES_PER_SET)]
     order = np.argsort(stamps, kind="stable")
     # Slices of time are cut for all groups alike, so that no group runs ahead of the others.
@@ -117,13 +125,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     settings = LoadSettings()
     source = args.source or args.file.name
+    progress = Progress("produce", args.file.stat().st_size)
     try:
-        with Progress("produce", args.file.stat().st_size) as progress:
+        with progress:
             producer = open_producer(settings.kafka, max_block_ms=10_000)
             try:
                 sent = produce(producer, args.tenant, source, args.file, progress)
             finally:
                 producer.close(timeout=10)
+    except OSError as error:
+        print(f"TG-load-file: {args.file}: {error}, behind {progress.lines} lines", file=sys.stderr)
+        return 2
     except KafkaError as error:
         print(f"TG-kafka-unavailable: {settings.kafka}: {type(error).__name__}: {error}", file=sys.stderr)
         return 2

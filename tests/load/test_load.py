@@ -83,6 +83,42 @@ def test_bad_lines_are_told_and_the_rest_is_loaded(
     assert clickhouse.query("SELECT sum(value) AS s FROM v_samples")["s"].to_pylist() == [3.0]
 
 
+@pytest.mark.parametrize(
+    ("labels", "value", "more", "message"),
+    [
+        ('"a": "1"', "1", ', "type": []', "TG-load-shape"),
+        ('"a": "\\ud800"', "-0", "", "TG-load-json"),
+        ('"a": "1"', "-0", ', "unit": "\\ud800"', "TG-load-json"),
+        ('"a": "1"', "-0], [1, " + "9" * 400, "", "TG-load-json"),
+        ('"a": "1"', "-0], [1, 1e400", "", "TG-load-json"),
+        ('"a": "1"', "-0], [1, " + "[" * 100_000 + "]" * 100_000, "", "TG-load-json"),
+    ],
+)
+def test_a_malformed_line_does_not_end_the_load(
+    clickhouse: Clickhouse,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    labels: str,
+    value: str,
+    more: str,
+    message: str,
+) -> None:
+    bad = f'{{"labels": {{"__name__": "m", {labels}}}, "samples": [[0, {value}]]{more}}}'
+    path = write(tmp_path / "bad.jsonl", one([(1, 1)], a="1"), bad, one([(2, 2)], a="2"))
+    assert load.main([str(path)]) == 1
+    assert f"{path}:2: {message}" in capsys.readouterr().err
+    assert clickhouse.query("SELECT value FROM v_samples ORDER BY time")["value"].to_pylist() == [1.0, 2.0]
+
+
+def test_a_policy_that_cannot_be_read_is_told_before_anything_is_loaded(
+    clickhouse: Clickhouse, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEGAUGE_RETENTION", str(tmp_path / "none.yaml"))
+    assert load.main([str(write(tmp_path / "a.jsonl", one([(1, 1)])))]) == 2
+    assert "TG-retention-file" in capsys.readouterr().err
+    assert clickhouse.query("SELECT count() AS n FROM v_samples")["n"].to_pylist() == [0]
+
+
 def test_versions_are_raised_for_every_hour_touched_after_the_write(clickhouse: Clickhouse, tmp_path: Path) -> None:
     hour = 3_600_000
     path = write(

@@ -109,6 +109,17 @@ def test_memory_is_bounded_by_stretches_and_by_what_is_in_flight(
     assert len({Batch.decode(value).series_set for _, value, _ in kept.records}) == 5
 
 
+def test_bad_lines_are_told_and_the_rest_is_sent(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "a.jsonl", {"a": [[1, 1]], "\ud800": [[1, -0.0]], "b": [[1, 1]]})
+    # As many programs write it.
+    path.write_text(path.read_text().replace("-0.0", "-0"))
+    kept, out = Kept(), io.StringIO()
+    assert produce.produce(kept, "t", "s", path, progress := Progress("produce", 1, out)) == 1
+    assert (progress.lines, progress.rejected) == (2, 1)
+    assert f"{path}:2: TG-load-json" in out.getvalue()
+    assert len(samples_of(kept.records)) == 2
+
+
 def test_a_batch_that_is_not_acknowledged_is_an_error(tmp_path: Path) -> None:
     path = file_of(tmp_path / "a.jsonl", {"a": [[1, 1]]})
     with pytest.raises(OSError, match="broker is gone"):
@@ -130,3 +141,12 @@ def test_progress_without_a_terminal_is_a_line_now_and_then() -> None:
         progress.good(100, 7)
     progress.bad(0, "file:3", ValueError("TG-x: y"))
     assert out.getvalue().splitlines() == ["load: 60 %, 42 samples", "load: 110 %, 77 samples", "file:3: TG-x: y"]
+
+
+def test_lines_of_one_series_that_differ_in_type_are_one_column() -> None:
+    """The gate refuses a series that stands in a set twice."""
+    lines = ['{"labels": {"__name__": "m"}, "samples": [[1, 1]]}']
+    lines += [f'{{"labels": {{"__name__": "m"}}, "type": "counter", "samples": [[{n}, {n}]]}}' for n in (2, 3)]
+    (batch,) = produce.batches([parse(line.encode()) for line in lines], "t", "s", lambda: 0)
+    assert [(one.name, one.type) for one in decode_series_set(batch.series_set)] == [("m", "counter")]
+    assert batch.values.tolist() == [1.0, 2.0, 3.0]
