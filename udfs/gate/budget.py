@@ -17,7 +17,7 @@ from schemas.columns import UInt64s
 from schemas.ids import series_id
 from schemas.policy import EPOCHS, Metric, Policy
 from udfs.gate.fold import FIXED, fold
-from udfs.gate.members import Level, Members, Positions, UInt8s
+from udfs.gate.members import Level, Members, Positions, UInt8s, rebased
 
 ADMITTED, SERIES, TENANT, VALUES, FOLDED = range(5)
 
@@ -45,6 +45,8 @@ class Budget:
     metrics: dict[str, int] = field(default_factory=dict)
     judged_by: int = 0  # when the policy came into force by which was judged last, broker's time, ms
     strangers: Positions = field(default_factory=lambda: np.empty(0, np.intp))  # of the last decision: not known before
+    _revision: int = -1  # of the policy by which was judged last
+    _fresh: int = -1  # the epoch in which that was new
     _own: list[int] = field(default_factory=list)
     _over: list[int] = field(default_factory=list)
     _total: int = 0
@@ -60,8 +62,11 @@ class Budget:
         rules = {name: policy.metric(name) for name in {one.name for one in series}}
         if renewed.any():
             self._changed.append(self.members.rows_of(ids[renewed]))
-            for place in np.flatnonzero(renewed):
-                self._record(series[place], rules[series[place].name], policy, ())
+        if policy.revision != self._revision:
+            self._revision, self._fresh = policy.revision, self.epoch
+        # What this epoch saw under another policy may have values that did not count; a restart forgets which it was.
+        for place in np.flatnonzero(known if self._fresh == self.epoch else renewed).tolist():
+            self._record(series[place], rules[series[place].name], policy, ())
         self.strangers = np.flatnonzero(~known)
         if not len(self.strangers):
             return Decision(self.epoch)
@@ -89,7 +94,7 @@ class Budget:
     ) -> tuple[int, tuple[str, ...]]:
         action = rule.action or policy.action
         over = tuple(self._over_values(one, rule)) if rule.per_label_value_limits else ()
-        if over and action == "reject":
+        if over and (action == "reject" or not FIXED.isdisjoint(over)):
             return VALUES, ()
         full = rule.max_series is not None and self._held(one.name)[0] >= rule.max_series
         if full and action == "reject":
@@ -178,18 +183,16 @@ class Budget:
 
     def _advance(self, policy: Policy, now: int) -> None:
         """Move to the epoch of now, never back, and forget what fell out of the window."""
-        if self.epoch_ms and self.epoch_ms != policy.epoch_ms:
-            old, new = self.epoch_ms, policy.epoch_ms
-            self.members.rebase(old, new)
-            self.values = {
-                key: {mark: epoch * old // new for mark, epoch in held.items()} for key, held in self.values.items()
-            }
-            self.epoch = self.epoch * old // new
-        self.epoch_ms = policy.epoch_ms
-        epoch = now // policy.epoch_ms
-        if epoch <= self.epoch:
+        old, new = self.epoch_ms, policy.epoch_ms
+        epoch = max(now // new, self.epoch_of(policy))
+        if (epoch, new) == (self.epoch, old):
             return
-        self.epoch = epoch
+        if old and old != new:
+            self.members.rebase(old, new, epoch)
+            for key, held in self.values.items():
+                epochs = rebased(np.fromiter(held.values(), np.int64, len(held)), old, new, epoch)
+                self.values[key] = dict(zip(held, epochs.tolist(), strict=True))
+        self.epoch, self.epoch_ms = epoch, new
         oldest = epoch - EPOCHS
         self.members.expire(oldest)
         kept = {key: {m: e for m, e in held.items() if e >= oldest} for key, held in self.values.items()}

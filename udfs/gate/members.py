@@ -105,10 +105,10 @@ class Members:
         if len(self._large) and int(self._large.epochs.min()) < oldest:
             self._large = self._large.where(self._large.epochs >= oldest)
 
-    def rebase(self, old_ms: int, new_ms: int) -> None:
+    def rebase(self, old_ms: int, new_ms: int, latest: int) -> None:
         """Translate epochs into those of another length."""
         for level in (self._large, self._small):
-            level.epochs = level.epochs * old_ms // new_ms
+            level.epochs = rebased(level.epochs, old_ms, new_ms, latest)
 
     def recode(self) -> list[int]:
         """Make codes dense; return the old code of each new one."""
@@ -121,3 +121,9 @@ class Members:
     def rows(self) -> Level:
         """Return all rows."""
         return self._large.with_rows(self._small)
+
+
+def rebased(epochs: Int64s, old_ms: int, new_ms: int, latest: int) -> Int64s:
+    """Return epochs in those of another length: of what lies within an old one the last, but none after latest."""
+    # Whoever is active is seen once an epoch: the old one's end is when that may have been last.
+    return np.minimum(((epochs + 1) * old_ms - 1) // new_ms, latest)

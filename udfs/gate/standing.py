@@ -6,6 +6,7 @@ lost costs a question, never a limit.
 """
 
 from dataclasses import dataclass, field
+from sys import getsizeof
 
 import numpy as np
 from cachetools import LRUCache
@@ -24,6 +25,8 @@ from udfs.gate.refusal import Refusal
 from udfs.gate.throttle import Throttle
 
 Key = tuple[str, bytes]
+
+_ANSWER = 800  # bytes: a verdict on no series, its key, and their places in a cache
 
 
 def set_key(batch: Batch, policy: Policy) -> Key:
@@ -46,7 +49,10 @@ class Verdict:
         """Return (key, verdict) of a record of control.verdicts; raises CodecError."""
         said = codec("verdict").decode(record)
         codes = None if said["codes"] is None else np.frombuffer(said["codes"], np.uint8)
-        decision = Decision(said["epoch"], codes, tuple(tuple(labels) for labels in said["folds"]))
+        # A set's series mostly fold alike: one tuple for all of them.
+        one: dict[tuple[str, ...], tuple[str, ...]] = {}
+        folds = tuple(one.setdefault(labels, labels) for labels in map(tuple, said["folds"]))
+        decision = Decision(said["epoch"], codes, folds)
         return (said["tenant"], said["set"]), cls(said["revision"], decision)
 
     def encode(self, key: Key) -> bytes:
@@ -69,6 +75,15 @@ class Verdict:
         return self.revision == other.revision and mine.folds == theirs.folds and _bytes(mine) == _bytes(theirs)
 
 
+def _weight(answer: Verdict | None) -> int:
+    """Return about how many bytes an answer takes with its key, or the place that is kept for one."""
+    if answer is None:
+        return _ANSWER
+    codes, folds = answer.decision.codes, answer.decision.folds
+    labels = sum(getsizeof(labels) + sum(map(getsizeof, labels)) for labels in set(folds))
+    return _ANSWER + (0 if codes is None else len(codes)) + 8 * len(folds) + labels
+
+
 def _bytes(decision: Decision) -> bytes | None:
     return None if decision.codes is None else decision.codes.tobytes()
 
@@ -84,7 +99,10 @@ class Known:
 
 @dataclass(slots=True)
 class Standing:
-    """What the gate knows of sets. max_series bounds its memory, about 400 bytes a series."""
+    """What the gate knows of sets.
+
+    max_series bounds its memory, by about 400 bytes a series for what it knows and 100 for answers not yet asked for.
+    """
 
     shards: int
     policies: Policies
@@ -95,8 +113,8 @@ class Standing:
 
     def __post_init__(self) -> None:
         self._known = LRUCache(self.max_series, getsizeof=lambda known: known.admission.width + 1)
-        # Verdicts are broadcast: only those of sets that were seen here are kept.
-        self._asked = LRUCache(100_000)
+        # Verdicts are broadcast: only those of sets that were seen here are kept. A set that churns never comes again.
+        self._asked = LRUCache(100 * self.max_series, getsizeof=_weight)
 
     def limits_of(self, tenant: str, received_at: int) -> Limits:
         """Return the limits of a tenant."""
@@ -142,7 +160,9 @@ class Standing:
                 known.verdict = verdict
         elif known is not None or key in self._asked:
             self._known.pop(key, None)
-            self._asked[key] = verdict
+            self._asked.pop(key, None)
+            if _weight(verdict) <= self._asked.maxsize:
+                self._asked[key] = verdict
 
 
 def _counts(verdict: Verdict, policy: Policy, epoch: int) -> bool:

@@ -101,7 +101,7 @@ def shed() -> str:
 ELSEWHERE: Mapping[Reason, Callable[[], str]] = {
     Reason.SHED: shed,
     Reason.REFUSED_BLOCK: lambda: codec("rejected").decode(
-        refused_block("samples", pa.table({"tenant": ["acme"]}), ValueError("no"), NOW)[1]
+        dict(refused_block("samples", pa.table({"tenant": ["acme"]}), ValueError("no"), NOW))["acme"]
     )["id"],
 }
 SECTIONS = dict(re.findall(r"^## (TG-\S+)\n(.*?)(?=^## |\Z)", Path("docs/errors.md").read_text(), re.M | re.S))
