@@ -51,9 +51,15 @@ class JobSettings(BaseSettings):
     gate_max_name_length: int = Field(200, ge=1, description="Longest metric or label name, characters.")
     gate_max_label_value_length: int = Field(2048, ge=1, description="Longest label value, characters.")
     gate_future_grace_s: int = Field(
-        600, ge=0, description="How far ahead of the broker's clock a sample may be, seconds."
+        600, ge=0, le=86_400, description="How far ahead of the broker's clock a sample may be, at most a day, seconds."
     )
-    gate_tolerance_s: int = Field(7200, ge=60, description="How far behind it may be before it is too old, seconds.")
+    gate_tolerance_s: int = Field(
+        7200,
+        ge=60,
+        le=90 * 86_400,
+        description="How far behind it may be before it is too old, seconds. At most 90 days: ClickHouse takes no "
+        "block of more than 100 partitions, and table samples has one a day.",
+    )
 
     gate_max_centroids: int = Field(
         4096, ge=1, le=65_536, description="Most values, or centroids, of one distribution at one timestamp."

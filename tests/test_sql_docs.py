@@ -15,6 +15,7 @@ from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
 from tests import embedded
 from tests.sql_data import MINUTES, Data, rejections, seen
+from udfs.gate.account import Account
 
 DATABASE = "sql_docs"
 QUERIES = dict(
@@ -135,6 +136,38 @@ def test_expected_are_the_sources_of_the_hour_that_ends_with_the_window(data: Da
         ("1h", 23 * hour): (3600, 1, 2), ("1h", 24 * hour): (3600, 1, 2), ("1d", 0): (86_400, 1, 1),
         ("1d", 24 * hour): (86_400, 2, 2),
     }  # fmt: skip
+
+
+# Minute of each record of metrics.raw by its offset, and what is missing. ANEW: that of a topic made anew, later.
+ANEW = 100
+OLD = [(offset, offset) for offset in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("told", "missing"),
+    [
+        ([(0, 0), (0, 1), (1, 5)], [(2, 4)]),
+        ([(0, 4), (0, 5), (1, 6)], []),
+        # Lost of the new topic, where the old one had rows, and behind those.
+        ([*OLD, (ANEW, 0), (ANEW, 1), (ANEW + 1, 5)], [(2, 4)]),
+        ([*OLD, (ANEW, 0), (ANEW + 1, 20)], [(1, 19)]),
+        # Lost of the old one, where the new one has rows, and behind those.
+        ([(0, 0), (1, 5), *[(ANEW, offset) for offset in range(10)]], [(1, 4)]),
+        ([(0, 500), (0, 502), (ANEW, 0), (ANEW, 1)], [(501, 501)]),
+        ([*OLD, *[(ANEW + minute, offset) for minute, offset in OLD]], []),
+    ],
+)
+def test_gaps_of_a_topic_made_anew(data: Data, told: list[tuple[int, int]], missing: list[tuple[int, int]]) -> None:
+    one = Clickhouse(embedded.endpoint(), database=DATABASE)
+    one.command("TRUNCATE TABLE ledger")
+    accounts = [Account("other", (data.base // 60_000 + minute) * 60_000, 3, offset) for minute, offset in told]
+    # As after a restart of the gate, some come twice.
+    for part in (accounts, accounts[::2]):
+        one.insert("ledger", rows.block("ledger", [account.encode() for account in part]))
+    got = one.query("SELECT first_offset, last_offset, records FROM v_gaps ORDER BY since, first_offset").to_pylist()
+    one.close()
+    assert [(row["first_offset"], row["last_offset"]) for row in got] == missing
+    assert [row["records"] for row in got] == [last - first + 1 for first, last in missing]
 
 
 def test_the_processes_that_hold_the_most_memory(data: Data) -> None:

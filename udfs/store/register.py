@@ -1,4 +1,4 @@
-"""Which series rows are due: every series once an hour of its own time, and at once when it is new.
+"""Which series rows are due: every series once an hour of its own time, at once when it is new or has older samples.
 
 Remembered by series set, so that an unchanged set costs one look-up. Writing a series twice does no harm.
 """
@@ -24,23 +24,29 @@ class Due:
 
 @dataclass(slots=True)
 class Register:
-    """Remembers the last `capacity` (set, hour) pairs, about 100 bytes each."""
+    """Remembers (first_seen, last_seen) as written for the last `capacity` sets, about 240 bytes each."""
 
     capacity: int = 200_000
-    _written: "OrderedDict[tuple[bytes, int], None]" = field(default_factory=OrderedDict)
+    _written: "OrderedDict[bytes, tuple[int, int]]" = field(default_factory=OrderedDict)
 
     def due(self, batch: Batch) -> Due | None:
-        """Return what the batch makes due, or None. last_seen is the hour's end: no other row comes in it."""
+        """Return what the batch makes due, or None. last_seen is an hour's end: no other row comes in it.
+
+        A row tells of all that is remembered of its set: queries look at single rows, and a time between two of them
+        would be in neither.
+        """
         if batch.series_ids is None or not len(batch.timestamps):
             return None
         first, last = int(batch.timestamps.min()), int(batch.timestamps.max())
-        hour = last - last % HOUR_MS
-        key = (set_hash(batch.series_set + batch.tenant.encode()), hour)
-        if key in self._written:
+        key = set_hash(batch.series_set + batch.tenant.encode())
+        since, until = self._written.get(key, (first, first - 1))
+        if since <= first and last <= until:
             self._written.move_to_end(key)
             return None
-        self._written[key] = None
+        since, until = min(since, first), max(until, last - last % HOUR_MS + HOUR_MS - 1)
+        self._written[key] = since, until
+        self._written.move_to_end(key)
         if len(self._written) > self.capacity:
             self._written.popitem(last=False)
         rows = list(zip(batch.series_ids.tolist(), decode_series_set(batch.series_set), strict=True))
-        return Due(batch.tenant, rows, first, hour + HOUR_MS - 1)
+        return Due(batch.tenant, rows, since, until)

@@ -56,8 +56,8 @@ def lane(payload: Payload) -> str:
 class BlockWriter(KeyedProcessFunction):
     """Takes (`table/slot`, rows, payload): Frames for table samples, Arrow IPC streams for every other.
 
-    Yields an OUT row for metrics.rejected when ClickHouse refuses a block; anything else is retried until it lands,
-    which holds the stream back as it should.
+    Yields an OUT row for metrics.rejected, for each of its tenants, when ClickHouse refuses a block; anything else is
+    retried until it lands, which holds the stream back as it should.
     """
 
     def __init__(self, target: Target) -> None:
@@ -103,8 +103,8 @@ class BlockWriter(KeyedProcessFunction):
             try:
                 self._clickhouse.insert(table, block)
             except RefusedBlock as refused:
-                tenant, record = refused_block(table, block, refused, now)
-                yield Row(tenant.encode(), record, now)
+                for tenant, record in refused_block(table, block, refused, now):
+                    yield Row(tenant.encode(), record, now)
             else:
                 self._raise_versions(table, block, now)
         self._blocks.clear()

@@ -1,6 +1,6 @@
 """What must be there first is written first: series and late arrivals before samples."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from schemas.batch import Series
+from schemas.codec import codec
 from schemas.frame import Frame
 from sinks import rows
 from sinks.distributions import table_of
+from sinks.refusal import RefusedBlock
 from sinks.target import Target
 from tests.udfs.rollup.test_distribution import made, weighted
 from udfs.write.flink import BlockWriter, lane
@@ -33,6 +35,13 @@ class Written:
     def insert(self, table: str, block: pa.Table) -> int:
         self.tables.append(table)
         return len(block)
+
+
+class Refusing:
+    """A ClickHouse that takes nothing."""
+
+    def insert(self, table: str, block: pa.Table) -> int:
+        raise RefusedBlock(27, f"{table}: no")
 
 
 @dataclass
@@ -69,12 +78,17 @@ class Subtask:
         pass
 
 
-def written(tables: list[str], now: int = 20_000) -> list[str]:
-    """Return the tables in the order they were written, after payloads came in the order given."""
-    subtask, clickhouse = Subtask(), Written()
+def opened(subtask: Subtask, clickhouse: Written | Refusing) -> BlockWriter:
     writer = BlockWriter(Target("127.0.0.1:1", "", "", "", 1000, 1.0, 300))
     writer.open(subtask)
     setattr(writer, "_clickhouse", clickhouse)  # noqa: B010  # in the place of the real one, which has another type
+    return writer
+
+
+def written(tables: list[str], now: int = 20_000) -> list[str]:
+    """Return the tables in the order they were written, after payloads came in the order given."""
+    subtask, clickhouse = Subtask(), Written()
+    writer = opened(subtask, clickhouse)
     for table in tables:
         assert list(writer.process_element((f"{table}/0", 1, PAYLOADS[table]), subtask)) == []
     assert clickhouse.tables == []
@@ -93,6 +107,18 @@ def test_they_share_a_lane_and_come_before_the_samples(first: str, second: str) 
 def test_versions_are_raised_after_a_write_into_time_that_may_be_cached(table: str) -> None:
     assert written([table], 300_009) == [table]
     assert written([table], 300_010) == [table, "data_versions"]
+
+
+def test_a_refused_block_is_told_to_each_of_its_tenants() -> None:
+    writer = opened(subtask := Subtask(), Refusing())
+    for tenant in ("b", "a", "b"):
+        list(writer.process_element(("samples/0", 1, replace(FRAME, tenant=tenant).encode()), subtask))
+    told = list(writer.on_timer(20_000, subtask))
+    assert [(row[0], codec("rejected").decode(row[1])["samples"], row[2]) for row in told] == [
+        (b"a", 1, 20_000),
+        (b"b", 2, 20_000),
+    ]
+    assert subtask.held == []
 
 
 def test_completeness_shares_the_lane_of_the_rows_it_speaks_of() -> None:

@@ -108,8 +108,8 @@ class RerollFunction(KeyedProcessFunction):
         if (look := self._wait(healed.waiting, now, self._behind.get(key, now))) is not None:
             timers.register_processing_time_timer(look)
         for table, block, error in self._history.refused:
-            tenant, record = refused_block(table, block, error, now)
-            yield Row(tenant.encode(), record, now)
+            for tenant, record in refused_block(table, block, error, now):
+                yield Row(tenant.encode(), record, now)
         self._history.refused.clear()
 
     def _wait(self, waiting: Waiting, now: int, behind_since: int) -> int | None:
