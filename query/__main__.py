@@ -11,6 +11,7 @@ from query.app import of_settings
 from query.errors import ConfigError
 from query.settings import QuerySettings
 from schemas.retention import RetentionError
+from sinks.clickhouse import AddressError
 
 
 def main() -> int:
@@ -20,7 +21,7 @@ def main() -> int:
     try:
         settings = QuerySettings()
         app = of_settings(settings)
-    except (ConfigError, RetentionError, ValidationError) as error:
+    except (AddressError, ConfigError, RetentionError, ValidationError) as error:
         print(error, file=sys.stderr)
         return 2
     uvicorn.run(app, host=settings.host.strip("[]"), port=settings.port, log_level="warning", server_header=False)

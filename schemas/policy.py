@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 import xxhash
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, field_validator
+
+from schemas import strict
 
 MAX_BYTES = 256 << 10
 ANYONE = "*"
@@ -23,6 +24,7 @@ MOST_VALUES = 100_000
 EPOCHS = 12
 
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}|\*")
+# Numbers are strict, one by one: YAML's yes would pass as 1.
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -41,10 +43,10 @@ class Metric(BaseModel):
     allowed_labels: tuple[str, ...] | None = Field(
         None, description="Labels that stay; others are stripped and the series of a batch merge. Default: all."
     )
-    max_series: int | None = Field(
+    max_series: StrictInt | None = Field(
         None, ge=1, le=MOST_SERIES, description="Most series of each metric in the window. Default: no limit."
     )
-    per_label_value_limits: dict[str, int] = Field(
+    per_label_value_limits: dict[str, StrictInt] = Field(
         default_factory=dict, description="Label to the most values of it per metric in the window."
     )
     action: Literal["reject", "fold"] | None = Field(None, description="Instead of the tenant's action.")
@@ -67,7 +69,9 @@ class Policy(BaseModel):
     model_config = _STRICT
 
     tenant: str = Field(description="Tenant, or * for every tenant without a policy of its own.")
-    max_series: int = Field(1_000_000, ge=1, le=MOST_SERIES, description="Most series of all metrics in the window.")
+    max_series: StrictInt = Field(
+        1_000_000, ge=1, le=MOST_SERIES, description="Most series of all metrics in the window."
+    )
     window: Literal["1m", "1h", "1d"] = Field(
         "1h", description="How long a series counts after its last sample, to within a twelfth. 1m is for trials."
     )
@@ -76,23 +80,27 @@ class Policy(BaseModel):
     )
     dry_run: bool = Field(False, description="Forward everything, and count in the ledger what would not have been.")
     metrics: tuple[Metric, ...] = Field((), description="Limits per metric.")
-    samples_per_second: float | None = Field(None, gt=0, description="Rate of the tenant. Default: no limit.")
-    samples_burst: float | None = Field(None, gt=0, description="Samples at once. Default: ten seconds of the rate.")
-    source_samples_per_second: float | None = Field(None, gt=0, description="Rate of each source. Default: no limit.")
-    source_samples_burst: float | None = Field(None, gt=0, description="Likewise for each source.")
+    samples_per_second: StrictFloat | None = Field(None, gt=0, description="Rate of the tenant. Default: no limit.")
+    samples_burst: StrictFloat | None = Field(
+        None, gt=0, description="Samples at once. Default: ten seconds of the rate."
+    )
+    source_samples_per_second: StrictFloat | None = Field(
+        None, gt=0, description="Rate of each source. Default: no limit."
+    )
+    source_samples_burst: StrictFloat | None = Field(None, gt=0, description="Likewise for each source.")
     priority: Literal["high", "normal", "low"] = Field(
         "normal", description="When the gate lags, low is shed first, then normal, high never."
     )
     clock: Literal["keep", "server"] = Field(
         "keep", description="server: timestamps of a source whose clock is a minute off are moved by what it is off."
     )
-    future_grace_s: int | None = Field(
+    future_grace_s: StrictInt | None = Field(
         None, ge=0, le=86_400, description="Instead of TIDEGAUGE_GATE_FUTURE_GRACE_S, if less."
     )
-    tolerance_s: int | None = Field(
+    tolerance_s: StrictInt | None = Field(
         None, ge=60, le=86_400, description="Instead of TIDEGAUGE_GATE_TOLERANCE_S, if less."
     )
-    max_labels: int | None = Field(None, ge=1, le=1000, description="Instead of TIDEGAUGE_GATE_MAX_LABELS.")
+    max_labels: StrictInt | None = Field(None, ge=1, le=1000, description="Instead of TIDEGAUGE_GATE_MAX_LABELS.")
     utf8: bool = Field(False, description="Accept any UTF-8 in metric and label names, as Prometheus 3 can.")
 
     @field_validator("tenant")
@@ -155,9 +163,9 @@ def parse(text: str, name: str) -> list[Policy]:
     if len(text.encode()) > MAX_BYTES:
         raise PolicyFault(f"TG-policy-size: {name} is larger than {MAX_BYTES} bytes")
     try:
-        read = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise PolicyFault(f"TG-policy-yaml: {name}: {' '.join(str(error).split())[:300]}") from None
+        read = strict.load(text)
+    except strict.YamlFault as fault:
+        raise PolicyFault(f"TG-policy-yaml: {name}: {fault}") from None
     if not isinstance(read, Mapping) or set(read) != {"policies"} or not isinstance(read["policies"], list):
         raise PolicyFault(f"TG-policy-file: {name}: a policy file has one key, policies, which holds a list")
     found: dict[str, Policy] = {}

@@ -6,8 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
+
+from schemas import strict
 
 Tier = Literal["raw", "1m", "5m", "1h", "1d"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -135,9 +136,9 @@ def parse(text: str, name: str) -> Policy:
     if len(text.encode()) > MOST_BYTES:
         raise RetentionError(f"TG-retention-size: {name} is larger than {MOST_BYTES} bytes ({SETTING})")
     try:
-        read = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RetentionError(f"TG-retention-yaml: {name}: {' '.join(str(error).split())} ({SETTING})") from None
+        read = strict.load(text)
+    except strict.YamlFault as fault:
+        raise RetentionError(f"TG-retention-yaml: {name}: {fault} ({SETTING})") from None
     try:
         return Policy.model_validate({} if read is None else read)
     except ValidationError as error:

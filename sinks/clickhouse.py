@@ -41,6 +41,7 @@ _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 10.0
 _CONNECTIONS = 32  # kept open; more are opened for as long as they are needed
 _COLUMN = re.compile(r"[A-Za-z_]\w*\Z")
+_PORT = re.compile(r"[0-9]{1,5}\Z")
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +49,19 @@ T = TypeVar("T")
 Value = str | int | float | bool | Sequence[str] | Sequence[int]
 
 
+class AddressError(ValueError):
+    """TG-clickhouse-address: an endpoint that is no host:port."""
+
+
 @dataclass(slots=True)
 class Clickhouse:
     """A client of one server, for any number of threads. It connects at the first call and not before.
 
-    endpoint: host:port. attempts: how often one call is tried at most; clickhouse-connect itself repeats an insert or a
-    SELECT once when the server closed the connection. sleep: called with the seconds to wait between two attempts.
-    timeout_s: for one attempt, in whole seconds. always: settings that are sent even to a server that calls them
-    read-only for this user. (The embedded one takes them before it makes the session read-only; a clickhouse-server
-    wants `changeable_in_readonly` for them in the user's profile.)
+    endpoint: host:port; raises AddressError. attempts: how often one call is tried at most; clickhouse-connect itself
+    repeats an insert or a SELECT once when the server closed the connection. sleep: called with the seconds to wait
+    between two attempts. timeout_s: for one attempt, in whole seconds. always: settings that are sent even to a server
+    that calls them read-only for this user. (The embedded one takes them before it makes the session read-only; a
+    clickhouse-server wants `changeable_in_readonly` for them in the user's profile.)
     """
 
     endpoint: str
@@ -67,9 +72,13 @@ class Clickhouse:
     timeout_s: float = 60.0
     always: frozenset[str] = frozenset()
     sleep: Callable[[float], None] = time.sleep
+    _address: tuple[str, int] = field(init=False, repr=False)
     _client: "HttpClient | None" = field(default=None, repr=False)
     _by_digits: bool | None = field(default=None, repr=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._address = _host_and_port(self.endpoint)
 
     def insert(self, table: str, rows: pa.Table, token: str = "") -> int:
         """Insert rows, by column name; return how many were written.
@@ -202,19 +211,27 @@ class Clickhouse:
             raise Later(f"{type(error).__name__}: {error}") from error
 
     def _connected(self) -> "HttpClient":
+        client = self._client
+        if client is not None:
+            return client
+        # Not under the lock: of ten threads that meet a server that hangs, the last would wait for ten time-outs.
+        made = self._connect()
         with self._connecting:
-            if self._client is None:
-                self._client = self._connect()
-            return self._client
+            client = self._client
+            if client is None:
+                self._client = client = made
+        if client is not made:
+            made.close()
+        return client
 
     def _connect(self) -> "HttpClient":
         from clickhouse_connect import get_client
         from clickhouse_connect.driver.httputil import get_pool_manager
 
-        host, _, port = self.endpoint.rpartition(":")
+        host, port = self._address
         client = get_client(
-            host=host.strip("[]"),
-            port=int(port),
+            host=host,
+            port=port,
             username=self.user,
             password=self.password,
             database=self.database or "__default__",
@@ -231,6 +248,14 @@ class Clickhouse:
             # The library too refuses to send what it takes for read-only.
             client.server_settings[name] = client.server_settings[name]._replace(readonly=0)
         return client
+
+
+def _host_and_port(endpoint: str) -> tuple[str, int]:
+    host, _, port = endpoint.rpartition(":")
+    if not host or "/" in host or not _PORT.match(port) or not 0 < int(port) < 1 << 16:
+        message = f"TG-clickhouse-address: {endpoint[:80]!r} is no host:port such as 127.0.0.1:8123"
+        raise AddressError(f"{message} (TIDEGAUGE_CLICKHOUSE)")
+    return host.strip("[]"), int(port)
 
 
 def _allowed(client: "HttpClient", settings: Mapping[str, str]) -> dict[str, str]:

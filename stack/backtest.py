@@ -23,18 +23,28 @@ from udfs.duration import parse_duration, show_duration
 
 _RELATIVE = re.compile(r"now(?:-(\w+))?\Z")
 MAX_FAILURES = 10
+END_MS = 1000 << 32
+"""In 2106 ClickHouse's DateTime ends."""
 
 
 def moment(text: str, now_ms: int) -> int:
     """Return ms since 1970 UTC of RFC 3339, of seconds since 1970, or of now and now-6h; raises ValueError."""
+    found = _milliseconds(text, now_ms)
+    # Neither inf nor NaN is, nor are ms where seconds are due.
+    if not 0 <= found < END_MS:
+        raise ValueError(f"{text!r} is not from 1970 to 2106")
+    return round(found)
+
+
+def _milliseconds(text: str, now_ms: int) -> float:
     relative = _RELATIVE.match(text)
     if relative:
-        return now_ms - round(parse_duration(relative[1] or "0") * 1000)
+        return now_ms - parse_duration(relative[1] or "0") * 1000
     try:
-        return round(float(text) * 1000)
+        return float(text) * 1000
     except ValueError:
         found = datetime.fromisoformat(text)
-    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000
 
 
 def lines(report: Report, start_ms: int) -> list[str]:

@@ -10,6 +10,7 @@ from query.reach import connect
 from query.settings import QuerySettings
 from sinks.clickhouse import Clickhouse
 from sinks.refusal import ClickhouseError, Unavailable
+from stack.whole import hours, whole
 
 _SQL = """
 SELECT tenant, name, argMax(label, series) AS label, max(values) AS values, argMax(examples, series) AS examples,
@@ -48,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="tidegauge cardinality", description="Metrics that make new series.")
     parser.add_argument("--tenant", default="", help="only this tenant")
-    parser.add_argument("--hours", type=int, default=24, help="how far back; default 24")
-    parser.add_argument("--limit", type=int, default=10, help="how many metrics; default 10")
+    parser.add_argument("--hours", type=hours, default=24, help="how far back; default 24")
+    parser.add_argument("--limit", type=whole(1, 100_000), default=10, help="how many metrics; default 10")
     parser.add_argument("--policy", action="store_true", help="print policies that would hold them")
     args = parser.parse_args(argv)
     try:

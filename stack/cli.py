@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from stack.home import Home
 from stack.ports import DEFAULTS, PortError
+from stack.whole import whole
 
 ELSEWHERE = {
     "agent": ("agent.__main__", "send this machine's metrics, and those of Prometheus endpoints"),
@@ -114,7 +115,9 @@ def parser() -> argparse.ArgumentParser:
     logs = command("logs", _logs, "show the log of one process")
     logs.add_argument("name", metavar="NAME", help="a process as `tidegauge status` names it")
     logs.add_argument("-f", "--follow", action="store_true", help="wait for more")
-    logs.add_argument("-n", "--lines", type=int, default=50, help="how many lines of the end; default 50")
+    logs.add_argument(
+        "-n", "--lines", type=whole(0, 1_000_000_000), default=50, help="how many lines of the end; default 50"
+    )
     doctor = command("doctor", _doctor, "check Java, ports, disk, jars, versions and the clock")
     run = command("run", _run, "start everything with this machine's metrics, show three queries with their answers")
     for one in (up, doctor, run):
@@ -124,13 +127,40 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _elsewhere(module: str, arguments: Sequence[str]) -> int:
+    """Run a command of another package; return its exit code, 2 for a setting that cannot be."""
+    try:
+        return int(importlib.import_module(module).main(arguments) or 0)
+    except Exception as error:
+        told = _settings(error)
+        if not told:
+            raise
+        print("\n".join(told), file=sys.stderr)
+        return 2
+
+
+def _settings(error: Exception) -> list[str]:
+    """Return what an error says of the environment, a line for each setting; nothing if it is about something else."""
+    # What they cost to import is for those who have the error.
+    from pydantic import ValidationError
+
+    from query.errors import ConfigError
+    from sinks.clickhouse import AddressError
+
+    if not isinstance(error, ValidationError):
+        return [str(error)] if isinstance(error, AddressError | ConfigError) else []
+    return [
+        f"TG-settings: TIDEGAUGE_{'_'.join(map(str, one['loc'])).upper()}={one['input']!r}: {one['msg']}"
+        for one in error.errors()
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code, 1 with one message for what can be explained."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in ELSEWHERE:
         _find_stack()
-        module = importlib.import_module(ELSEWHERE[arguments[0]][0])
-        return int(module.main(arguments[1:]) or 0)
+        return _elsewhere(ELSEWHERE[arguments[0]][0], arguments[1:])
     args = parser().parse_args(arguments)
     from stack.supervisor import AlreadyRunning
     from stack.up import StackError

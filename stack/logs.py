@@ -1,6 +1,7 @@
 """tidegauge logs: the end of one process's log, and what is added to it."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 
 from stack.home import Home
@@ -14,7 +15,7 @@ def names(home: Home) -> list[str]:
 def lines(home: Home, name: str, count: int, *, follow: bool) -> Iterator[str]:
     """Yield the last lines, then, when following, each new one. A log that was cut is read from its start."""
     with home.log(name).open(errors="replace") as log:
-        yield from log.readlines()[-count:]
+        yield from deque(log, maxlen=count)
         while follow:
             line = log.readline()
             if line:

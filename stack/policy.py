@@ -16,6 +16,7 @@ from schemas.policy import Policy, PolicyFault, parse
 from schemas.topics import POLICIES
 from sinks.control import publish, stored
 from sinks.refusal import ClickhouseError, Unavailable
+from stack.whole import hours
 
 _WOULD = """
 SELECT tenant, id, samples, received
@@ -127,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     removing.add_argument("tenants", nargs="+", metavar="TENANT")
     trial = commands.add_parser("would", help="print what policies with dry_run would have refused or folded")
     trial.add_argument("--tenant", default="", help="only this tenant")
-    trial.add_argument("--hours", type=int, default=24, help="how far back; default 24")
+    trial.add_argument("--hours", type=hours, default=24, help="how far back; default 24")
     args = parser.parse_args(argv)
     if args.command == "check":
         return check(args.files)

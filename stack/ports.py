@@ -73,12 +73,22 @@ def parse(text: str | None, remembered: Mapping[str, int]) -> dict[str, int]:
         base = _number(text, "--ports")
         _number(str(base + len(DEFAULTS) - 1), "the last port after --ports")
         return {name: base + place for place, name in enumerate(DEFAULTS)}
-    chosen = {**DEFAULTS, **known}
+    given: dict[str, int] = {}
     for part in text.split(","):
         name, _, number = part.strip().partition("=")
         if name not in DEFAULTS:
             raise PortError(f"TG-port --ports names {name!r}, expected one of {', '.join(DEFAULTS)}")
-        chosen[name] = _number(number, name)
+        if name in given:
+            raise PortError(f"TG-port --ports names {name} twice")
+        given[name] = _number(number, name)
+    return _different({**DEFAULTS, **known, **given})
+
+
+def _different(chosen: dict[str, int]) -> dict[str, int]:
+    for port in chosen.values():
+        same = [name for name, other in chosen.items() if other == port]
+        if len(same) > 1:
+            raise PortError(f"TG-port {', '.join(same)} are all {port}, expected a port of its own for each")
     return chosen
 
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from schemas.retention import TIERS, Policy, RetentionError, shown
@@ -51,21 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="print the TTL of every table, as it is in force")
     args = parser.parse_args(argv)
     settings = RetentionSettings()
-    clickhouse = settings.connect()
     try:
-        if args.command == "list":
-            show(clickhouse)
-            return 0
-        policy = settings.policy(args.file)
         if args.command == "check":
-            print(text(policy))
-        else:
-            apply(clickhouse, policy)
+            print(text(settings.policy(args.file)))
+            return 0
+        with closing(settings.connect()) as clickhouse:
+            if args.command == "list":
+                show(clickhouse)
+            else:
+                apply(clickhouse, settings.policy(args.file))
     except (RetentionError, ClickhouseError, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        clickhouse.close()
     return 0
 
 

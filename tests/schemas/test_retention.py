@@ -9,7 +9,13 @@ from schemas.retention import Policy, RetentionError, parse
 from schemas.ttl import ttls
 
 BAD = [
-    ("a: [", "TG-retention-yaml: f.yaml: while parsing"),
+    ("a: [", "TG-retention-yaml: f.yaml: line 1: "),
+    ("tenants:\n  a: standard\n  a: long", "TG-retention-yaml: f.yaml: line 3: key 'a' is given twice"),
+    ("rejections: 2024-02-30", "TG-retention-yaml: f.yaml: line 1: '2024-02-30' is no valid timestamp"),
+    ("rejections: !!int abc", "TG-retention-yaml: f.yaml: line 1: 'abc' is no valid int"),
+    ("rejections: " + "9" * 5000, "TG-retention-yaml: f.yaml: line 1: '999"),
+    ("rejections: 0x" + "f" * 5000, "TG-retention-yaml: f.yaml: line 1: '0xf"),
+    ("tenants: " + "[" * 5000, "TG-retention-yaml: f.yaml: it is nested too deeply"),
     ("nothing: 1", "TG-retention-value: f.yaml: nothing: Extra inputs are not permitted, not '1'"),
     ("[]", "TG-retention-value: f.yaml: Input should be a valid dictionary"),
     ("classes: {standard: {raw: 0}}", "classes.standard.raw: Input should be greater than or equal to 1, not '0'"),

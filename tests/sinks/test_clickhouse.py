@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ import pytest
 from schemas.frame import Frame
 from schemas.nan import MISSING_BITS, NORMAL_BITS, STALE_BITS, Floats
 from sinks import rows
-from sinks.clickhouse import Clickhouse, Value
+from sinks.clickhouse import AddressError, Clickhouse, Value
 from sinks.ddl import apply
 from sinks.refusal import ClickhouseError, RefusedBlock, Unavailable
 from tests import embedded
@@ -58,6 +59,32 @@ def frame(values: list[float] | Floats, start: int = 1_760_000_000_000) -> Frame
     column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
     stamps = start + np.arange(len(column), dtype=np.int64) * 1000
     return Frame("t", 0, ["m"], np.zeros(1, np.uint32), np.array([7], np.uint64), stamps, column)
+
+
+def test_threads_that_meet_a_silent_server_wait_side_by_side() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        client = Clickhouse(f"127.0.0.1:{silent.getsockname()[1]}", attempts=1, timeout_s=1)
+
+        def ask(_: int) -> float:
+            with pytest.raises(Unavailable):
+                client.query("SELECT 1")
+            return time.monotonic()
+
+        with ThreadPoolExecutor(8) as threads:
+            ends = sorted(threads.map(ask, range(8)))
+    assert ends[-1] - ends[0] < 4  # one after the other they would end a time-out apart, which is seven in all
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("", "localhost", "localhost:", ":8123", "localhost:http", "localhost:0", "localhost:65536", "localhost:٨١٢٣"),
+        *("http://localhost:8123", "localhost:8123/", "localhost:" + "9" * 5000),
+    ],
+)
+def test_an_endpoint_is_host_and_port(endpoint: str) -> None:
+    with pytest.raises(AddressError, match=r"TG-clickhouse-address: .* is no host:port .*TIDEGAUGE_CLICKHOUSE"):
+        Clickhouse(endpoint)
 
 
 def test_every_float_survives_bit_for_bit(clickhouse: Clickhouse) -> None:

@@ -36,6 +36,9 @@ def test_parse(text: str | None, remembered: dict[str, int], changed: dict[str, 
         ("kafka=80", "expected a port of 1024 to 65535"),
         ("65535", "the last port"),
         ("many", "--ports is 'many'"),
+        ("kafka=20000,clickhouse=20000", "kafka, clickhouse are all 20000"),
+        ("kafka=18123", "kafka, clickhouse are all 18123"),
+        ("kafka=20000,kafka=20001", "names kafka twice"),
     ],
 )
 def test_parse_refuses(text: str, says: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
+from schemas import strict
 from udfs.alert.rule import RuleFault
 from udfs.duration import parse_duration
 
@@ -27,12 +28,9 @@ class Document:
         if len(text.encode("utf-8", "replace")) > MAX_BYTES:
             raise RuleFault("TG-rule-size", f"the file is larger than {MAX_BYTES} bytes")
         try:
-            self.root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 0
-            raise RuleFault("TG-rule-yaml", f"{error.problem or error.context}", line) from error
-        except (yaml.YAMLError, RecursionError) as error:
-            raise RuleFault("TG-rule-yaml", str(error)) from error
+            self.root = strict.nodes(text)
+        except strict.YamlFault as fault:
+            raise RuleFault("TG-rule-yaml", fault.reason, fault.line) from fault
 
     def fault(self, fault_id: str, reason: str, node: yaml.Node) -> RuleFault:
         """Return a fault at the line of a node."""

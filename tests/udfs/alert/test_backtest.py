@@ -17,7 +17,7 @@ from udfs.alert.expression import check_expression
 from udfs.alert.group import Run, Setting
 from udfs.alert.rule import Rule
 from udfs.alert.rulefile import Group, parse_file
-from udfs.alert.spread import EACH, WHOLE
+from udfs.alert.spread import WHOLE
 from udfs.alert.template import go_float
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -152,6 +152,6 @@ def test_a_backtest_looks_into_no_future() -> None:
 def test_a_rule_with_a_limit_is_judged_under_one_key_on_the_stream() -> None:
     one = Rule("t", "g/A", "g", "A", "up == 0")
     expression = check_expression(one.expr)
-    assert link(one, expression, ()).spread == EACH
+    assert link(one, expression, ()).spread.parts("host")
     limited = link(replace(one, limit=5), expression, ())
     assert limited.spread == WHOLE and limited.shape != expression.shape

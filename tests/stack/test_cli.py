@@ -1,0 +1,84 @@
+"""`tidegauge` before a command begins: settings and arguments that cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from stack.cli import main
+from stack.home import Home
+
+WRONG = [
+    ("GATE_TOLERANCE_S", "2h", "retention check", "TG-settings: TIDEGAUGE_GATE_TOLERANCE_S='2h': Input should be"),
+    ("SHARDS", "x", "lag", "TG-settings: TIDEGAUGE_SHARDS='x': Input should be a valid integer"),
+    ("QUERY_TIMEOUT_S", "0", "cardinality", "TG-settings: TIDEGAUGE_QUERY_TIMEOUT_S='0': Input should be greater"),
+    ("QUERY_THREADS", "x", "policy would", "TG-settings: TIDEGAUGE_QUERY_THREADS='x': "),
+    ("QUERY_THREADS", "x", "why event", "TG-settings: TIDEGAUGE_QUERY_THREADS='x': "),
+    ("QUERY_THREADS", "x", "rules backtest f.yaml --from now", "TG-settings: TIDEGAUGE_QUERY_THREADS='x': "),
+    ("QUERY_AUTH", "key", "cardinality", "TG-query-keys: "),
+    ("CLICKHOUSE", "localhost", "retention list", "TG-clickhouse-address: 'localhost' is no host:port"),
+    ("CLICKHOUSE", "localhost", "cardinality", "TG-clickhouse-address: "),
+    ("CLICKHOUSE", "localhost", f"load {__file__}", "TG-clickhouse-address: "),
+]
+ARGUMENTS = [
+    ("cardinality --hours 1000000", "'1000000' is no whole number from 1 to 480000"),
+    ("cardinality --hours -1", "'-1' is no whole number from 1 to 480000"),
+    ("cardinality --limit 0", "'0' is no whole number from 1 to 100000"),
+    ("policy would --hours 480001", "'480001' is no whole number from 1 to 480000"),
+    ("policy would --hours 1e3", "'1e3' is no whole number"),
+    ("logs kafka -n -95", "'-95' is no whole number from 0 to 1000000000"),
+    ("logs kafka -n " + "9" * 5000, "99' is no whole number from 0"),
+]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("TIDEGAUGE_HOME", str(tmp_path))
+    return Home(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value", "command", "message"), WRONG, ids=[f"{one[0]} {one[2]}" for one in WRONG])
+def test_a_setting_that_cannot_be_is_named_with_its_value(
+    name: str,
+    value: str,
+    command: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(f"TIDEGAUGE_{name}", value)
+    assert main(command.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("SHARDS", "PARALLELISM"):
+        monkeypatch.setenv(f"TIDEGAUGE_{name}", "0")
+    assert main(["lag"]) == 2
+    assert [line.split("=")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "TG-settings: TIDEGAUGE_PARALLELISM",
+        "TG-settings: TIDEGAUGE_SHARDS",
+    ]
+
+
+def test_what_asks_no_server_needs_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE", "localhost")
+    assert main(["retention", "check"]) == 0
+
+
+@pytest.mark.parametrize(("command", "message"), ARGUMENTS, ids=[command[:30] for command, _ in ARGUMENTS])
+def test_a_number_out_of_bounds_is_refused_with_the_bounds(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "shown"), [("0", ""), ("1", "c\n"), ("2", "b\nc\n"), ("50", "a\nb\nc\n")])
+def test_the_end_of_a_log_is_as_long_as_asked(
+    count: str, shown: str, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.log("kafka").parent.mkdir(parents=True, exist_ok=True)
+    home.log("kafka").write_text("a\nb\nc\n")
+    assert main(["logs", "kafka", "-n", count]) == 0
+    assert capsys.readouterr().out == shown
