@@ -179,10 +179,14 @@ def aggregate(
     names: tuple[str, ...],
     without: bool,
     notes: Annotations,
+    allow: Callable[[int], None],
 ) -> Vector:
-    """Return the aggregation of a vector. param: k of topk and bottomk, level of quantile, label of count_values."""
+    """Return the aggregation of a vector. param: k of topk and bottomk, level of quantile, label of count_values.
+
+    allow: raises PromqlError for more series than there may be.
+    """
     if isinstance(param, String):
-        return count_values(vector, param.value, names, without)
+        return count_values(vector, param.value, names, without, allow)
     if op == "quantile" and param is not None:
         notes.levels(param.values)
     if not vector.labels:

@@ -1,5 +1,6 @@
 """count_values: how many series of a group have each value, with the value as a label."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import numpy as np
@@ -11,8 +12,13 @@ from promql.result import Vector
 from promql.series import Signature, quoted, signature
 
 
-def count_values(vector: Vector, label: str, names: tuple[str, ...], without: bool) -> Vector:
-    """Return one series for each group and value; label takes the value's text and is one of the names of `by`."""
+def count_values(
+    vector: Vector, label: str, names: tuple[str, ...], without: bool, allow: Callable[[int], None]
+) -> Vector:
+    """Return one series for each group and value; label takes the value's text and is one of the names of `by`.
+
+    allow: raises PromqlError for more series than there may be: here they may be more than were selected.
+    """
     if not valid_name(label):
         raise PromqlError(EXECUTION, f"invalid label name {quoted(label)}")
     kept = label not in (*names, NAME) if without else True
@@ -29,6 +35,7 @@ def count_values(vector: Vector, label: str, names: tuple[str, ...], without: bo
     # By their bits: 0 and -0 have different texts.
     bits, places = np.unique(values.view(np.uint64) if kept else np.zeros(len(rows), np.uint64), return_inverse=True)
     pairs, places = np.unique(owners[rows] * len(bits) + places.reshape(-1), return_inverse=True)
+    allow(len(pairs))
     counts = np.bincount(places.reshape(-1) * size + steps, minlength=len(pairs) * size).reshape(-1, size)
     keys = list(groups)
     labels: list[Labels] = [dict(keys[owner]) for owner in (pairs // len(bits)).tolist()]

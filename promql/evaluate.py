@@ -23,7 +23,7 @@ from promql.series import distinct, drop_name, prune
 from promql.sets import SETS, sets
 from promql.steps import invariant
 from promql.tiers import RowSource, latest, over_rows
-from promql.windows import Windows, is_stale, repeated, samples_of, without_stale
+from promql.windows import Check, Windows, is_stale, repeated, samples_of, unchecked, without_stale
 
 __all__ = [
     "LOOKBACK_MS",
@@ -53,6 +53,7 @@ class Limits:
     end_ms: int
     subquery_step_ms: int
     max_cells: int
+    check: Check
 
 
 def evaluate(
@@ -68,25 +69,33 @@ def evaluate(
     max_cells: int = MAX_CELLS,
     tier: RowSource | None = None,
     grids: GridSource | None = None,
+    check: Check = unchecked,
 ) -> Result:
     """Return the value of a plan at start, start + step, … up to end; an instant query has start = end.
 
     Times are ms since 1970 UTC. Series present at no step are left out. annotations: collects warnings and infos.
     subquery_step_ms: of subqueries that name no step. max_cells: most series times steps of any node, subqueries
     included. tier: the rows that all selectors are answered from instead of source, where promql.tiers.answerable says
-    that they can be. grids: what computes range functions where the samples are (promql.pushed). A range selector
-    alone gives a Matrix; the caller allows it at one step only. Raises PromqlError EXECUTION.
+    that they can be. grids: what computes range functions where the samples are (promql.pushed). check: called for each
+    node and each chunk of windows; what it raises ends the evaluation. A range selector alone gives a Matrix; the
+    caller allows it at one step only. Raises PromqlError EXECUTION.
     """
     grid = Grid(start_ms, end_ms, step_ms, lookback_ms)
-    limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells)
+    limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells, check)
     notes = Annotations() if annotations is None else annotations
     once = Once(source, wholes(expr, start_ms, end_ms, step_ms, lookback_ms))
     # NaN and Inf are ordinary values here.
+    evaluation = _Evaluation(once, grid, limits, notes, tier, grids)
     with np.errstate(all="ignore"):
-        value = _Evaluation(once, grid, limits, notes, tier, grids).value(expr)
+        value = evaluation.value(expr)
     if isinstance(value, Windows):
         return Matrix(value.trimmed())
-    return prune(value) if isinstance(value, Vector) else value
+    if not isinstance(value, Vector):
+        return value
+    value = prune(value)
+    # `or` and count_values give more series than were selected.
+    evaluation.allow(len(value.labels))
+    return value
 
 
 @dataclass(slots=True)
@@ -102,7 +111,8 @@ class _Evaluation:
 
     def value(self, expr: Expr) -> Value:
         """Return the value; what @ makes the same at every step is evaluated once."""
-        self._allow(1)
+        self.limits.check()
+        self.allow(1)
         if self.grid.size > 1 and invariant(expr):
             at = self.grid.start_ms
             return repeated(self._on(Grid(at, at, 0, self.grid.lookback_ms))._value(expr), self.grid.size)
@@ -133,7 +143,8 @@ class _Evaluation:
     def _on(self, grid: Grid) -> "_Evaluation":
         return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self.grids)
 
-    def _allow(self, series: int) -> None:
+    def allow(self, series: int) -> None:
+        """Raise PromqlError if so many series are too many for the grid."""
         if series * self.grid.size > self.limits.max_cells:
             raise PromqlError(
                 EXECUTION,
@@ -153,8 +164,8 @@ class _Evaluation:
         return self.source.select(selector_of(select, steps.start_ms, steps.last_ms, range_ms))
 
     def _cut(self, columns: Columns, range_ms: int, offset_ms: int, at: At) -> Windows:
-        self._allow(len(columns.labels))
-        return Windows.cut(columns, self._steps(at), range_ms, offset_ms)
+        self.allow(len(columns.labels))
+        return Windows.cut(columns, self._steps(at), range_ms, offset_ms, self.limits.check)
 
     def _newest(self, select: Select) -> tuple[Columns, Int64s, Mask]:
         """Return the samples, the index of the newest within the lookback of each step, and where there is one."""
@@ -196,7 +207,7 @@ class _Evaluation:
                 times = self._on(steps)._select(select, of_time=True)
                 return repeated(mapped(times, times.values), self.grid.size // steps.size)
             case (Window() as window,) if self.tier is not None:
-                return over_rows(expr.function, window, self.tier, self.grid, self.notes)
+                return over_rows(expr.function, window, self.tier, self.grid, self.notes, self.limits.check)
             case (Number() as level, Window() as window) if self.tier is not None:
                 return over_digests(level, window, self.tier, self.grid, self.notes)
             case (Window() as window,) if self.grids is not None and pushable(expr.function, window, self.grid):
@@ -214,7 +225,7 @@ class _Evaluation:
     def _aggregate(self, expr: Aggregate) -> Vector:
         param = None if expr.param is None else self.value(expr.param)
         assert param is None or isinstance(param, Scalar | String), expr.op
-        return aggregate(expr.op, self._vector(expr.expr), param, expr.labels, expr.without, self.notes)
+        return aggregate(expr.op, self._vector(expr.expr), param, expr.labels, expr.without, self.notes, self.allow)
 
     def _vector(self, expr: Expr) -> Vector:
         value = self.value(expr)

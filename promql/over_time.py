@@ -14,7 +14,13 @@ Cells = tuple[Floats, Mask]
 
 def _segment(windows: Windows) -> Callable[[int], Floats]:
     low, high, values = windows.low.reshape(-1), windows.high.reshape(-1), windows.columns.values
-    return lambda index: values[low[index] : high[index]]
+
+    def segment(index: int) -> Floats:
+        # Whoever asks adds it term by term.
+        windows.check()
+        return values[low[index] : high[index]]
+
+    return segment
 
 
 def _total(windows: Windows) -> Callable[[Floats], Floats]:

@@ -65,6 +65,7 @@ def _restored(windows: Windows, change: Floats) -> Floats:
     doubtful = np.abs(change) + np.abs(taken) > CANCELLATION * np.abs(whole)
     low, high = windows.low.reshape(-1), windows.high.reshape(-1)
     for cell in np.flatnonzero(doubtful & np.isfinite(whole)).tolist():
+        windows.check()
         total = float(change.flat[cell])
         for before, value in itertools.pairwise(windows.columns.values[low[cell] : high[cell]].tolist()):
             total += before if value < before else 0.0

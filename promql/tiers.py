@@ -19,7 +19,7 @@ from promql.plan import Aggregate, Binary, Call, Expr, Negate, Number, Select, T
 from promql.rate import Edges, extrapolated
 from promql.result import Vector
 from promql.series import distinct, drop_name, prune
-from promql.windows import Windows
+from promql.windows import Check, Windows, unchecked
 
 Cells = tuple[Floats, Mask]
 
@@ -192,10 +192,10 @@ def _whole(window: Window, width_ms: int) -> bool:
     return window.range_ms % width_ms == 0 and select.offset_ms % width_ms == 0 and select.at is None
 
 
-def over_rows(function: str, window: Window, source: RowSource, grid: Grid, notes: Annotations) -> Vector:
+def over_rows(function: str, window: Window, source: RowSource, grid: Grid, notes: Annotations, check: Check) -> Vector:
     """Return a range function of a selector, by rows; answerable() must have said that it can be."""
     tiered = TIERED[function]
-    rolled = cut_rows(window.select, window.range_ms, source, grid, tiered.fields)
+    rolled = cut_rows(window.select, window.range_ms, source, grid, tiered.fields, check)
     labels = rolled.windows.columns.labels
     values, present = tiered.compute(rolled)
     if tiered.of_counters:
@@ -213,9 +213,11 @@ def latest(select: Select, source: RowSource, grid: Grid) -> Vector:
     return prune(Vector(rolled.windows.columns.labels, values, rolled.some & ~old))
 
 
-def cut_rows(select: Select, range_ms: int, source: RowSource, grid: Grid, fields: frozenset[str]) -> Rolled:
+def cut_rows(
+    select: Select, range_ms: int, source: RowSource, grid: Grid, fields: frozenset[str], check: Check = unchecked
+) -> Rolled:
     """Return the rows of a selector, cut into the windows of the grid's steps."""
     start, end = grid.start_ms - select.offset_ms - range_ms, grid.last_ms - select.offset_ms
     rows = source.rows(Selector(select.metric, select.matchers, start, end), fields)
     columns = Columns(rows.labels, rows.offsets, rows.ends, np.empty(0))
-    return Rolled(Windows.cut(columns, grid, range_ms, select.offset_ms), rows.fields, rows.digests)
+    return Rolled(Windows.cut(columns, grid, range_ms, select.offset_ms, check), rows.fields, rows.digests)

@@ -1,6 +1,6 @@
 """The samples of every (series, step) as ranges into flat columns: what all range functions work on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -16,9 +16,17 @@ from promql.result import Scalar, String, Vector
 STALE_BITS = 0x7FF0000000000002
 # How many samples a chunk of expanded windows may hold: 16 MB of float64.
 CHUNK = 1 << 21
+# How many samples are reduced at once, which takes no memory: about 50 ms.
+STRETCH = 1 << 26
 
+# What an evaluation calls as it goes on. It raises where nobody waits for the answer any more.
+Check = Callable[[], None]
 Indices = npt.NDArray[np.intp]
 Number = TypeVar("Number", np.int64, np.float64)
+
+
+def unchecked() -> None:
+    """Let an evaluation go on to its end."""
 
 
 def is_stale(values: Floats) -> Mask:
@@ -61,7 +69,8 @@ def ends(columns: Columns, first_ms: int, step_ms: int, size: int) -> Int64s:
 class Windows:
     """Left-open windows (start, end] of S series at T steps over flat samples.
 
-    low, high: int64 [S, T], samples [low, high) of the columns. start_ms, end_ms: int64 [T].
+    low, high: int64 [S, T], samples [low, high) of the columns. start_ms, end_ms: int64 [T]. check: called for each
+    chunk of windows: they overlap, so that their samples may be many times those of the columns.
     """
 
     columns: Columns
@@ -69,9 +78,10 @@ class Windows:
     high: Int64s
     start_ms: Int64s
     end_ms: Int64s
+    check: Check = unchecked
 
     @classmethod
-    def cut(cls, columns: Columns, grid: Grid, range_ms: int, offset_ms: int) -> "Windows":
+    def cut(cls, columns: Columns, grid: Grid, range_ms: int, offset_ms: int, check: Check = unchecked) -> "Windows":
         """Return the windows (t - offset - range, t - offset] of every step of the grid."""
         first, step, size = grid.start_ms - offset_ms, grid.step_ms, grid.size
         end_ms = grid.times() - offset_ms
@@ -82,7 +92,7 @@ class Windows:
             low, high = edges[:, :size], edges[:, shift:]
         else:
             low, high = ends(columns, first - range_ms, step, size), ends(columns, first, step, size)
-        return cls(columns, low, high, start_ms=end_ms - range_ms, end_ms=end_ms)
+        return cls(columns, low, high, start_ms=end_ms - range_ms, end_ms=end_ms, check=check)
 
     @cached_property
     def count(self) -> Int64s:
@@ -115,9 +125,10 @@ class Windows:
         some = self.high > low
         if some.any():
             # reduceat takes [a, b) for every even entry; the odd ones, [b, next a), are thrown away.
-            bounds = np.stack([low[some], self.high[some]], axis=1).reshape(-1)
+            bounds = np.stack([low[some], self.high[some]], axis=1)
             padded = np.append(values, values[-1:])
-            out[some] = ufunc.reduceat(padded, bounds)[::2]
+            parts = self._parts(bounds[:, 1] - bounds[:, 0], STRETCH)
+            out[some] = np.concatenate([ufunc.reduceat(padded, bounds[part].reshape(-1))[::2] for part in parts])
         return out
 
     def chunks(self, least: int = 1) -> Iterator[tuple[Indices, Indices, Indices]]:
@@ -129,13 +140,23 @@ class Windows:
         cells = np.flatnonzero(self.count.reshape(-1) >= least)
         sizes = self.count.reshape(-1)[cells]
         low = self.low.reshape(-1)[cells]
+        for part in self._parts(sizes, CHUNK):
+            yield cells[part], sizes[part], runs(low[part], sizes[part])
+
+    def _parts(self, sizes: Int64s, most: int) -> Iterator[slice]:
+        """Yield slices of windows of these sizes, of one window or of so many samples at most."""
+        if 0 < sizes.max(initial=0) * len(sizes) <= most:
+            # Nearly always, and then sums would be a tenth of the work.
+            self.check()
+            yield slice(None)
+            return
         total = np.cumsum(sizes)
         start = 0
-        while start < len(cells):
+        while start < len(sizes):
+            self.check()
             done = total[start - 1] if start else 0
-            stop = max(int(np.searchsorted(total, done + CHUNK, side="right")), start + 1)
-            size = sizes[start:stop]
-            yield cells[start:stop], size, runs(low[start:stop], size)
+            stop = max(int(np.searchsorted(total, done + most, side="right")), start + 1)
+            yield slice(start, stop)
             start = stop
 
 
@@ -155,5 +176,6 @@ def repeated(value: Vector | Scalar | String | Windows, size: int) -> Vector | S
             return Scalar(np.repeat(value.values, size))
         case Windows():
             low, high = np.repeat(value.low, size, axis=1), np.repeat(value.high, size, axis=1)
-            return Windows(value.columns, low, high, np.repeat(value.start_ms, size), np.repeat(value.end_ms, size))
+            start_ms, end_ms = np.repeat(value.start_ms, size), np.repeat(value.end_ms, size)
+            return Windows(value.columns, low, high, start_ms, end_ms, value.check)
     return value

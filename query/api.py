@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from promql.annotations import Annotations
 from promql.columns import Columns
-from promql.evaluate import evaluate
 from promql.grid import Grid
 from promql.plan import Expr, kind
 from promql.result import Matrix, Result, Vector
@@ -25,9 +23,11 @@ from query.completeness import (
     reach,
     whole,
 )
+from query.ending import ending
 from query.errors import UNAVAILABLE, QueryError, bad_data, refused
 from query.guard import Guard
-from query.ranges import Answer, Ranges
+from query.parts import Answer
+from query.ranges import Ranges
 from query.spent import current
 from query.store import Store, Written
 from query.view import View, known_infos, view_of
@@ -72,16 +72,11 @@ class Api:
         if newest_ms is not None and newest_ms < time and pinned(expr):
             raise refused("TG-query-completeness", "complete_only: @ fixes a time of which the data are not complete")
         time = time if newest_ms is None else min(time, newest_ms)
-        said = Annotations()
-        source = self.store.source(request.tenant, 1, seen)
-        grids = self.store.grids(request.tenant, seen)
-        value = evaluate(
-            expr, source, time, time, 0, self.lookback_ms, annotations=said, max_cells=self.max_cells, grids=grids
-        )
+        answer, at = self.ranges.instant(request.tenant, expr, time, request.now_ms, seen)
         keep_order = encode.ordered(expr)
-        value, cut = _limited(params.limit(request.params), value, keep_order)
-        data = encode.instant(value, time, keep_order)
-        return _reply(request, data, [*said.infos, *infos], [*said.warnings, *cut])
+        value, cut = _limited(params.limit(request.params), answer.value, keep_order)
+        data = encode.instant(value, at, keep_order)
+        return _reply(request, data, [*answer.infos, *infos], [*answer.warnings, *cut])
 
     def query_range(self, request: Request) -> Reply:
         """Answer /api/v1/query_range."""
@@ -123,6 +118,8 @@ class Api:
         seen = view_of(request.params, request.now_ms)
         written = self.ranges.written(seen)
         steps = Steps(start, Grid(start, end, step, self.lookback_ms).last_ms, step)
+        # The last step may lie before the end.
+        expr = expr if end == steps.last_ms else ending(expr, end)
         infos, newest_ms = self._limits(request, seen, expr, steps, LEFT_OUT, written)
         left = steps if newest_ms is None else kept(steps, newest_ms)
         if left is None:

@@ -47,6 +47,7 @@ class Catalog:
 
     def label_values(self, request: Request, label: str) -> Reply:
         """Answer /api/v1/label/<name>/values."""
+        label = params.label_name(label)
         if not label or "\0" in label:
             raise bad_data("TG-query-label", f"invalid label name: {label[:200]!r}")
         start, end = _span(request)

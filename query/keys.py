@@ -3,32 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from promql.digested import approximate
 from promql.plan import Expr, Select, canonical, kind, walk
 from promql.steps import stepwise
+from query.asked import Asked, shares
 from query.blocks import HOUR_MS, Steps, hulls
 from query.cache import CacheKey
-from query.completeness import kept, reach, whole
 from query.store import Store, Version, Versions, Written
-from query.view import View
-from schemas.tiers import Tier
 
 Told = tuple[tuple[str, Version], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A plan of a tenant, and from which tiers it is answered (query/tiers.py); now_ms: the wall clock.
-
-    short: what to say where the tiers do not reach back far enough.
-    """
-
-    tenant: str
-    expr: Expr
-    tiers: tuple[Tier, ...]
-    now_ms: int
-    view: View
-    short: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +54,16 @@ class Keys:
         )
 
     def _closed(self, asked: Asked, block: Steps) -> Told:
-        """Return how many steps of a block each tier has closed: digests there, samples elsewhere, of other values."""
-        if not asked.tiers or not approximate(asked.expr):
+        """Return what answers how many steps of a block: rows know no NaN and no staleness marker, raw samples do."""
+        if not asked.tiers:
             return ()
-        ahead = reach(asked.expr, block, self.lookback_ms)
         told: list[tuple[str, Version]] = []
-        for tier in asked.tiers:
-            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
-            mine = None if complete is None or ahead is None else kept(block, whole(complete, ahead))
-            told.append((tier.table, (0, "closed", 0 if mine is None else mine.size)))
+        for share in shares(self.store, asked, block, self.lookback_ms):
+            # Up to when a tier is closed counts where raw goes on from there.
+            ends = [(tier.table, until if share.raw else 0) for tier, until in share.closed] or [("samples", 0)]
+            told += [
+                (table, (until, "lacking" if share.lacks else "closed", share.steps.size)) for table, until in ends
+            ]
         return tuple(told)
 
 

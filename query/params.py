@@ -7,12 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 from query.errors import bad_data
 
-_DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?\Z", re.ASCII)
+# Digits that no time needs are refused unread: Python makes no int of more than 4,300.
+_DURATION = re.compile(
+    "".join(rf"(?:(\d{{1,18}}){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")) + r"\Z", re.ASCII
+)
 _UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 1)
 # The times that ClickHouse's DateTime64(3) holds, with room for ranges and offsets.
 MIN_MS, MAX_MS = -(10**12), 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNT = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+_ESCAPE = re.compile(r"_(?:_|([0-9a-fA-F]{1,5})_)")
+_ESCAPED = re.compile(rf"U__((?:[^_]|{_ESCAPE.pattern})*)", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
@@ -98,6 +104,18 @@ def limit(params: Mapping[str, str], name: str = "limit") -> int:
     if not _COUNT.match(text):
         raise bad_data("TG-query-limit", f'invalid parameter "{name}": {text[:50]!r} is not a number of 0 or more')
     return int(text)
+
+
+def label_name(text: str) -> str:
+    """Return the label name that a path names: U__ begins one in which __ is _, and _HEX_ the character of that code.
+
+    Prometheus's model.UnescapeName: what is not well-formed stays as it is, a code of six digits too.
+    """
+    match = _ESCAPED.fullmatch(text)
+    if match is None:
+        return text
+    name = _ESCAPE.sub(lambda one: chr(int(one[1], 16)) if one[1] else "_", match[1])
+    return text if _SURROGATE.search(name) else name
 
 
 def timeout_s(params: Mapping[str, str], most_s: float) -> float:

@@ -8,6 +8,7 @@ from promql.columns import Labels
 from promql.result import Vector
 from promql.series import Signature, prune, signature
 from query.blocks import Steps
+from query.errors import refused
 
 
 def cut(vector: Vector, have: Steps, want: Steps) -> Vector:
@@ -17,28 +18,34 @@ def cut(vector: Vector, have: Steps, want: Steps) -> Vector:
     return prune(Vector(vector.labels, vector.values[:, part], vector.present[:, part]))
 
 
-def join(pieces: Sequence[tuple[Steps, Vector]], want: Steps) -> Vector:
-    """Return one vector over `want` from pieces that cover it; what reaches beyond is cut off."""
+def join(pieces: Sequence[tuple[Steps, Vector]], want: Steps, max_cells: int) -> Vector:
+    """Return one vector over `want` from pieces that cover it; what reaches beyond is cut off.
+
+    Refused where it would have more than max_cells, as the whole evaluated at once would be.
+    """
+    parts = []
+    for have, vector in pieces:
+        low, high = max(have.first_ms, want.first_ms), min(have.last_ms, want.last_ms)
+        if low <= high:
+            part = Steps(low, high, want.step_ms)
+            parts.append((part, cut(vector, have, part)))
     places: dict[Signature, int] = {}
     labels: list[Labels] = []
     rows = []
-    for _, vector in pieces:
+    for _, vector in parts:
         mine = np.empty(len(vector.labels), np.int64)
         for row, one in enumerate(vector.labels):
             mine[row] = place = places.setdefault(signature(one), len(labels))
             if place == len(labels):
                 labels.append(one)
         rows.append(mine)
+    if len(labels) * want.size > max_cells:
+        limit = f"{max_cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
+        raise refused("TG-query-cells", f"{len(labels)} series x {want.size} steps are more than {limit}")
     values = np.zeros((len(labels), want.size))
     present = np.zeros((len(labels), want.size), np.bool_)
-    for (have, vector), mine in zip(pieces, rows, strict=True):
-        low = max(have.first_ms, want.first_ms)
-        high = min(have.last_ms, want.last_ms)
-        if low > high:
-            continue
-        size = (high - low) // want.step_ms + 1
-        source = (low - have.first_ms) // want.step_ms
-        target = (low - want.first_ms) // want.step_ms
-        values[mine, target : target + size] = vector.values[:, source : source + size]
-        present[mine, target : target + size] = vector.present[:, source : source + size]
-    return prune(Vector(labels, values, present))
+    for (part, vector), mine in zip(parts, rows, strict=True):
+        target = (part.first_ms - want.first_ms) // want.step_ms
+        values[mine, target : target + part.size] = vector.values
+        present[mine, target : target + part.size] = vector.present
+    return Vector(labels, values, present)

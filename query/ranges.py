@@ -8,39 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from promql.annotations import Annotations
+from promql.columns import Source
 from promql.errors import PromqlError
 from promql.evaluate import MAX_CELLS, evaluate
 from promql.plan import Expr, kind
-from promql.result import Result, Vector
+from promql.tiers import RowSource
+from query.asked import Asked, Share, shares, short_of
 from query.blocks import Steps, finished_blocks, lacking, merged, overlap, within
 from query.bodies import Bodies, Body
-from query.cache import Block, Cache, CacheKey, NoCache
-from query.completeness import kept, reach, whole
+from query.cache import Cache, CacheKey, NoCache
+from query.chain import Chain
 from query.errors import UNAVAILABLE, QueryError
 from query.flights import Flights
-from query.keys import Asked, Keys, cacheable
+from query.keys import Keys, cacheable
 from query.metrics import BODIES, STALE_BLOCKS
-from query.pieces import cut, join
+from query.parts import Answer, Piece, joined, part_of, scalar
+from query.pieces import cut
 from query.recent import Recent
-from query.spent import count_cached
+from query.spent import check, count_cached
 from query.store import Store, Written
-from query.tiers import begins, chosen, short_infos
+from query.tiers import aligned, begins, chosen, short_infos, taken_infos
 from query.view import EVERYTHING, View
 from schemas.retention import Policy
-from schemas.tiers import Tier
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The value at the steps, and what a reader must know of it. stale: of blocks that may be outdated."""
-
-    value: Result
-    infos: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-    stale: bool = False
-
-
-Piece = tuple[Steps, Block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +58,18 @@ class Ranges:
         """Return the value of the plan at the steps; now_ms is the wall clock, read before anything else."""
         asked = self._asked(tenant, expr, steps, now_ms, view)
         return self._answer(asked, steps, self.written(view))
+
+    def instant(self, tenant: str, expr: Expr, time_ms: int, now_ms: int, view: View) -> tuple[Answer, int]:
+        """Return the value of the plan at a time, and the time at which it was taken: see query.tiers.aligned."""
+        keeps = self.retention.of(tenant)
+        at = time_ms if view.raw_only else aligned(expr, time_ms, self.lookback_ms, now_ms, keeps)
+        asked = replace(self._asked(tenant, expr, Steps(at, at, 1), now_ms, view), instant=True)
+        if at != time_ms and not any(one.closed for one in self._shares(asked, Steps(at, at, 1))):
+            # No tier has closed anything yet.
+            at = time_ms
+            asked = replace(self._asked(tenant, expr, Steps(at, at, 1), now_ms, view), instant=True)
+        answer = self._evaluate(asked, Steps(at, at, 1))
+        return replace(answer, infos=[*answer.infos, *asked.short, *taken_infos(time_ms, at)]), at
 
     def body(
         self,
@@ -120,7 +121,7 @@ class Ranges:
         tiers = () if view.raw_only else chosen(expr, steps, self.lookback_ms, now_ms, keeps)
         begin = begins(expr, steps, self.lookback_ms)
         short = [] if begin is None else short_infos(begin, tiers[0] if tiers else None, now_ms, keeps)
-        return Asked(tenant, expr, tiers, now_ms, view, tuple(short))
+        return Asked(tenant, expr, tiers, now_ms, view, keeps.raw, tuple(short))
 
     def _answer(self, asked: Asked, steps: Steps, written: Written | None) -> Answer:
         answer = self._found(asked, steps, written)
@@ -135,7 +136,7 @@ class Ranges:
         if not blocks and not tail:
             return self._evaluate(asked, steps)
         try:
-            return joined(self._through_cache(asked, steps, blocks, written), steps)
+            return joined(self._through_cache(asked, steps, blocks, written), steps, self.max_cells)
         except PromqlError:
             if not blocks:
                 raise
@@ -212,51 +213,40 @@ class Ranges:
         STALE_BLOCKS.inc(len(held))
         said = f"ClickHouse does not answer: {count} of {steps.size} steps are from the cache and may be outdated"
         rest = "" if count == steps.size else "; the others are missing"
-        answer = joined(held, steps)
+        answer = joined(held, steps, self.max_cells)
         return replace(answer, warnings=[*answer.warnings, f"{said}{rest} [TG-query-stale]"], stale=True)
+
+    def _shares(self, asked: Asked, steps: Steps) -> list[Share]:
+        return shares(self.store, asked, steps, self.lookback_ms)
 
     def _evaluate(self, asked: Asked, steps: Steps) -> Answer:
         """Return the value at the steps: of each tier those that it has closed, the rest from raw."""
-        pieces: list[Piece] = []
-        rest = steps
-        ahead = reach(asked.expr, steps, self.lookback_ms) if asked.tiers else None
-        for tier in asked.tiers:
-            complete = self.store.completeness(asked.tenant, asked.now_ms, tier)
-            mine = kept(rest, whole(complete, ahead)) if complete is not None and ahead is not None else None
-            if mine is None:
-                continue
-            pieces.append(part_of(mine, self._of(asked, mine, tier)))
-            if mine.last_ms == rest.last_ms:
-                return joined(pieces, steps)
-            rest = replace(rest, first_ms=mine.last_ms + rest.step_ms)
-        answer = self._of(asked, rest, None)
-        return joined([*pieces, part_of(rest, answer)], steps) if pieces else answer
+        answers = [(share.steps, self._of(asked, share)) for share in self._shares(asked, steps)]
+        if len(answers) == 1:
+            return answers[0][1]
+        answer = joined([part_of(mine, one) for mine, one in answers], steps, self.max_cells)
+        return replace(answer, value=scalar(answer.value)) if kind(asked.expr) == "scalar" else answer
 
-    def _of(self, asked: Asked, steps: Steps, tier: Tier | None) -> Answer:
-        said = Annotations()
+    def _of(self, asked: Asked, share: Share) -> Answer:
+        said, steps = Annotations(), share.steps
+        raw = self.store.source(asked.tenant, steps.size, asked.view)
         value = evaluate(
             asked.expr,
-            self.store.source(asked.tenant, steps.size, asked.view),
+            raw,
             steps.first_ms,
             steps.last_ms,
-            steps.step_ms,
+            0 if asked.instant else steps.step_ms,
             self.lookback_ms,
             annotations=said,
             max_cells=self.max_cells,
-            tier=None if tier is None else self.store.rolled(asked.tenant, steps.size, tier),
+            tier=self._rows(asked, share, raw),
             grids=self.store.grids(asked.tenant, asked.view),
+            check=check,
         )
-        return Answer(value, said.infos, said.warnings)
+        return Answer(value, [*said.infos, *short_of(share, asked)], said.warnings)
 
-
-def part_of(steps: Steps, answer: Answer) -> Piece:
-    """Return an answer at some of the steps as a part of one; its value is a vector."""
-    assert isinstance(answer.value, Vector), type(answer.value)
-    return steps, Block(answer.value, tuple(answer.infos), tuple(answer.warnings))
-
-
-def joined(pieces: Sequence[Piece], steps: Steps) -> Answer:
-    """Return pieces as one answer, its notes in one order whatever the pieces were."""
-    value = join([(have, block.vector) for have, block in pieces], steps)
-    infos = sorted({info for _, block in pieces for info in block.infos})
-    return Answer(value, infos, sorted({one for _, block in pieces for one in block.warnings}))
+    def _rows(self, asked: Asked, share: Share, raw: Source) -> RowSource | None:
+        tiers = [(self.store.rolled(asked.tenant, share.steps.size, tier), until) for tier, until in share.closed]
+        if tiers and share.raw:
+            return Chain(tiers, raw)
+        return tiers[0][0] if tiers else None

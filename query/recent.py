@@ -4,6 +4,7 @@ What no version covers (the fresh tail, edges of a range) is kept here only, its
 each table that it reads (Store.written): the next write, whoever's, makes another key.
 """
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
@@ -56,11 +57,12 @@ class Recent:
     """At most about max_bytes of blocks."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._held: Lru[CacheKey, Block] = Lru(max_bytes)
+        # Digests of keys: a key holds a version for each hour that its block reads, and may be larger than the block.
+        self._held: Lru[bytes, Block] = Lru(max_bytes)
 
     def get(self, key: CacheKey) -> Block | None:
         """Return the block of the key, None if it is not here."""
-        return self._held.get(key)
+        return self._held.get(_digest(key))
 
     def put(self, key: CacheKey, block: Block) -> None:
         """Keep a block."""
@@ -68,7 +70,11 @@ class Recent:
         size = vector.values.nbytes + vector.present.nbytes + _LABELS_BYTES * (len(vector.labels) + 1)
         # A copy: the arrays may be windows of a whole answer's.
         own = Block(Vector(vector.labels, vector.values.copy(), vector.present.copy()), block.infos, block.warnings)
-        self._held.put(key, own, size)
+        self._held.put(_digest(key), own, size)
+
+
+def _digest(key: CacheKey) -> bytes:
+    return hashlib.sha256(key.text()).digest()
 
 
 class Layered:

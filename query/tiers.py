@@ -9,6 +9,7 @@ from typing import cast
 from promql.plan import Expr
 from promql.tiers import answerable
 from query.blocks import Steps, hulls
+from query.params import rfc3339
 from query.view import DAY_MS
 from schemas.retention import Class
 from schemas.retention import Tier as Name
@@ -36,6 +37,17 @@ def chosen(expr: Expr, steps: Steps, lookback_ms: int, now_ms: int, keeps: Class
     return (able[0], able[-1]) if len(able) > 1 else tuple(able)
 
 
+def aligned(expr: Expr, time_ms: int, lookback_ms: int, now_ms: int, keeps: Class) -> int:
+    """Return the newest time up to this one at which a tier answers what raw no longer holds; else this one."""
+    begin = begins(expr, Steps(time_ms, time_ms, 1), lookback_ms)
+    if begin is None or begin >= now_ms - keeps.raw * DAY_MS:
+        return time_ms
+    times = [(tier, time_ms - time_ms % tier.width_ms) for tier in TIERS]
+    able = [(tier, at) for tier, at in times if answerable(expr, tier.width_ms, at, 0)]
+    whole = [at for tier, at in able if begin - (time_ms - at) >= now_ms - _days(keeps, tier) * DAY_MS]
+    return next(iter(whole), able[-1][1] if able else time_ms)
+
+
 def begins(expr: Expr, steps: Steps, lookback_ms: int) -> int | None:
     """Return the earliest time that the steps read, ms; None if they read nothing."""
     return min((one.start_ms for one in hulls(expr, steps, lookback_ms)), default=None)
@@ -57,3 +69,11 @@ def short_infos(begin_ms: int, first: Tier | None, now_ms: int, keeps: Class) ->
         else ("; a tier that is kept longer answers where start, step, ranges and offsets are multiples of its width")
     )
     return [f"{name} is kept for {days} days (TIDEGAUGE_RETENTION), and earlier data are left out{why} [TG-tier-kept]"]
+
+
+def taken_infos(time_ms: int, at_ms: int) -> list[str]:
+    """Return what to say of an instant that is answered at another time than it asks for."""
+    if time_ms == at_ms:
+        return []
+    why = "of what raw no longer holds tiers answer at multiples of their width"
+    return [f"taken at {rfc3339(at_ms)} instead of {rfc3339(time_ms)}: {why} [TG-tier-time]"]

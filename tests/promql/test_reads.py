@@ -2,6 +2,7 @@
 
 import pytest
 
+from promql import windows
 from promql.columns import Columns, Selector
 from promql.errors import PromqlError
 from promql.evaluate import Vector, evaluate, selectors
@@ -125,6 +126,57 @@ def test_an_evaluation_has_a_limit(text: str) -> None:
         evaluate(parse(text), Listening("m 0+1x100"), 0, 1000 * S, S, max_cells=1000)
     assert "would load too many samples into memory" in str(caught.value)
     assert isinstance(evaluate(parse("m"), Listening("m 0+1x100"), 0, 1000 * S, S, max_cells=1001), Vector)
+
+
+def test_an_answer_has_the_same_limit() -> None:
+    with pytest.raises(PromqlError, match="2 series at 1001 steps"):
+        evaluate(
+            parse("m or on(x) label_replace(m, 'x', 'y', '', '')"),
+            Listening("m 0+1x100"),
+            0,
+            1000 * S,
+            S,
+            max_cells=1001,
+        )
+
+
+def test_values_that_are_counted_have_it_before_they_take_memory() -> None:
+    """One series of 34 values is 34 series."""
+    with pytest.raises(PromqlError, match="34 series at 1001 steps"):
+        evaluate(parse("count(count_values('v', m))"), Listening("m 0+1x1000"), 0, 1000 * S, S, max_cells=10_000)
+
+
+# (query, how often it is asked whether to go on), in parts of 50 samples: windows of up to 20 at 11 steps hold 157.
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("m + sum(m) * 2", 6),
+        ("quantile_over_time(0.5, m[10m])", 1 + 2 + 4),
+        ("stddev_over_time(m[10m])", 1 + 1 + 4),
+        ("deriv(m[10m])", 1 + 1 + 4),
+        ("max_over_time(m[10m])", 1 + 1 + 4),
+        ("max_over_time(m[10m] @ end())", 1 + 1 + 1),
+        # Sums of 0 are added again, one by one.
+        ("sum_over_time(((-1) ^ (m % 2))[10m:30s])", 22),
+        ("increase(((m == bool 0) * 1e9 + m)[10m:30s])", 18),
+    ],
+)
+def test_an_evaluation_may_be_ended(text: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "CHUNK", 50)
+    monkeypatch.setattr(windows, "STRETCH", 50)
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > count:
+            raise TimeoutError
+
+    source = Listening("m 0+1x100")
+    evaluate(parse(text), source, 0, 1000 * S, 100 * S, check=check)
+    assert asked == count
+    with pytest.raises(TimeoutError):
+        evaluate(parse(text), source, 0, 1000 * S, 100 * S, check=check)
 
 
 def test_the_step_of_a_subquery_without_one_is_an_argument() -> None:

@@ -159,6 +159,18 @@ def test_series_and_labels(api: Client) -> None:
     assert ask(api, "/api/v1/series", **{"match[]": "rate(up[5m])"})[0] == 400
 
 
+def test_a_label_of_any_name() -> None:
+    store = MemoryStore()
+    store.write("default", {"__name__": "m", "http.status": "200"}, [(NOW, 1.0)], NOW)
+    with client(store=store) as api:
+        for name in ("http.status", "U__http_2e_status"):
+            assert ask(api, f"/api/v1/label/{name}/values")[1]["data"] == ["200"]
+        assert ask(api, "/api/v1/label/U__http_2f_status/values")[1]["data"] == []
+        for name in ("U__", "U___0_"):
+            status, body = ask(api, f"/api/v1/label/{name}/values")
+            assert status == 400 and "TG-query-label" in body["error"]
+
+
 def test_tenants_see_their_own(api: Client) -> None:
     other = {"X-Scope-OrgID": "other"}
     assert api.get("/api/v1/query", params={"query": "up"}, headers=other).json()["data"]["result"] == []

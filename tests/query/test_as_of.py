@@ -215,8 +215,9 @@ def test_an_instant_query_as_of_a_time_is_asked_at_that_time(http: Client) -> No
     assert answer["data"]["result"][0]["value"] == [as_of, "10"]
     assert answer["infos"][0].startswith("as known at 2024-05-02T00:10:00Z; ")
     old = http.get("/api/v1/query", params={"query": "m", "as_of": str(as_of - 3 * 86_400)}).json()
-    assert [info.rpartition("[")[2] for info in old["infos"]] == ["TG-as-of]", "TG-as-of-retention]"]
-    assert "kept for 2 days (TIDEGAUGE_RETENTION)" in old["infos"][1]
+    said = ["TG-tier-kept]", "TG-as-of]", "TG-as-of-retention]"]
+    assert [info.rpartition("[")[2] for info in old["infos"]] == said
+    assert "kept for 2 days (TIDEGAUGE_RETENTION)" in old["infos"][2]
 
 
 @pytest.mark.parametrize(

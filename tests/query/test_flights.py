@@ -14,7 +14,8 @@ from query.encode import matrix
 from query.errors import QueryError, unavailable
 from query.flights import Flights
 from query.memory import MemoryStore
-from query.ranges import Answer, Ranges
+from query.parts import Answer
+from query.ranges import Ranges
 from query.spent import Spent, begin
 from query.view import EVERYTHING, View
 from tests.query.test_cache import BLOCK, KEY

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from promql.parse import parse
+from promql.windows import STALE_BITS
 from query import keys
 from query.blocks import HOUR_MS, Steps
 from query.bodies import Bodies, Body
 from query.cache import Block, CacheKey, NoCache, RedisCache, decode, encode
+from query.completeness import Completeness
 from query.encode import matrix
 from query.memory import MemoryStore
 from query.ranges import Ranges
@@ -19,6 +21,7 @@ from query.view import EVERYTHING
 from tests.query.test_cache import outcome
 
 H, M = HOUR_MS, 60_000
+STALE = np.array([STALE_BITS], np.uint64).view(np.float64)[0]
 TAIL = 300_000
 START = 1_714_608_000_000
 QUERIES = (
@@ -99,6 +102,14 @@ class Whole(Bodies):
         return found
 
 
+def spoil(cache: DictCache, rng: random.Random) -> None:
+    """Lose some entries, and shorten others."""
+    for name in [name for name in cache.held if rng.random() < 0.1]:
+        body = cache.held.pop(name)
+        if rng.random() < 0.5:
+            cache.held[name] = body[: rng.randrange(max(1, len(body)))]
+
+
 def walk(seed: int, count: int) -> tuple[int, int, int, int]:
     """Take random steps; return (answers that differ, blocks from the cache, tails kept, whole answers kept)."""
     rng = random.Random(seed)
@@ -126,10 +137,7 @@ def walk(seed: int, count: int) -> tuple[int, int, int, int]:
                 store.write("t", labels, [(START - k * M, float(k)) for k in range(30)], now)
                 store.write("u", labels, [(START, 1.0)], now)
             case 3:  # evicted, or spoilt
-                for name in [name for name in cache.held if rng.random() < 0.1]:
-                    body = cache.held.pop(name)
-                    if rng.random() < 0.5:
-                        cache.held[name] = body[: rng.randrange(max(1, len(body)))]
+                spoil(cache, rng)
             case 4:  # Redis goes, or comes back as it was or empty
                 cache.away = not cache.away and rng.random() < 0.2
                 cache.held = {} if rng.random() < 0.05 else cache.held
@@ -138,6 +146,10 @@ def walk(seed: int, count: int) -> tuple[int, int, int, int]:
             case 6:  # a new series, late
                 late = now - rng.randrange(6 * H)
                 store.write("t", {**labels, "i": f"late{rng.randrange(9)}"}, [(late, rng.random() * 10)], now)
+            case 7:  # the stream closes some, where a series has ended or is no number
+                ended = now - rng.randrange(6 * H)
+                store.write("t", labels, [(ended, rng.choice([STALE, float("nan")]))], now)
+                store.complete["t"] = Completeness(ended // M * M, 1, 1)
             case _:
                 if not asked or rng.random() < 0.4:
                     step = rng.choice([M, 5 * M])
@@ -163,6 +175,11 @@ def test_a_cached_answer_is_the_uncached_one_bit_by_bit(seed: int) -> None:
 def test_the_same_walk_without_versions_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "covering", lambda *_: ())
     assert walk(1, 600)[0] > 0
+
+
+def test_the_same_walk_without_what_was_closed_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys.Keys, "_closed", lambda *_: ())
+    assert sum(walk(seed, 1000)[0] for seed in (1, 2)) > 0
 
 
 def test_the_same_walk_with_a_cached_tail_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from query.errors import QueryError
-from query.params import duration_ms, limit, time_ms, timeout_s
+from query.params import duration_ms, label_name, limit, time_ms, timeout_s
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,37 @@ def test_durations(text: str, want: int) -> None:
     assert duration_ms({"step": text}, "step") == want
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "x", "1m1h", "inf", "nan", "1e30", "1e308", "0s", "99999999999y"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "x", "1m1h", "inf", "nan", "1e30", "1e308", "0s", "99999999999y", "9" * 5000 + "s"]
+)
 def test_durations_refused(text: str) -> None:
     with pytest.raises(QueryError) as caught:
         duration_ms({"step": text}, "step")
     assert caught.value.status == 400
+
+
+# As Prometheus's TestUnescape: what is not well-formed stays as it is.
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("job", "job"),
+        ("http_2e_status", "http_2e_status"),
+        ("U__http_2e_status", "http.status"),
+        ("U__a__b_2E_c_1f600_", "a_b.c\U0001f600"),
+        ("U___5f__20__", "U___5f__20__"),
+        ("U___5f__20_", "_ "),
+        ("U__", ""),
+        ("U__a\n_", "U__a\n_"),
+        ("U__a_", "U__a_"),
+        ("U__a_2e", "U__a_2e"),
+        ("U__a_2g_", "U__a_2g_"),
+        ("U__a_d800_", "U__a_d800_"),
+        ("U__a_110000_", "U__a_110000_"),
+        ("u__a_2e_", "u__a_2e_"),
+    ],
+)
+def test_names_of_labels(text: str, want: str) -> None:
+    assert label_name(text) == want
 
 
 def test_limit_and_timeout() -> None:

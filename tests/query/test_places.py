@@ -108,6 +108,18 @@ def test_a_place_is_free_when_its_work_has_ended_and_not_before() -> None:
     assert store.ended == ["TG-query-timeout", "answered"]
 
 
+def test_an_evaluation_ends_by_its_time_too() -> None:
+    # Without a sample, 249 M values to sort.
+    long = "sum_over_time(quantile_over_time(0.5, (vector(1) * time())[1d:1s])[2d:1m])"
+
+    async def run() -> list[tuple[int, str]]:
+        transport = httpx.ASGITransport(app(MemoryStore(), query_concurrency=1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://query") as client:
+            return [await ask(client, "a", query=long, timeout="0.3"), await ask(client, "a", query="1", timeout="8")]
+
+    assert asyncio.run(run()) == [(503, "TG-query-timeout"), (200, "")]
+
+
 @pytest.mark.parametrize(("asked", "status"), [("0.05", 503), ("50ms", 503), ("-1", 400), ("soon", 400), ("0", 400)])
 def test_the_parameter_timeout(asked: str, status: int) -> None:
     store = Held()

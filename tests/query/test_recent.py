@@ -1,6 +1,7 @@
 """Blocks in the service itself, and questions that are asked once for all who wait."""
 
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,17 @@ def test_what_is_too_large_is_not_kept() -> None:
     recent = Recent(1000)
     recent.put(KEY, Block(Vector([{}], np.zeros((1, 500)), np.ones((1, 500), np.bool_))))
     assert recent.get(KEY) is None
+
+
+def test_keys_take_no_place() -> None:
+    recent = Recent(1 << 20)
+    tracemalloc.start()
+    for number in range(100):
+        versions = tuple(("m", (number + 3600 * hour, "data", 1)) for hour in range(1000))
+        recent.put(replace(KEY, versions=versions), BLOCK)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1 << 20
 
 
 def test_a_kept_block_does_not_hold_what_it_was_cut_from() -> None:

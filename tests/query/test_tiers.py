@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promql.columns import Selector
 from promql.parse import parse
-from promql.result import Vector
+from promql.result import Scalar, Vector
 from promql.series import signature
 from query.blocks import Steps
 from query.cache import NoCache
+from query.chain import Chain
 from query.clickhouse import ClickhouseStore
 from query.completeness import Completeness
 from query.memory import MemoryStore
@@ -24,7 +26,7 @@ from schemas.batch import Series
 from schemas.frame import Frame
 from schemas.ids import series_id
 from schemas.retention import Class
-from schemas.tiers import TIERS
+from schemas.tiers import MINUTE, TIERS
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
@@ -135,6 +137,19 @@ def test_tiers_and_samples_give_one_answer(found: list[tuple[int, int, int]], cl
     assert alike(cells(by_tiers.value), cells(by_samples.value))
 
 
+@pytest.mark.parametrize("query", ["scalar(m)", "time() - scalar(max(m))", "scalar(m) > bool 3"])
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_scalar_is_one_of_tiers_and_of_samples(query: str, closed: int) -> None:
+    store = MemoryStore()
+    store.write("t", {"__name__": "m"}, [(NOW - 2 * H + k * M, float(k)) for k in range(100)], NOW)
+    store.complete["t"] = Completeness(NOW - 2 * H + closed * H, 1, 1)
+    ranges, steps = Ranges(store, NoCache(), 5 * M, 5 * M), Steps(NOW - 2 * H, NOW, 5 * M)
+    got = ranges.answer("t", parse(query), steps, NOW).value
+    by_samples = ranges.answer("t", parse(query), steps, NOW, View(late_data=True)).value
+    assert isinstance(got, Scalar) and isinstance(by_samples, Scalar)
+    assert np.array_equal(got.values, by_samples.values, equal_nan=True)
+
+
 @pytest.fixture(scope="module")
 def store() -> Iterator[ClickhouseStore]:
     """Seven hours of three series as the jobs write them; two hours and ten minutes ago the last hour was closed."""
@@ -191,3 +206,15 @@ def test_rows_of_clickhouse_answer_as_its_samples(store: ClickhouseStore, query:
     assert got
     # And it was they that answered.
     assert store.completeness("t", now, tiers[0]) is not None
+
+
+def test_samples_make_the_digests_that_rows_have(store: ClickhouseStore) -> None:
+    selector, minutes = Selector("m", (), begin(), begin() + 6 * H), store.rolled("t", 1, MINUTE)
+    chain = Chain([(minutes, begin() + 3 * H)], store.source("t", 1))
+    got, expected = (one.rows(selector, frozenset({"digest"})) for one in (chain, minutes))
+    assert (got.labels, got.ends.tolist()) == (expected.labels, expected.ends.tolist())
+    low = np.arange(0, len(got.ends), 30)
+    for level in (0.5, 0.99):
+        assert got.digests is not None and expected.digests is not None
+        made = chain.quantiles(got.digests, low, low + 30, level)
+        assert made.tolist() == minutes.quantiles(expected.digests, low, low + 30, level).tolist()
