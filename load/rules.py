@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import orjson
 from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from load.rulestest import run_files
 from schemas.topics import RULES
 from sinks.control import publish, stored
+from udfs.alert.book import refuse
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.rulefile import parse_file
 from udfs.duration import show_duration
@@ -31,21 +33,31 @@ class RulesSettings(BaseSettings):
 def changes(before: Mapping[str, bytes], rules: Iterable[Rule], tenant: str, file: str) -> dict[str, bytes | None]:
     """Return the records that make control.rules hold exactly these rules of one tenant and file.
 
-    before: the newest value of each key. What other files of the tenant brought is not touched, unless a rule of the
-    same group and name stands here too.
+    before: the newest value of each key. What other files of the tenant brought is not touched. Raises RuleFault for a
+    rule whose group and name another file has, and for one that the job would refuse beside all others.
     """
-    wanted = {rule.key: rule.encode() for rule in rules}
+    wanted: dict[str, bytes] = {}
+    for rule in rules:
+        other = _owner(before.get(rule.key, b""))
+        if other is not None and other[1] not in ("", file):
+            reason = (
+                f"{other[1]} has a rule of this group and name already: rename the group, or first take it out there"
+            )
+            raise RuleFault("TG-rule-taken", reason, group=rule.group, rule=rule.name)
+        wanted[rule.key] = rule.encode()
     gone = [key for key, value in before.items() if key not in wanted and _owner(value) == (tenant, file)]
+    refuse(wanted, {key: value for key, value in before.items() if key not in wanted and key not in gone})
     changed: dict[str, bytes | None] = {key: value for key, value in wanted.items() if before.get(key) != value}
     return {**changed, **dict.fromkeys(gone)}
 
 
 def _owner(value: bytes) -> tuple[str, str] | None:
+    """Return tenant and file of a record, be its rule one that is refused."""
     try:
-        rule = Rule.decode(value)
-    except RuleFault:
+        record = orjson.loads(value)
+        return str(record["tenant"]), str(record.get("file", ""))
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
         return None  # not ours to delete; `list` shows it
-    return rule.tenant, rule.file
 
 
 def check(paths: Iterable[Path], tenant: str) -> int:
@@ -80,7 +92,11 @@ def apply(path: Path, tenant: str, bootstrap: str) -> int:
     if rules is None:
         print(f"{path}: nothing was applied", file=sys.stderr)
         return 1
-    records = changes(stored(bootstrap, RULES), rules, tenant, path.name)
+    try:
+        records = changes(stored(bootstrap, RULES), rules, tenant, path.name)
+    except RuleFault as fault:
+        print(f"{path}: {fault}\n{path}: nothing was applied", file=sys.stderr)
+        return 1
     publish(bootstrap, RULES, records)
     deleted = [key for key, value in records.items() if value is None]
     for key in deleted:

@@ -6,7 +6,7 @@ from typing import Any
 from promql.columns import Labels
 from promql.errors import EXECUTION, PARSE, PromqlError
 from promql.grid import Grid
-from promql.match import compile_regex
+from promql.match import capturing_regex
 from promql.result import String, Vector
 from promql.series import distinct, quoted
 from promql.text import is_broken
@@ -20,7 +20,7 @@ def label_replace(
 ) -> Vector:
     """Return the vector with `target` set to the expanded replacement where the whole source label matches."""
     try:
-        regex = compile_regex(pattern.value)
+        regex = capturing_regex(pattern.value)
     except PromqlError as error:
         if error.id != PARSE:
             raise

@@ -1,11 +1,12 @@
 """Which records bring a file into force; and the command line as far as it needs no broker."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from load.rules import changes, main, table
-from udfs.alert.rule import Rule
+from udfs.alert.rule import Rule, RuleFault
 
 DATA = Path(__file__).parents[1] / "data" / "rules"
 
@@ -26,7 +27,7 @@ STORED = {
         ([rule("A", "up == 0"), rule("B")], {"acme/g/A"}, set()),
         ([rule("A"), rule("D")], {"acme/g/D"}, {"acme/g/B"}),
         ([], set(), {"acme/g/A", "acme/g/B"}),
-        ([rule("A"), rule("B"), rule("C")], {"acme/g/C"}, set()),
+        ([rule("A"), rule("B"), rule("E", file="f.yaml")], {"acme/g/E"}, set()),
     ],
 )
 def test_a_file_replaces_what_it_held_and_nothing_else(
@@ -37,8 +38,36 @@ def test_a_file_replaces_what_it_held_and_nothing_else(
     assert {key for key, value in records.items() if value is None} == deleted
 
 
-def test_a_record_that_cannot_be_read_is_left_alone() -> None:
-    assert changes({"acme/g/X": b"garbage"}, [], "acme", "f.yaml") == {}
+@pytest.mark.parametrize("value", [b"garbage", b"[]", b'["tenant"]', b"7", b"{}"])
+def test_a_record_that_cannot_be_read_is_left_alone(value: bytes) -> None:
+    assert changes({"acme/g/X": value}, [], "acme", "f.yaml") == {}
+
+
+def test_a_record_that_the_job_refuses_is_deleted_with_its_file() -> None:
+    large = replace(rule("X"), annotations=(("runbook", "r" * 70_000),))
+    assert changes({large.key: large.encode()}, [], "acme", "f.yaml") == {large.key: None}
+
+
+def record(name: str, expr: str, file: str) -> Rule:
+    return replace(rule("", expr, file=file), record=name, rule_id=f"g/{name}")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fault"),
+    [
+        ([rule("A"), rule("C")], "rule 'C': TG-rule-taken: other.yaml has a rule of this group and name already"),
+        ([record("a", "b", "f.yaml")], "rule 'a': TG-rule-loop"),
+        ([record("a", "up", "f.yaml"), record("c", "a + b", "f.yaml")], ""),
+    ],
+)
+def test_what_the_job_would_refuse_beside_the_others_is_not_applied(wanted: list[Rule], fault: str) -> None:
+    other = record("b", "a", "other.yaml")
+    stored = {**STORED, other.key: other.encode(), "acme/g/X": b"garbage"}
+    if not fault:
+        assert changes(stored, wanted, "acme", "f.yaml")
+        return
+    with pytest.raises(RuleFault, match=fault):
+        changes(stored, wanted, "acme", "f.yaml")
 
 
 def test_check_says_what_is_wrong_and_where(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The rules in force, as the control topic has told them so far."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from udfs.alert.chain import Linked, relink
 from udfs.alert.expression import Expression, check_expression
@@ -8,13 +9,17 @@ from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.template import check_template
 
 Group = tuple[str, str, str]
+Entry = tuple[Rule, Expression]
 
 
 class Book:
     """Rules by their key on control.rules, `tenant/rule_id`. generation rises with every change."""
 
     def __init__(self) -> None:
-        self._rules: dict[str, tuple[Rule, Expression]] = {}
+        self._rules: dict[str, Entry] = {}
+        self._groups: dict[Group, dict[str, Entry]] = {}
+        # By tenant and name of the series: the rules that record it.
+        self._recording: dict[tuple[str, str], dict[str, Entry]] = {}
         self._linked: dict[str, Linked] = {}
         self.generation = 0
         # By tenant and metric, "" for any: place in the book and key of the rules that read it; of which generation.
@@ -24,12 +29,24 @@ class Book:
     def put(self, key: str, value: bytes | None) -> None:
         """Take one record of control.rules; None deletes. Raises RuleFault and keeps what was in force before."""
         if value is None:
-            gone = self._rules.pop(key, None)
+            gone = self._rules.get(key)
             if gone is not None:
+                self._leave(key)
+                del self._rules[key]
                 del self._linked[key]
                 self._linked.update(self._relinked(_group(gone[0]), None))
                 self.generation += 1
             return
+        rule, expression = self._checked(key, value)
+        linked = self._relinked(_group(rule), (rule, expression))
+        before = self._rules.get(key)
+        self._enter(key, (rule, expression))
+        self._linked.update(linked)
+        if before is not None and _group(before[0]) != _group(rule):
+            self._linked.update(self._relinked(_group(before[0]), None))
+        self.generation += 1
+
+    def _checked(self, key: str, value: bytes) -> Entry:
         rule = Rule.decode(value)
         if rule.key != key:
             raise RuleFault(
@@ -40,13 +57,22 @@ class Book:
         for _, text in rule.labels + rule.annotations if rule.alert else ():
             check_template(text)
         self._refuse_loop(rule, expression)
-        linked = self._relinked(_group(rule), (rule, expression))
-        before = self._rules.get(key)
-        self._rules[key] = rule, expression
-        self._linked.update(linked)
-        if before is not None and _group(before[0]) != _group(rule):
-            self._linked.update(self._relinked(_group(before[0]), None))
-        self.generation += 1
+        return rule, expression
+
+    def _enter(self, key: str, entry: Entry) -> None:
+        if key in self._rules:
+            self._leave(key)
+        rule = entry[0]
+        self._rules[key] = entry
+        self._groups.setdefault(_group(rule), {})[key] = entry
+        if rule.record:
+            self._recording.setdefault((rule.tenant, rule.record), {})[key] = entry
+
+    def _leave(self, key: str) -> None:
+        rule = self._rules[key][0]
+        del self._groups[_group(rule)][key]
+        if rule.record:
+            del self._recording[rule.tenant, rule.record][key]
 
     def get(self, key: str) -> tuple[Rule, Linked] | None:
         """Return the rule and its expression, None if there is none of that key."""
@@ -71,19 +97,15 @@ class Book:
     def __len__(self) -> int:
         return len(self._rules)
 
-    def _relinked(self, group: Group, changed: tuple[Rule, Expression] | None) -> dict[str, Linked]:
+    def _relinked(self, group: Group, changed: Entry | None) -> dict[str, Linked]:
         key = changed[0].key if changed else ""
-        members = [entry for name, entry in self._rules.items() if name != key and _group(entry[0]) == group]
+        members = [entry for name, entry in self._groups.get(group, {}).items() if name != key]
         return relink([*members, *([changed] if changed else [])])
 
     def _refuse_loop(self, rule: Rule, expression: Expression) -> None:
         """Raise RuleFault if a recording rule reads, itself or by way of others, the series that it records."""
         if not rule.record:
             return
-        made: dict[str, list[tuple[Rule, Expression]]] = {}
-        for key, entry in self._rules.items():
-            if key != rule.key and entry[0].tenant == rule.tenant and entry[0].record:
-                made.setdefault(entry[0].record, []).append(entry)
         seen: set[str] = set()
         waiting = [one.metric for one in expression.selectors if one.metric]
         while waiting:
@@ -93,7 +115,28 @@ class Book:
                 raise RuleFault("TG-rule-loop", reason, group=rule.group, rule=rule.name)
             if name not in seen:
                 seen.add(name)
-                waiting += [one.metric for _, read in made.get(name, ()) for one in read.selectors if one.metric]
+                made = self._recording.get((rule.tenant, name), {})
+                reads = [read for key, (_, read) in made.items() if key != rule.key]
+                waiting += [one.metric for read in reads for one in read.selectors if one.metric]
+
+
+def refuse(wanted: Mapping[str, bytes], beside: Mapping[str, bytes]) -> None:
+    """Raise the RuleFault with which a book refuses one of the wanted records, others being in force beside them.
+
+    If it refuses none in this order it refuses none in any, for less was in force before. Groups are linked once.
+    """
+    book = Book()
+    for key, value in beside.items():
+        # What is refused already is not in force.
+        with suppress(RuleFault):
+            book._enter(key, book._checked(key, value))
+    groups: dict[Group, None] = {}
+    for key, value in wanted.items():
+        entry = book._checked(key, value)
+        book._enter(key, entry)
+        groups[_group(entry[0])] = None
+    for group in groups:
+        book._relinked(group, None)
 
 
 def _group(rule: Rule) -> Group:

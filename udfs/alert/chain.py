@@ -23,6 +23,7 @@ from promql.result import Scalar, Vector
 from promql.series import Signature, signature
 from schemas.nan import STALE_BITS, Floats, Mask
 from udfs.alert.expression import MAX_SPAN_MS, Expression
+from udfs.alert.order import ALERTS, FOR_STATE
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.spread import WHOLE, Spread, answers_silence, spread_of
 
@@ -45,10 +46,32 @@ class Linked(Expression):
 def link(rule: Rule, expression: Expression, before: Sequence[Link]) -> Linked:
     """Return the expression with what it reads of the rules before it in its group; raises RuleFault TG-rule-span."""
     linked = _link(rule, expression, before)
-    if not rule.limit:
-        return linked
     # A limit counts all that the rule gives, so all of it is judged under one key.
-    return replace(linked, spread=WHOLE, shape=xxhash.xxh3_64_hexdigest(f"limit {linked.shape}".encode())[:12])
+    if rule.limit:
+        return replace(linked, spread=WHOLE, shape=_shape(f"limit {linked.shape}"))
+    return _own(rule, linked)
+
+
+def _own(rule: Rule, linked: Linked) -> Linked:
+    """Return the expression spread without the labels that the rule sets: by them two keys would make one alert."""
+    own = {NAME, *(name for name, _ in rule.labels), *(["alertname"] if rule.alert else [])}
+    lost = frozenset(name for name in own if linked.spread.parts(name))
+    if not lost:
+        return linked
+    known = set(lost)
+    if not linked.spread.by:
+        # Series that have no such label stay where they are, and so do most rules: `severity` is set by all of them.
+        known &= {name for name, text in rule.labels if not text} | _alertname(linked)
+    shape = _shape(f"own {sorted(known)} {linked.shape}") if known else linked.shape
+    return replace(linked, spread=linked.spread.meet(Spread(False, lost)), shape=shape)
+
+
+def _alertname(linked: Linked) -> set[str]:
+    return {"alertname"} if any(one.metric in (ALERTS, FOR_STATE) for one in linked.selectors) else set()
+
+
+def _shape(text: str) -> str:
+    return xxhash.xxh3_64_hexdigest(text.encode())[:12]
 
 
 def _link(rule: Rule, expression: Expression, before: Sequence[Link]) -> Linked:
@@ -79,7 +102,7 @@ def _link(rule: Rule, expression: Expression, before: Sequence[Link]) -> Linked:
     spread = spread_of(expression.plan, {name: _spread(made) for name, made in by_name.items()})
     # The links' own texts stand in it: another earlier rule may need other windows of the same samples.
     texts = sorted((one.rule.expr, one.rule.labels) for made in by_name.values() for one in made)
-    shape = xxhash.xxh3_64_hexdigest(repr((str(spread), sorted(reads), texts)).encode())[:12]
+    shape = _shape(repr((str(spread), sorted(reads), texts)))
     found = tuple(Selector(*one, 0, 0) for one in sorted(reads))
     return Linked(expression.plan, found, span, spread, shape, tuple(sorted(by_name.items())))
 

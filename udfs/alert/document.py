@@ -46,6 +46,8 @@ class Document:
             read()
         except RuleFault as fault:
             self.faults.append(fault)
+        except RecursionError:  # << of what it stands in
+            self.faults.append(RuleFault("TG-rule-yaml", "it is nested too deeply, or in itself"))
 
     def guarded(self, node: yaml.Node, check: Callable[[], object], prefix: str = "") -> bool:
         """Tell whether a check passes; its RuleFault is kept with the node's line."""

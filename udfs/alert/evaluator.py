@@ -27,6 +27,7 @@ from udfs.alert.window import Window
 FAILING, PAUSED = "RuleFailing", "RulePaused"
 # How often a key's costs go out as series, and what has left its window goes to the past.
 MINUTE_MS = 60_000
+_LONGEST_PAUSE_MS = 3_600_000
 # How long a key rests at most: an edited rule is in force within 5 s.
 REST_MS = 4_000
 # One slow evaluation may be the machine's fault.
@@ -86,8 +87,8 @@ class Evaluator:
     ) -> Outcome:
         """Return what the tick makes of a key whose window is `held` and which got `pieces` since."""
         rule, expression = entry
-        if tick < memory.paused_until and memory.revision == rule.revision:
-            return self._paused(address, rule, memory, tick, now_ms)
+        if memory.revision == rule.revision and tick < _resumes(rule, expression, memory):
+            return self._paused(address, entry, memory, held, pieces, tick, now_ms)
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
         memory, rested = self._woken(rule, memory, tick)
@@ -105,7 +106,8 @@ class Evaluator:
             until = tick + self.budget.pause_ms
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
             waiting, left = self.hindsight.drop(waiting, shelf)
-            return replace(self._paused(address, rule, waiting, tick, now_ms), unjudged=unjudged + dropped + left)
+            paused = self._paused(address, entry, waiting, whole, (), tick, now_ms)
+            return replace(paused, unjudged=unjudged + dropped + left)
         after = replace(judged.memory, paused_until=0, trouble=failed)
         after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
         after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
@@ -203,12 +205,45 @@ class Evaluator:
             return memory, 0
         return replace(memory, judged=tick - rule.interval_ms), rested
 
-    def _paused(self, address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> Outcome:
-        """Return a tick without evaluation: the window is given up, alerts stay as they were."""
+    def _paused(
+        self,
+        address: Address,
+        entry: tuple[Rule, Linked],
+        memory: Memory,
+        held: Window,
+        pieces: Sequence[Batch],
+        tick: int,
+        now_ms: int,
+    ) -> Outcome:
+        """Return a tick without evaluation: alerts stay as they were.
+
+        The window is given up, but for what the rule will look back on when the pause ends: less would end alerts. If
+        that is too large, the pause begins anew.
+        """
+        rule, expression = entry
+        window, floor = Window.empty(rule.tenant), tick
+        # A minute more, since samples come before their tick.
+        if tick >= memory.paused_until - _looks_back(rule, expression) - MINUTE_MS:
+            window, floor = held.append(pieces) if pieces else held, memory.floor
+            window = window.trim(max(floor, tick - retention_ms(rule, expression)))
+        excess = self.budget.size(len(window.ids), window.nbytes)
+        if excess:
+            memory = replace(memory, paused_until=tick + self.budget.pause_ms, trouble=excess)
+            window, floor = Window.empty(rule.tenant), tick
         after, said = _troubles(address, rule, memory, tick, now_ms)
         # What is gone cannot be judged again: an edit looks back to here at most.
-        after = replace(after, floor=tick, judged=0, since=0, spilled=0, late_first=0, late_last=0, fired=())
-        return Outcome(after, Window.empty(rule.tenant), True, said, paused=True)
+        after = replace(after, floor=floor, judged=0, since=0, spilled=0, late_first=0, late_last=0, fired=())
+        return Outcome(after, window, True, said, paused=True)
+
+
+def _looks_back(rule: Rule, expression: Linked) -> int:
+    # No rule is silent for a day because it looks back on one.
+    return min(expression.span_ms + rule.query_offset_ms, _LONGEST_PAUSE_MS)
+
+
+def _resumes(rule: Rule, expression: Linked, memory: Memory) -> int:
+    """Return when a pause ends: not before the window holds again what the rule looks back on. 0: there is none."""
+    return max(memory.paused_until, memory.floor + _looks_back(rule, expression)) if memory.paused_until else 0
 
 
 def _own(key: str) -> int:

@@ -23,9 +23,11 @@ from udfs.alert.expression import Expression
 from udfs.alert.recording import HEARTBEAT_SOURCE, source_of
 from udfs.alert.spread import BUCKETS
 
-# Series sets whose routes are remembered. A source has one a shard, and a new one when its series change; what keys of
-# rules cost are sources of their own.
-CACHED_SETS = 16_384
+# What the remembered routes of series sets may take, bytes: about 100 for each series that a rule reads. A source has a
+# set a shard, and a new one when its series change; what keys of rules cost are sources of their own.
+CACHED_BYTES = 64 << 20
+# Of a set, and of a route, beside its series.
+_BESIDE_SET, _BESIDE_ROUTE = 400, 600
 # Keys whose addresses are remembered.
 CACHED_KEYS = 16_384
 
@@ -72,10 +74,10 @@ def shape_of(expression: Expression, buckets: int) -> str:
 class Match:
     """Splits batches of metrics.valid by the rules of a Book, each over at most so many keys."""
 
-    def __init__(self, book: Book, buckets: int = BUCKETS) -> None:
+    def __init__(self, book: Book, buckets: int = BUCKETS, cached_bytes: int = CACHED_BYTES) -> None:
         self._book, self._buckets = book, buckets
         self._generation = -1
-        self._routes: LRUCache[tuple[str, bytes], list[Route]] = LRUCache(CACHED_SETS)
+        self._routes: LRUCache[tuple[str, bytes], list[Route]] = LRUCache(cached_bytes, getsizeof=_size)
         self._of_nothing: list[str] | None = None
 
     def split(self, batch: Batch) -> Iterator[tuple[str, Batch | None]]:
@@ -120,10 +122,16 @@ class Match:
         if routes is None:
             if batch.series_ids is None:
                 raise ValueError("a batch of metrics.valid carries series ids")
-            routes = self._routes[key] = list(
-                _routes(self._book, batch.tenant, batch.series_set, batch.series_ids, self._buckets)
-            )
+            routes = list(_routes(self._book, batch.tenant, batch.series_set, batch.series_ids, self._buckets))
+            if _size(routes) <= self._routes.maxsize:
+                self._routes[key] = routes
         return routes
+
+
+def _size(routes: list[Route]) -> int:
+    """Return about how many bytes the routes of a set take."""
+    held = sum(_BESIDE_ROUTE + len(one.series_set) + one.places.nbytes + one.series_ids.nbytes for one in routes)
+    return _BESIDE_SET + held
 
 
 def _routes(book: Book, tenant: str, series_set: bytes, series_ids: UInt64s, most: int) -> Iterator[Route]:

@@ -9,6 +9,7 @@ from functools import partial
 
 import yaml
 
+from udfs.alert.book import refuse
 from udfs.alert.document import Document
 from udfs.alert.expression import check_expression, parse_expression
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule, RuleFault
@@ -18,11 +19,14 @@ from udfs.duration import parse_duration
 __all__ = ["Group", "RuleFile", "parse_duration", "parse_file", "parse_rules"]
 
 MAX_RULES = 20_000
+# Go's int.
+MAX_LIMIT = (1 << 63) - 1
 _GROUP_KEYS = {"name", "interval", "rules", "labels", "limit", "query_offset"}
 _RULE_KEYS = {"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"}
 # Alerts only: of a series nothing is awaited and nothing is told.
 _ALERT_KEYS = ("for", "keep_firing_for", "annotations")
 _RESERVED = "__name__"
+Texts = dict[str, tuple[str, yaml.Node]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ def parse_file(
     """Return what stands in a rule file. interval_s: of groups that name none. stream: refuse what a stream cannot."""
     reader = _Reader(text, tenant, file, interval_s, stream)
     reader.document.attempt(reader.groups)
+    if stream and not reader.document.faults:
+        reader.document.attempt(reader.together)
     return RuleFile(tuple(reader.read), reader.document.faults, reader.warnings)
 
 
@@ -71,6 +77,7 @@ class _Shared:
     limit: int
     query_offset_s: float
     labels: dict[str, str]
+    alerts: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     seen: set[object] = field(default_factory=set)
     rules: list[Rule] = field(default_factory=list)
@@ -86,6 +93,7 @@ class _Reader:
         self.warnings: list[RuleFault] = []
         self._names: set[str] = set()
         self._results: dict[object, str] = {}
+        self._ids: dict[str, str] = {}
         self._count = 0
 
     def groups(self) -> None:
@@ -113,11 +121,19 @@ class _Reader:
         if self.stream and not 1 <= interval <= 86_400:
             reason = f"interval of {interval} s is not in 1 s … 1 d"
             document.note("TG-rule-duration", reason, fields["interval"])
+            interval = DEFAULT_INTERVAL_S
         limit, offset = max(0, document.integer(fields, "limit")), document.duration(fields, "query_offset") or 0
-        shared = _Shared(interval, limit, offset, self._labels(fields))
+        if limit > MAX_LIMIT:
+            document.note("TG-rule-type", f"limit must be at most {MAX_LIMIT}, not {limit}", fields["limit"])
+            limit = 0
+        labels = self._labels(fields)
+        shared = _Shared(interval, limit, offset, _texts(labels))
         for one in document.sequence(fields, "rules"):
             document.rule = ""
             document.attempt(partial(self._rule, one, shared))
+        document.rule = ""
+        # Those of a recording rule are no templates.
+        self._templates("label", labels if shared.alerts else {})
         self.read.append(Group(name, interval, tuple(shared.rules)))
 
     def _rule(self, node: yaml.Node, shared: _Shared) -> None:
@@ -134,7 +150,10 @@ class _Reader:
         if record:
             self._record(record, fields)
         expr = self._expr(fields, node)
-        labels = {**shared.labels, **self._labels(fields, templates=bool(alert))}
+        own = self._labels(fields)
+        self._templates("label", own if alert else {})
+        shared.alerts |= bool(alert)
+        labels = {**shared.labels, **_texts(own)}
         annotations = self._annotations(fields)
         rule = Rule(
             tenant=self.tenant,
@@ -157,7 +176,22 @@ class _Reader:
         if len(document.faults) == before:
             number = shared.counts[rule.name] = shared.counts.get(rule.name, 0) + 1
             rule_id = f"{rule.group}/{rule.name}" + (f"#{number}" if number > 1 else "")
-            shared.rules.append(replace(rule, rule_id=rule_id))
+            self._take(replace(rule, rule_id=rule_id), shared, node)
+
+    def _take(self, rule: Rule, shared: _Shared, node: yaml.Node) -> None:
+        """Take a rule whose id no other has; on the stream only if its record can be read."""
+        document, place = self.document, f"line {node.start_mark.line + 1}, group {rule.group!r}, rule {rule.name!r}"
+        held = self._ids.setdefault(rule.rule_id, place)
+        if held is not place:
+            reason = f"its id {rule.rule_id!r} is that of {held} already; rename the rule or its group"
+            document.note("TG-rule-duplicate", reason, node)
+        elif not self.stream or document.guarded(node, lambda: Rule.decode(rule.encode())):
+            shared.rules.append(rule)
+
+    def together(self) -> None:
+        """Refuse rules that are right one by one and not in force together."""
+        self.document.group = self.document.rule = ""
+        refuse({rule.key: rule.encode() for group in self.read for rule in group.rules}, {})
 
     def _record(self, record: str, fields: dict[str, yaml.Node]) -> None:
         for key in _ALERT_KEYS:
@@ -176,28 +210,28 @@ class _Reader:
             self.document.guarded(fields["expr"], partial(check, expr))
         return expr
 
-    def _labels(self, fields: dict[str, yaml.Node], templates: bool = False) -> dict[str, str]:
+    def _labels(self, fields: dict[str, yaml.Node]) -> Texts:
         found = self.document.strings(fields, "labels")
-        for name, (text, node) in found.items():
+        for name, (_, node) in found.items():
             if name in ("", _RESERVED):
                 self.document.note("TG-rule-label", f"{name!r} cannot be a name in labels", node)
-            if templates:
-                self._template(node, text, f"label {name!r}: ")
-        return {name: text for name, (text, _) in found.items()}
+        return found
 
     def _annotations(self, fields: dict[str, yaml.Node]) -> dict[str, str]:
         found = self.document.strings(fields, "annotations")
-        for name, (text, node) in found.items():
+        for name, (_, node) in found.items():
             if not name:
                 self.document.note("TG-rule-label", f"{name!r} cannot be a name in annotations", node)
-            self._template(node, text, f"annotation {name!r}: ")
-        return {name: text for name, (text, _) in found.items()}
+        self._templates("annotation", found)
+        return _texts(found)
 
-    def _template(self, node: yaml.Node, text: str, prefix: str) -> None:
-        lacks = missing(text) if self.stream else ""
-        if lacks:
-            self.document.note("TG-rule-unsupported", f"{prefix}the stream has no {lacks} for templates", node)
-        self.document.guarded(node, partial(check_template, text), prefix)
+    def _templates(self, what: str, found: Texts) -> None:
+        for name, (text, node) in found.items():
+            prefix = f"{what} {name!r}: "
+            lacks = missing(text) if self.stream else ""
+            if lacks:
+                self.document.note("TG-rule-unsupported", f"{prefix}the stream has no {lacks} for templates", node)
+            self.document.guarded(node, partial(check_template, text), prefix)
 
     def _duplicates(self, rule: Rule, shared: _Shared, node: yaml.Node) -> None:
         """Refuse a rule that stands in the group twice; warn where two rules may give the same series or alerts."""
@@ -212,6 +246,10 @@ class _Reader:
             self.warnings.append(self.document.fault("TG-rule-ambiguous", reason, node))
         shared.seen.add((result, rule.expr))
         self._results.setdefault(result, rule.group)
+
+
+def _texts(found: Texts) -> dict[str, str]:
+    return {name: text for name, (text, _) in found.items()}
 
 
 def _scalar(node: yaml.Node) -> bool:

@@ -81,7 +81,10 @@ def spread_of(expr: Expr, recorded: Mapping[str, Spread] = MappingProxyType({}))
             return spread_of(expr.expr, recorded)
         case Aggregate():
             inner = spread_of(expr.expr, recorded)
-            if expr.param is not None:
+            if expr.op == "count_values" and isinstance(expr.param, Text):
+                # The label that it sets says nothing about the series any more.
+                inner = inner.meet(Spread(False, frozenset({expr.param.value})))
+            elif expr.param is not None:
                 inner = inner.meet(spread_of(expr.param, recorded))
             return inner.meet(Spread(not expr.without, frozenset(expr.labels)))
         case Binary():

@@ -6,18 +6,24 @@ change nothing, and where two samples of one (series, timestamp) differ, the lar
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache, cached
 
 from schemas.batch import Batch, Series, decode_series_set, encode_series_set
 from schemas.columns import Int64s, UInt32s, UInt64s
+from schemas.ids import set_hash
 from schemas.nan import Floats, Mask
 from schemas.runs import last_of_run
 
+# Series whose labels are kept decoded, about 600 bytes each; all subtasks of a process share them. Under churn every
+# tick has sets of its own.
+CACHED_SERIES = 200_000
 
-@lru_cache(maxsize=2048)
+
+@cached(LRUCache(CACHED_SERIES, getsizeof=lambda series: len(series) + 1), key=set_hash, lock=Lock(), info=True)
 def series_of(series_set: bytes) -> tuple[Series, ...]:
     """Return the series of an encoded set, decoded once for as long as it is in use."""
     return tuple(decode_series_set(series_set))

@@ -10,8 +10,19 @@ from promql.errors import PromqlError
 from promql.match import search_regex
 from udfs.duration import parse_duration
 from udfs.template import humanize
-from udfs.template.run import MAX_OUTPUT
-from udfs.template.values import Args, Data, Function, Missing, Sample, Value, shown, truth, type_of
+from udfs.template.values import (
+    MAX_TEXT,
+    SLOW,
+    Args,
+    Data,
+    Function,
+    Missing,
+    Sample,
+    Value,
+    shown,
+    truth,
+    type_of,
+)
 from udfs.template.verbs import quoted, sprint, sprintf, sprintln
 
 Query = Callable[[str], Sequence[Sample]]
@@ -20,6 +31,8 @@ _JS = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&"
 # Words as Unicode splits them, near enough: an apostrophe or a dot between letters does not end one.
 _WORD = re.compile(r"\w+(?:(?<=[^\W\d_])['\u2019.\u00b7:](?=[^\W\d_])\w+)*")
 _LETTER = re.compile(r"[^\W\d_]")
+_MAX_REGEX_WORK = 20_000_000
+_MAX_REPLACING = 8 * MAX_TEXT
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 
 
@@ -58,35 +71,56 @@ def _sorted(label: str, found: Sequence[Sample] | None) -> list[Sample]:
     return sorted(found or (), key=lambda sample: sample.labels.get(label, ""))
 
 
-def _regex(pattern: str) -> "re.Pattern[str]":
+def _regex(pattern: str, text: str) -> "re.Pattern[str]":
     try:
-        compiled: re.Pattern[str] = search_regex(pattern)
+        compiled = search_regex(pattern)
     except PromqlError as error:
         raise ValueError(error.message) from error
-    return compiled
+    # At its slowest RE2 goes through its whole program at each character, and keeps all groups at each place of it.
+    if compiled.programsize * (len(text) + 100 * compiled.groups) > _MAX_REGEX_WORK:
+        raise ValueError("the regular expression is too large for this text")
+    found: re.Pattern[str] = compiled
+    return found
+
+
+def _match(pattern: str, text: str) -> bool:
+    return _regex(pattern, text).search(text) is not None
 
 
 def _replace_all(pattern: str, replacement: str, text: str) -> str:
     """Replace as Go does: $1, ${1} and ${name} are groups, absent ones empty, $$ a dollar."""
+    regex = _regex(pattern, text)
+    pieces = _pieces(replacement, regex)
     parts: list[str] = []
-    place = size = 0
-    for found in _regex(pattern).finditer(text):
-        groups = found.groupdict()
-
-        def fill(reference: re.Match[str], found: "re.Match[str]" = found, groups: dict[str, str] = groups) -> str:
-            name = reference[1] or reference[2]
-            if name is None:
-                return "$"
-            if name.isdigit():
-                return (found[int(name)] or "") if int(name) <= (found.re.groups or 0) else ""
-            return groups.get(name) or ""
-
-        parts += [text[place : found.start()], _REFERENCE.sub(fill, replacement)]
+    place = size = work = 0
+    for found in regex.finditer(text):
+        given = "".join(piece if isinstance(piece, str) else found[piece] or "" for piece in pieces)
+        parts += [text[place : found.start()], given]
         place = found.end()
         size += len(parts[-1]) + len(parts[-2])
-        if size > MAX_OUTPUT:
-            raise ValueError(f"the text is longer than {MAX_OUTPUT} characters")
+        # A match may have looked at all that is left.
+        work += len(pieces) + (len(text) - place) // 64
+        if size > MAX_TEXT:
+            raise ValueError(f"the text is longer than {MAX_TEXT} characters")
+        if work > _MAX_REPLACING:
+            raise ValueError("there is too much to replace")
     return "".join(parts) + text[place:]
+
+
+def _pieces(replacement: str, regex: "re.Pattern[str]") -> list[str | int]:
+    """Return what a replacement is made of: texts and numbers of groups."""
+    pieces: list[str | int] = []
+    place = 0
+    for found in _REFERENCE.finditer(replacement):
+        pieces.append(replacement[place : found.start()])
+        place = found.end()
+        name = found[1] or found[2]
+        number = int(name[:9]) if name and name.isdigit() else regex.groupindex.get(name or "", -1)
+        if name is None:
+            pieces.append("$")
+        elif 0 <= number <= regex.groups:
+            pieces.append(number)
+    return [piece for piece in (*pieces, replacement[place:]) if piece != ""]
 
 
 def _title(text: str) -> str:
@@ -241,10 +275,10 @@ _PURE: dict[str, Function] = {
     "strvalue": Function(("*template.sample",), lambda sample: _sample(sample).labels.get("__value__", "")),
     "sortByLabel": Function(("string", "template.queryResult"), _sorted),
     "args": Function(("...",), lambda *values: Args({f"arg{place}": value for place, value in enumerate(values)})),
-    "reReplaceAll": Function(("string", "string", "string"), _replace_all),
-    "match": Function(("string", "string"), lambda pattern, text: _regex(pattern).search(text) is not None),
+    "reReplaceAll": Function(("string", "string", "string"), _replace_all, SLOW),
+    "match": Function(("string", "string"), _match),
     "safeHtml": Function(("string",), lambda text: text),
-    "title": Function(("string",), _title),
+    "title": Function(("string",), _title, SLOW),
     "toUpper": Function(("string",), str.upper),
     "toLower": Function(("string",), str.lower),
     "graphLink": Function(("string",), lambda expr: f"/graph?g0.expr={quote_plus(expr, safe='~')}&g0.tab=0"),

@@ -25,7 +25,10 @@ def number(value: Value) -> float:
         case str():
             if not _FLOAT.match(value) or not value.isascii():
                 raise ValueError(f"strconv.ParseFloat: parsing {quoted(value)}: invalid syntax")
-            found = float.fromhex(value) if "0x" in value.lower() else float(value)
+            try:
+                found = float.fromhex(value) if "0x" in value.lower() else float(value)
+            except OverflowError:
+                found = math.inf
             if math.isinf(found) and "inf" not in value.lower():
                 raise ValueError(f"strconv.ParseFloat: parsing {quoted(value)}: value out of range")
             return found

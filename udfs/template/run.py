@@ -1,7 +1,9 @@
 """A template's tree and its data to text (text/template/exec.go), within bounds of steps and of output."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from datetime import datetime
+from functools import partial
 
 from udfs.template.errors import ExecError
 from udfs.template.moment import METHODS
@@ -23,11 +25,26 @@ from udfs.template.tree import (
     Variable,
     Word,
 )
-from udfs.template.values import MISSING, Data, Function, Missing, Sample, Value, field_of, shown, truth, type_of
+from udfs.template.values import (
+    MAX_TEXT,
+    MISSING,
+    SLOW,
+    Data,
+    Function,
+    Missing,
+    Sample,
+    Value,
+    field_of,
+    shown,
+    truth,
+    type_of,
+)
 
 MAX_STEPS = 100_000
-MAX_OUTPUT = 256 << 10
 MAX_INCLUDES = 100
+# A function reads what it is given and writes what it gives: so many characters or items of it are a step.
+_PER_STEP = 32
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Leaving(Exception):
@@ -42,7 +59,12 @@ def run(tree: Tree, name: str, data: Data, functions: Mapping[str, Function], va
         machine.walk(data, tree.body)
     except RecursionError as error:
         raise ExecError(f"template: {name}: it nests too deep") from error
-    return "".join(machine.out)
+    return _utf8("".join(machine.out))
+
+
+def _utf8(text: str) -> str:
+    """Return a text that can be encoded, whatever the data held: an event must not fail for its words."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 class _Machine:
@@ -58,7 +80,10 @@ class _Machine:
     def at(self, node: Operand | Command | Node) -> None:
         """Remember where we are, for errors; count the step."""
         self._at = node.at, node
-        self._steps += 1
+        self.count(1)
+
+    def count(self, steps: int) -> None:
+        self._steps += steps
         if self._steps > MAX_STEPS:
             raise self.fail(f"more than {MAX_STEPS} steps")
 
@@ -70,12 +95,14 @@ class _Machine:
         before = self.tree.text[:place]
         line = 1 + before.count("\n")
         column = len(before.rpartition("\n")[2].encode())
-        return ExecError(f'template: {self.name}:{line}:{column}: executing "{self.name}" at <{node}>: {reason}')
+        return ExecError(f'template: {self.name}:{line}:{column}: executing "{self.name}" at <{node}>: {_utf8(reason)}')
 
-    def write(self, text: str) -> None:
+    def write(self, value: Value) -> None:
+        try:
+            text = shown(value, MAX_TEXT - self._size)
+        except ValueError as error:
+            raise self.fail(f"the output is longer than {MAX_TEXT} characters") from error
         self._size += len(text)
-        if self._size > MAX_OUTPUT:
-            raise self.fail(f"the output is longer than {MAX_OUTPUT} characters")
         self.out.append(text)
 
     def walk(self, dot: Value, nodes: Sequence[Node]) -> None:
@@ -87,7 +114,7 @@ class _Machine:
                     self.at(node.pipe)
                     value = self.pipe(dot, node.pipe)
                     if not node.pipe.names:
-                        self.write(shown(value))
+                        self.write(value)
                 case Branch():
                     self.branch(dot, node)
                 case Leave():
@@ -107,8 +134,9 @@ class _Machine:
         del self.variables[mark:]
 
     def loop(self, dot: Value, value: Value, node: Branch) -> None:
-        names, pairs = node.pipe.names, self.pairs(value, node)
-        for index, element in pairs:
+        names, empty = node.pipe.names, True
+        for index, element in self.pairs(value, node):
+            empty = False
             self.at(node.pipe)
             mark = len(self.variables)
             if names:
@@ -122,22 +150,23 @@ class _Machine:
                     break
             finally:
                 del self.variables[mark:]
-        if not pairs:
+        if empty:
             self.walk(dot, node.otherwise)
 
-    def pairs(self, value: Value, node: Branch) -> list[tuple[Value, Value]]:
+    def pairs(self, value: Value, node: Branch) -> Iterator[tuple[Value, Value]]:
         """Return (index or key, element) of what a range goes over."""
         match value:
             case Missing() | None:
-                return []
+                return iter(())
             case bool() | float() | str() | Data() | datetime() | Sample():
                 self.at(node.pipe)
                 raise self.fail(f"range can't iterate over {shown(value)}")
             case int():
-                return [(MISSING, number) for number in range(min(value, MAX_STEPS + 1))]
+                return ((MISSING, number) for number in range(value))
             case Mapping():
-                return [(key, value[key]) for key in sorted(value)]
-        return list(enumerate(value))
+                self.pay((value,))
+                return iter([(key, value[key]) for key in sorted(value)])
+        return enumerate(value)
 
     def include(self, dot: Value, node: Include) -> None:
         self.at(node)
@@ -156,6 +185,7 @@ class _Machine:
         """Set the variable of this name that is nearest."""
         for place in range(len(self.variables) - 1, -1, -1):
             if self.variables[place][0] == name:
+                self.count((len(self.variables) - place) // _PER_STEP)
                 self.variables[place] = name, value
                 return
         raise self.fail(f"undefined variable: {name}")
@@ -213,14 +243,16 @@ class _Machine:
                 value, names = self.operand(dot, node.node), node.names
         if not names and (args or final):
             raise self.fail(f"can't give argument to non-function {node}")
+        self.count(len(names))
         for place, name in enumerate(names):
             last = place == len(names) - 1
             value = self.member(dot, value, name, args if last else [], final if last else ())
         return value
 
     def variable(self, name: str) -> Value:
-        for known, value in reversed(self.variables):
+        for passed, (known, value) in enumerate(reversed(self.variables)):
             if known == name:
+                self.count(passed // _PER_STEP)
                 return value
         raise self.fail(f"undefined variable: {name}")
 
@@ -230,7 +262,7 @@ class _Machine:
         if isinstance(value, datetime) and name in METHODS:
             takes, method = METHODS[name]
             given = self.arguments(dot, name, takes, args, final)
-            return method(value, *given)
+            return self.made(name, Function(takes, partial(method, value), SLOW), given)
         try:
             found = field_of(value, name)
         except KeyError as error:
@@ -253,13 +285,22 @@ class _Machine:
         function = self.functions[name]
         given = self.arguments(dot, name, function.takes, args, final)
         try:
-            result = function.call(*given)
+            return self.made(name, function, given)
         except ValueError as error:
             self.at(node)
             raise self.fail(f"error calling {name}: {error}") from error
-        if isinstance(result, str) and len(result) > MAX_OUTPUT:
-            raise self.fail(f"the value of {name} is longer than {MAX_OUTPUT} characters")
+
+    def made(self, name: str, function: Function, given: Sequence[Value]) -> Value:
+        """Return what a function makes of its arguments; those and the result cost steps by their length."""
+        self.pay(given, function.weight)
+        result = function.call(*given)
+        if isinstance(result, str) and len(result) > MAX_TEXT:
+            raise self.fail(f"the value of {name} is longer than {MAX_TEXT} characters")
+        self.pay((result,), function.weight)
         return result
+
+    def pay(self, values: Sequence[Value], weight: int = 1) -> None:
+        self.count(sum(len(one) * weight // _PER_STEP for one in values if isinstance(one, Sized)))
 
     def arguments(
         self, dot: Value, name: str, takes: tuple[str, ...], args: Sequence[Operand], final: tuple[Value, ...]

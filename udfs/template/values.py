@@ -4,10 +4,14 @@ int is Go's int, float its float64, dict a map[string]string, Args a map[string]
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+MAX_TEXT = 256 << 10
+# What a character costs where a regular expression or a callback looks at each, tenfold what it costs elsewhere.
+SLOW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,12 @@ Value = (
 class Function:
     """A function of templates. takes: Go types of its arguments, `any` for all, ... at the end for any number more.
 
-    call raises ValueError for what Go's function gives as an error.
+    call raises ValueError for what Go's function gives as an error. weight: what a character costs it.
     """
 
     takes: tuple[str, ...]
     call: Callable[..., Value]
+    weight: int = 1
 
 
 _FIELDS = {"Labels": "labels", "ExternalLabels": "external_labels", "ExternalURL": "external_url", "Value": "value"}
@@ -110,8 +115,15 @@ def truth(value: Value) -> bool:
     return len(value) > 0
 
 
-def shown(value: Value) -> str:  # noqa: PLR0911 - one arm per type
-    """Return a value as Go's %v prints it."""
+def shown(value: Value, room: int = MAX_TEXT) -> str:
+    """Return a value as Go's %v prints it; raises ValueError as soon as that is longer than room."""
+    text = _shown(value, room)
+    if len(text) > room:
+        raise ValueError(f"the text is longer than {MAX_TEXT} characters")
+    return text
+
+
+def _shown(value: Value, room: int) -> str:  # noqa: PLR0911 - one arm per type
     match value:
         case None:
             return "<nil>"
@@ -126,16 +138,25 @@ def shown(value: Value) -> str:  # noqa: PLR0911 - one arm per type
         case str():
             return value
         case Mapping():
-            return f"map[{' '.join(f'{key}:{shown(value[key])}' for key in sorted(value))}]"
+            return f"map[{_joined(((f'{key}:', value[key]) for key in sorted(value)), room)}]"
         case Sample():
-            return f"{{{shown(value.labels)} {shown(value.value)}}}"
+            return f"{{{_joined((('', value.labels), ('', value.value)), room)}}}"
         case Data():
             parts = (value.labels, value.external_labels, value.external_url, value.value)
-            return f"{{{' '.join(shown(part) for part in parts)}}}"
+            return f"{{{_joined((('', part) for part in parts), room)}}}"
         case datetime():
             fraction = f"{value.microsecond:06d}".rstrip("0")
             return f"{value:%Y-%m-%d %H:%M:%S}{'.' if fraction else ''}{fraction} +0000 UTC"
-    return f"[{' '.join(shown(one) for one in value)}]"
+    return f"[{_joined((('', one) for one in value), room)}]"
+
+
+def _joined(parts: Iterable[tuple[str, Value]], room: int) -> str:
+    """Return values, each behind its prefix. A map may hold itself many times over, so room shrinks on the way."""
+    said: list[str] = []
+    for prefix, value in parts:
+        said.append(prefix + shown(value, room))
+        room -= len(said[-1]) + 1
+    return " ".join(said)
 
 
 def go_float(value: float) -> str:

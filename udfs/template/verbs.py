@@ -4,10 +4,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from udfs.template.values import MISSING, Missing, Value, shown, type_of
+from udfs.template.values import MAX_TEXT, MISSING, Missing, Value, shown, type_of
 
 MAX_WIDTH = 1_000_000
-MAX_TEXT = 256 << 10
 _VERB = re.compile(r"%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d*))?(.?)", re.DOTALL)
 _FLOATS = "eEfFgG"
 
@@ -41,23 +40,30 @@ def sprintf(layout: str, *values: Value) -> str:
             raise ValueError(f"the text is longer than {MAX_TEXT} characters")
     parts.append(layout[place:])
     if used < len(given):
-        parts.append(f"%!(EXTRA {', '.join(_typed(value) for value in given[used:])})")
+        parts.append(f"%!(EXTRA {_extra(given[used:])})")
     return "".join(parts)
 
 
 def sprint(*values: Value) -> str:
     """Return the values one after the other, a space between two of which none is a string."""
     parts: list[str] = []
+    room = MAX_TEXT
     for place, value in enumerate(values):
         if place and not isinstance(value, str) and not isinstance(values[place - 1], str):
             parts.append(" ")
-        parts.append(shown(value))
+        parts.append(shown(value, room))
+        room -= len(parts[-1])
     return "".join(parts)
 
 
 def sprintln(*values: Value) -> str:
     """Return the values with spaces between them, and the line's end."""
-    return " ".join(shown(value) for value in values) + "\n"
+    parts: list[str] = []
+    room = MAX_TEXT
+    for value in values:
+        parts.append(shown(value, room))
+        room -= len(parts[-1])
+    return " ".join(parts) + "\n"
 
 
 def quoted(text: str) -> str:
@@ -76,8 +82,22 @@ def quoted(text: str) -> str:
     return f'"{"".join(parts)}"'
 
 
-def _typed(value: Value) -> str:
-    return "<nil>" if value is None or isinstance(value, Missing) else f"{type_of(value)}={shown(value)}"
+def _extra(values: Sequence[Value]) -> str:
+    parts: list[str] = []
+    room = MAX_TEXT
+    for value in values:
+        parts.append(_typed(value, room))
+        room -= len(parts[-1])
+    return ", ".join(parts)
+
+
+def _typed(value: Value, room: int = MAX_TEXT) -> str:
+    return "<nil>" if value is None or isinstance(value, Missing) else f"{type_of(value)}={shown(value, room)}"
+
+
+def _rune(value: int) -> str:
+    """Return the character of a code point; as in Go, what is none, a surrogate too, is U+FFFD."""
+    return chr(value) if 0 <= value < 0xD800 or 0xDFFF < value <= 0x10FFFF else "\ufffd"
 
 
 def _number(text: str | None, given: Sequence[Value], used: int) -> tuple[int | None, int, bool]:
@@ -144,10 +164,9 @@ def _signed(text: str, flags: str) -> str:
 def _integer(value: int, verb: str, flags: str, precision: int | None) -> str:
     match verb:
         case "c":
-            return chr(value) if 0 <= value <= 0x10FFFF else "\ufffd"
+            return _rune(value)
         case "q":
-            char = chr(value) if 0 <= value <= 0x10FFFF else "\ufffd"
-            return "'" + quoted(char)[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+            return "'" + quoted(_rune(value))[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
         case "U":
             return f"U+{value:04X}"
     bases = {"d": ("d", ""), "b": ("b", "0b"), "o": ("o", "0"), "O": ("o", ""), "x": ("x", "0x"), "X": ("X", "0X")}

@@ -43,6 +43,7 @@ def about(job: FakeFlink, name: str) -> list[str]:
 
 
 LARGE = alert("count(up) > 0")
+SHORT = alert("count(last_over_time(up[10s])) > 0")
 OTHER = Rule("acme", "g/B", "g", "B", "up{host='h0'} == 0", interval_s=10)
 LIMITS = [
     (Budget(series=10, pause_ms=30_000), "TG-rule-series: 12 series; at most 10 (TIDEGAUGE_ALERT_MAX_SERIES)"),
@@ -55,13 +56,13 @@ LIMITS = [
 def test_a_rule_that_explodes_is_paused_and_the_others_run_on(
     budget: Budget, why: str, disturb: Callable[[FakeFlink], None]
 ) -> None:
-    job = with_budget(budget, LARGE, OTHER, disturb=disturb)
+    job = with_budget(budget, SHORT, OTHER, disturb=disturb)
     crowd(job, T0)
     crowd(job, T0 + 10_000)
-    job.advance(T0 + 20_000)
-    crowd(job, T0 + 30_000, HOSTS[:1])
-    assert about(job, "RulePaused") == ["firing 0", "resolved 30"]
-    assert about(job, "A") == ["firing 30"], "tried again when the pause is over"
+    job.advance(T0 + 30_000)
+    crowd(job, T0 + 40_000, HOSTS[:1])
+    assert about(job, "RulePaused") == ["firing 0", "resolved 40"], "it was too large again at 10 s"
+    assert about(job, "A") == ["firing 40"], "tried again when the pause is over"
     assert about(job, "B") == ["firing 0"]
     paused = next(one for one in job.events if one["alert"] == "RulePaused")
     assert paused["annotations"]["summary"].startswith(why)
@@ -79,12 +80,49 @@ def test_an_edit_ends_the_pause() -> None:
 
 
 def test_a_firing_alert_stays_as_it_is_while_its_rule_is_paused() -> None:
-    job = with_budget(Budget(series=10, pause_ms=10_000), LARGE)
+    job = with_budget(Budget(series=10, pause_ms=10_000), SHORT)
     crowd(job, T0, HOSTS[:2])
     crowd(job, T0 + 10_000)
     crowd(job, T0 + 20_000, HOSTS[:2])
     assert about(job, "A") == ["firing 0"]
     assert about(job, "RulePaused") == ["firing 10", "resolved 20"]
+
+
+# expr, pause, seconds at which too many come, when the pause ends.
+PAUSES = [
+    ("count(up) > 0", 570, [120], 690),
+    ("count(up) > 0", 90, [120], 420),
+    ("count(count_over_time(up[15m])) > 0", 300, [120], 1020),
+    ("count(up) > 0", 570, [120, 180], 690),
+    ("count(up) > 0", 600, [120, 660], 1260),
+    ("count(count_over_time(up[3h])) > 0", 300, [120], 3720),  # an hour, and not three
+]
+
+
+@pytest.mark.parametrize("disturb", [lambda job: None, FakeFlink.restart], ids=["", "restarts"])
+@pytest.mark.parametrize(("expr", "pause_s", "crowds", "end_s"), PAUSES)
+def test_no_alert_ends_at_the_end_of_a_pause_for_want_of_samples(
+    expr: str, pause_s: int, crowds: list[int], end_s: int, disturb: Callable[[FakeFlink], None]
+) -> None:
+    job = with_budget(Budget(series=10, pause_ms=pause_s * 1000), alert(expr), disturb=disturb)
+    for second in range(0, max(1500, end_s + 60), 10):
+        if second % 60:
+            job.advance(T0 + second * 1000)
+        else:
+            crowd(job, T0 + second * 1000, HOSTS if second in crowds else HOSTS[:1])
+    assert [one for one in about(job, "A") if "resolved" in one] == []
+    assert about(job, "RulePaused")[0] == "firing 120"
+    assert f"resolved {end_s}" in about(job, "RulePaused")
+    assert len({one["key"] for one in job.events if one["alert"] == "A"}) == 1
+
+
+def test_a_paused_rule_holds_nothing_but_what_it_looks_back_on() -> None:
+    job = with_budget(Budget(series=10, pause_ms=600_000), LARGE)
+    held = []
+    for second in range(0, 600, 60):
+        crowd(job, T0 + second * 1000, HOSTS if not second else HOSTS[:1])
+        held.append(sum(len(Window.decode(state["window"])) for state in job.stored.values() if "window" in state))
+    assert held == [0] * 5 + [1, 2, 3, 4, 5]
 
 
 def test_a_deleted_rule_ends_its_trouble() -> None:

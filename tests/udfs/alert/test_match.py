@@ -122,6 +122,16 @@ def test_a_changed_rule_is_seen_by_sets_already_known() -> None:
     assert list(match.split(batch())) == []
 
 
+def test_routes_are_remembered_by_their_size() -> None:
+    match = Match(book("up == 0", "load > 1", "up > 1"), cached_bytes=100_000)
+    sets = [batch([Series("up", (("host", f"h{n}"), ("pod", f"{made}"))) for n in range(100)]) for made in range(9)]
+    for one in [*sets, batch([Series("up", (("host", f"h{n}"),)) for n in range(1000)])]:
+        assert len(sent(match, one)["g/R0"]) == 2 * len(series_of(one.series_set))
+    held = [route for routes in match._routes.values() for route in routes]
+    taken = sum(len(one.series_set) + one.places.nbytes + one.series_ids.nbytes for one in held)
+    assert 50_000 < taken < 100_000
+
+
 def test_a_piece_without_samples_is_not_sent() -> None:
     one = batch(rows=1)
     one.values[0, :6] = MISSING[0]

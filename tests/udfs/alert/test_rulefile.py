@@ -151,13 +151,47 @@ def test_what_templates_lack_on_the_stream_is_refused_there(field: str, reason: 
     assert not parse_file(text, "acme").faults
 
 
+LOOP = "groups: [{name: g, rules: [{record: a, expr: b}, {record: b, expr: sum(a)}]}]"
+ALERT = "rules: [{alert: A, expr: up}, {record: r, expr: up}]"
+SAME = "groups: [{name: a, rules: [{alert: b/c, expr: up}]}, {name: a/b, rules: [{alert: c, expr: up}]}]"
+NUMBERED = "groups: [{name: g, rules: [{alert: X, expr: a}, {alert: X, expr: b}, {alert: X#2, expr: c}]}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (LOOP, "group 'g', rule 'b': TG-rule-loop: b is made of b"),
+        (f"groups: [{{name: g, labels: {{a: '{{{{ x'}}, {ALERT}}}]", "group 'g': TG-rule-template: label 'a': "),
+        (f"groups: [{{name: g, labels: {{a: '{{{{ query `x` }}}}'}}, {ALERT}}}]", "TG-rule-unsupported: label 'a': "),
+        (f"groups: [{{name: g, limit: {1 << 63}, {ALERT}}}]", "TG-rule-type: limit must be at most"),
+        (f"groups: [{{name: g, limit: 99999999999999999999, {ALERT}}}]", "TG-rule-type: limit must be at most"),
+        (
+            f"groups: [{{name: g, rules: [{{alert: A, expr: up, annotations: {{a: {'r' * 70_000}}}}}]}}]",
+            "line 1, group 'g', rule 'A': TG-rule-size",
+        ),
+        (SAME, "rule 'c': TG-rule-duplicate: its id 'a/b/c' is that of line 1, group 'a', rule 'b/c' already"),
+        (NUMBERED, "rule 'X#2': TG-rule-duplicate: its id 'g/X#2' is that of line 1, group 'g', rule 'X' already"),
+    ],
+)
+def test_what_the_job_would_refuse_is_a_fault_of_the_file(text: str, fault: str) -> None:
+    (found,) = parse_file(text, "acme", stream=True).faults
+    assert fault in str(found)
+
+
+def test_labels_of_a_group_without_alerts_are_no_templates() -> None:
+    text = "groups: [{name: g, labels: {a: '{{ x'}, rules: [{record: r, expr: up}]}]"
+    assert not parse_file(text, "acme", stream=True).faults
+
+
 def test_what_only_looks_like_it_is_taken() -> None:
     note = "{query: 'query {{ $labels.query }} {{ `query` }}'}"
     text = f"groups: [{{name: g, rules: [{{alert: A, expr: up, annotations: {note}}}]}}]"
     assert not parse_file(text, "acme", stream=True).faults
 
 
-@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "groups: [&a [*a]]", "groups: [{name: g, rules: [*b]}]", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["a: " + "[" * 5000, "groups: [&a [*a]]", "groups: [{name: g, rules: [*b]}]", "\x00", '"\\UFFFFFFFF"']
+)
 def test_hostile_yaml_is_a_fault(text: str) -> None:
     rules, faults = parse_rules(text, "default")
     assert not rules and faults
@@ -209,3 +243,8 @@ def test_a_duration_is_read_as_it_is_shown(milliseconds: int) -> None:
 )
 def test_durations_are_shown_as_in_prometheus(milliseconds: int, text: str) -> None:
     assert show_duration(milliseconds) == text
+
+
+def test_a_group_that_stands_in_itself_is_a_fault() -> None:
+    found = parse_file("groups:\n  - &g\n    <<: *g\n    name: a\n    rules: []\n", "default")
+    assert [fault.id for fault in found.faults] == ["TG-rule-yaml"]

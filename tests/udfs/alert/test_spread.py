@@ -1,9 +1,14 @@
 """A rule judged bucket by bucket gives what it gives whole."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from promql.columns import NAME
+from promql.errors import PromqlError
 from promql.evaluate import Vector, evaluate
 from promql.memory import MemorySource
 from promql.parse import parse
@@ -35,6 +40,8 @@ CASES = [
     ("up unless on (host) other", "by (host)"),
     ("up * on (host) group_left () other", "by (host)"),
     ('count_values by (host) ("value", up)', "by (host)"),
+    ('count_values by (host) ("host", up)', "by ()"),
+    ('count_values without (cpu) ("value", up)', "without (cpu, value)"),
     ("max_over_time(up[2m:1m])", "by ()"),
 ]
 
@@ -74,6 +81,53 @@ def test_buckets_together_give_the_whole(text: str) -> None:
     parts = [answer(some) for some in buckets.values()]
     assert set().union(*parts) == answer(list(range(len(population))))
     assert sum(map(len, parts)) == len(set().union(*parts))
+
+
+_some = st.lists(st.sampled_from("abv"), max_size=2, unique=True).map(", ".join)
+_kept = st.tuples(st.sampled_from(["by", "without"]), _some)
+_on = st.tuples(st.sampled_from(["on", "ignoring"]), _some)
+_leaf = st.sampled_from(["m", "n", 'm{a="1"}', 'n{b!="2"}', "max_over_time(m[5m])"])
+_label = st.lists(st.sampled_from("12"), min_size=3, max_size=3)
+
+
+def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.builds("{0} {1[0]} ({1[1]}) ({2})".format, st.sampled_from(["sum", "max", "count"]), _kept, inner),
+        st.builds('count_values {0[0]} ({0[1]}) ("{1}", {2})'.format, _kept, st.sampled_from("av"), inner),
+        st.builds("({0}) {1} {2[0]} ({2[1]}) ({3})".format, inner, st.sampled_from(["and", "or", "*"]), _on, inner),
+        st.builds("({0}) * {1[0]} ({1[1]}) group_left () ({2})".format, inner, _on, inner),
+        st.builds("abs({0}) > 1".format, inner),
+    )
+
+
+_ROWS = [("m", list(row)) for row in product("12", repeat=3)]
+
+
+@example('count_values by (v) ("v", m)', _ROWS)
+@example('max(count_values without (a) ("v", m)) by (v)', _ROWS)
+@given(st.recursive(_leaf, _larger, max_leaves=4), st.lists(st.tuples(st.sampled_from("mn"), _label), max_size=9))
+def test_random_expressions_give_bucket_by_bucket_what_they_give_whole(
+    text: str, rows: list[tuple[str, list[str]]]
+) -> None:
+    spread, plan = spread_of(parse(text)), parse(text)
+    population = {(name, tuple(zip("abv", row, strict=True))): float(1 + at % 3) for at, (name, row) in enumerate(rows)}
+
+    def answer(some: dict[tuple[str, tuple[tuple[str, str], ...]], float]) -> list[tuple[list[tuple[str, str]], float]]:
+        at = np.array([60_000], np.int64)
+        series = [({NAME: name, **dict(labels)}, at, np.array([value])) for (name, labels), value in some.items()]
+        found = evaluate(plan, MemorySource(series), 60_000, 60_000, 0)
+        assert isinstance(found, Vector)
+        cells = zip(found.labels, found.values[:, 0].tolist(), found.present[:, 0].tolist(), strict=True)
+        return sorted((sorted(labels.items()), value) for labels, value, present in cells if present)
+
+    buckets: dict[int, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for one, value in population.items():
+        buckets.setdefault(spread.bucket(Series(*one), 8), {})[one] = value
+    try:
+        whole = answer(population)
+    except PromqlError:
+        return
+    assert sorted(row for some in buckets.values() for row in answer(some)) == whole
 
 
 @pytest.mark.parametrize("text", ["up @ 5", "up > up @ start()", "max_over_time(up[5m:1m] @ end())"])

@@ -8,8 +8,8 @@ from promql.columns import NAME, Selector
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from schemas.nan import MISSING, STALE
-from udfs.alert.source import WindowSource
-from udfs.alert.window import Window
+from udfs.alert.source import WindowSource, _labels
+from udfs.alert.window import CACHED_SERIES, Window, series_of
 
 SERIES = [Series("up", (("host", name),)) for name in "abcd"]
 IDS = np.array([series_id("acme", one.name, one.labels) for one in SERIES], np.uint64)
@@ -92,3 +92,15 @@ def test_a_source_selects_series_by_their_labels() -> None:
     assert source.select(Selector("up", (), 0, 10)).labels[0][NAME] == "up"
     none = source.select(Selector("down", (), 0, 10))
     assert none.labels == [] and none.offsets.tolist() == [0] and len(none.values) == 0
+
+
+def test_decoded_sets_are_bounded_by_their_series_and_those_of_a_thousand_rules_stay() -> None:
+    window = Window.empty("acme").append([piece([(0, 1, 1.0), (1, 1, 2.0), (3, 1, 4.0)])])
+    for cache in (series_of, _labels):
+        cache.cache_clear()
+    for _ in range(2):
+        WindowSource(window).select(Selector("up", (), 0, 10))
+    for cache in (series_of, _labels):
+        info = cache.cache_info()
+        assert (info.misses, info.currsize) == (1, 4)
+        assert info.maxsize == CACHED_SERIES > 1000 * (100 + 1)
