@@ -12,28 +12,16 @@ from typing import Any
 
 from stack.clickhouse_errors import ACCESS_DENIED, READONLY, SYNTAX_ERROR, UNKNOWN_STATUS_OF_INSERT, Refused
 from stack.clickhouse_failures import COUNTED, Counts, counts, since
+from stack.clickhouse_outside import Outside
 from stack.clickhouse_sql import Insert, Output
 
 _SETTING_NAME = re.compile(r"[A-Za-z_]\w*\Z")
-# Functions that read files, run programs or open connections. readonly = 1 makes the engine refuse most of them as
-# table functions, but not file() as a scalar nor Python(); `cluster` is what the engine would do on other hosts.
-_OUTSIDE = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        file filecluster python executable url urlcluster s3 s3cluster gcs oss cosn azureblobstorage
-        azureblobstoragecluster hdfs hdfscluster remote remotesecure mysql postgresql sqlite mongodb redis odbc jdbc
-        cluster clusterallreplicas input iceberg icebergs3 iceberglocal deltalake deltalakelocal hudi paimon
-        ytsaurus arrowflight catboostevaluate loop dictionary
-        """,
-    )
-)
 # What differs from the engine's defaults unless a request says otherwise; flink-conf/clickhouse/reader.xml has the same
 # for a server. This cache of conditions has answered wrongly, with FINAL among others, and is mended as cases are found
 # (ClickHouse issues 93787, 104781, 83262): our statements go by primary key and gain nothing from it.
 _DEFAULTS = {"use_query_condition_cache": "0"}
-_SUSPECT = re.compile(r"\\|" + "|".join(sorted(_OUTSIDE)), re.IGNORECASE)
-_AST_FUNCTION = re.compile(r"^\s*Function (\w+)", re.MULTILINE)
+# The engine rounds less to 0, which is no limit at all.
+_LEAST_S, _LEAST_BYTES = 0.001, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +60,10 @@ def quote(text: str) -> str:
 class Session:
     """One request's connection. Every method raises Refused with the engine's own code and message."""
 
-    def __init__(self, connection: Any, access: Access) -> None:
+    def __init__(self, connection: Any, access: Access, outside: Outside) -> None:
         self._connection = connection
         self._access = access
+        self._outside = outside
         self._kept: Any = None
         self.figures = Written()
 
@@ -86,17 +75,21 @@ class Session:
         for name in wanted:
             if not _SETTING_NAME.match(name):
                 raise Refused(115, f"Code: 115. DB::Exception: Unknown setting {name[:64]!r}. (UNKNOWN_SETTING)")
-        wanted["max_execution_time"] = _capped(wanted.get("max_execution_time"), self._access.max_execution_s)
-        wanted["max_memory_usage"] = _capped(wanted.get("max_memory_usage"), self._access.max_memory_bytes)
+        wanted["max_execution_time"] = _capped(wanted.get("max_execution_time"), self._access.max_execution_s, _LEAST_S)
+        wanted["max_memory_usage"] = _capped(
+            wanted.get("max_memory_usage"), self._access.max_memory_bytes, _LEAST_BYTES
+        )
         if self._access.read_only:
             wanted.pop("readonly", None)
+            if barred := self._outside.setting(wanted):
+                raise Refused.here(ACCESS_DENIED, "TG-clickhouse-outside", f"a read-only user may not set {barred}")
         last = "1" if self._access.read_only else wanted.pop("readonly", "")
         self._run("SET " + ", ".join(f"{name} = {quote(value)}" for name, value in wanted.items()))
         if last:
             # Last, because nothing can be set behind it.
             self._run(f"SET readonly = {quote(last)}")
 
-    def check(self, sql: str) -> bool:
+    def check(self, sql: str, params: Mapping[str, str]) -> bool:
         """Tell whether sql only reads; raises Refused if this access may not run it."""
         report = self._connection.classify_query(sql)
         if report["statement_count"] > 1:
@@ -105,18 +98,21 @@ class Session:
         if self._access.read_only:
             if not reads:
                 raise Refused(READONLY, "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)")
-            self._deny_outside(sql)
+            self._deny_outside(sql, params)
         return reads
 
-    def _deny_outside(self, sql: str) -> None:
-        # The words are looked for first, because the second look costs a parse. The engine's own syntax tree is what
-        # decides: it has undone comments, quotes and escapes.
-        if not _SUSPECT.search(sql):
+    def _deny_outside(self, sql: str, params: Mapping[str, str]) -> None:
+        # The words are looked for first, because the second look costs parses. The engine's own syntax trees are what
+        # decides: they have undone comments, quotes and escapes.
+        if not self._outside.suspects((sql, *params.values())):
             return
-        tree = bytes(self._run(f"EXPLAIN AST {sql}", "TSVRaw").bytes()).decode(errors="replace")
-        for name in _AST_FUNCTION.findall(tree):
-            if name.lower() in _OUTSIDE:
-                raise Refused.here(ACCESS_DENIED, "TG-clickhouse-outside", f"a read-only user may not call {name}()")
+        ast = self._text(f"EXPLAIN AST {sql}", params)
+        try:
+            tree = self._text(f"SELECT parseQueryToJSON({quote(sql)})")
+        except Refused:
+            tree = ""
+        if name := self._outside.call(ast, tree, params):
+            raise Refused.here(ACCESS_DENIED, "TG-clickhouse-outside", f"a read-only user may not call {name}()")
 
     def read(self, sql: str, output: Output, params: Mapping[str, str]) -> Generator[memoryview, None, None]:
         """Yield the answer piece by piece. Closing the generator early cancels a streamed query."""
@@ -177,6 +173,9 @@ class Session:
         """Return the engine's count of its errors."""
         return counts(bytes(self._run(COUNTED).bytes()).decode(errors="replace"))
 
+    def _text(self, sql: str, params: Mapping[str, str] | None = None) -> str:
+        return bytes(self._run(sql, "TSVRaw", params).bytes()).decode(errors="replace")
+
     def _run(self, sql: str, output: str = "TSV", params: Mapping[str, str] | None = None) -> Any:
         try:
             return self._connection.query(sql, output, params=dict(params or {}))
@@ -184,15 +183,15 @@ class Session:
             raise Refused.of_engine(error) from None
 
 
-def _capped(wish: str | None, most: float) -> str:
+def _capped(wish: str | None, most: float, least: float) -> str:
     try:
         asked = float(wish) if wish else 0.0
     except ValueError:
         raise Refused(
             72, f"Code: 72. DB::Exception: Cannot parse {wish!r} as a number. (CANNOT_PARSE_NUMBER)"
         ) from None
-    limit = min(asked, most) if asked > 0 else most
-    return str(int(limit)) if limit == int(limit) else str(limit)
+    limit = max(min(asked, most) if asked > 0 else most, least)
+    return str(int(limit)) if limit == int(limit) else f"{limit:.3f}"
 
 
 class Engine:
@@ -209,13 +208,14 @@ class Engine:
             raise Refused.of_engine(error) from None
         row = bytes(self._keeper.query("SELECT version(), timezone(), displayName()", "TSV").bytes())
         self.version, self.timezone, self.name = row.decode().rstrip("\n").split("\t")
+        self._outside = Outside(lambda sql: bytes(self._keeper.query(sql, "TSV").bytes()).decode().splitlines())
 
     @contextmanager
     def session(self, access: Access) -> Iterator[Session]:
         """Give a connection of its own for one request."""
         connection = self._raw.connect(self._path)
         try:
-            yield Session(connection, access)
+            yield Session(connection, access, self._outside)
         finally:
             connection.close()
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from stack.clickhouse_body import Body, choose, compressed, parse_form, read_all
 from stack.clickhouse_engine import Session
 from stack.clickhouse_errors import ACCESS_DENIED, BAD_ARGUMENTS, READONLY, SYNTAX_ERROR, UNKNOWN, Refused
-from stack.clickhouse_request import Request, user_of
+from stack.clickhouse_request import Request, is_local, user_of
 from stack.clickhouse_server import Server
 from stack.clickhouse_sql import find_insert, find_output
 
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer a query that only reads."""
         url = urlsplit(self.path)
-        if url.path in self._plain or (url.path == "/" and not url.query):
+        if self._host_known() and (url.path in self._plain or (url.path == "/" and not url.query)):
             self._send_text(200, self._plain.get(url.path, "Ok.\n"))
             return
         self._serve(may_change=False)
@@ -62,9 +62,10 @@ class Handler(BaseHTTPRequestHandler):
         if not _QUERY_ID.match(query_id):
             # It is echoed as a header: a line break in it would write headers of the client's own.
             query_id = str(uuid.uuid4())
-        self._started = False
+        self._started = self._cut = False
         began = time.monotonic()
         try:
+            self._guard_host()
             self._guard_path()
             if header := self.headers.get("X-ClickHouse-Database"):
                 params.setdefault("database", header)
@@ -91,6 +92,16 @@ class Handler(BaseHTTPRequestHandler):
             if not body.drain(1 << 20):
                 self.close_connection = True
 
+    def _host_known(self) -> bool:
+        # A page's own name, made to lead to the loopback (DNS rebinding), passes for ours with any browser.
+        return not self.server.on_loopback or is_local(self.headers.get("Host") or "localhost")
+
+    def _guard_host(self) -> None:
+        if not self._host_known():
+            host = (self.headers.get("Host") or "")[:80]
+            detail = f"requests to {host!r} are not served on the loopback, ask 127.0.0.1 or localhost"
+            raise Refused.here(ACCESS_DENIED, "TG-clickhouse-host", detail, 403)
+
     def _guard_path(self) -> None:
         if urlsplit(self.path).path not in ("/", "/query"):
             raise Refused.here(BAD_ARGUMENTS, "TG-clickhouse-path", f"no such path: {self.path[:80]!r}", 404)
@@ -115,13 +126,13 @@ class Handler(BaseHTTPRequestHandler):
         insert = None if request.bound else find_insert(text)
         if insert is not None:
             if request.user.access.read_only or not request.may_change:
-                session.check(f"{insert.statement} VALUES")
+                session.check(f"{insert.statement} VALUES", {})
                 raise Refused(READONLY, READONLY_MESSAGE)
             session.write(insert, chain([text[insert.data_at :]] if insert.data_at < len(text) else [], body))
             self._send([], request, session, "")
             return
         sql = self._rest(text, body, bool(request.params.get("query")))
-        if not session.check(sql):
+        if not session.check(sql, request.bound):
             if not request.may_change:
                 raise Refused(READONLY, READONLY_MESSAGE)
             session.change(sql, request.bound)
@@ -178,13 +189,19 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(first)
             return
+        if self.request_version == "HTTP/1.0":
+            # It knows no chunks: the answer ends with the connection.
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.writelines(pieces)
+            return
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for piece in pieces:
             self.wfile.write(b"%x\r\n" % len(piece))
             self.wfile.write(piece)
             self.wfile.write(b"\r\n")
-        if not self.close_connection:
+        if not self._cut:
             self.wfile.write(b"0\r\n\r\n")
 
     def _marked(self, answer: Iterable[memoryview], tag: str) -> Iterator[memoryview]:
@@ -198,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
             text = str(refusal).encode()
             mark = tag.encode()
             # Cut off as well, without the last chunk, for clients that do not look for the tag.
-            self.close_connection = True
+            self._cut = self.close_connection = True
             tail = b"\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n" % (mark, text, len(text) + 1, mark)
             yield memoryview(tail)
 

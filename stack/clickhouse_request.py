@@ -6,6 +6,8 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from stack.clickhouse_body import Body, Headers
 from stack.clickhouse_errors import AUTHENTICATION_FAILED, Refused
@@ -52,6 +54,15 @@ class Request:
     def database(self) -> str:
         """The database that unqualified names mean; empty for ClickHouse's default."""
         return self.params.get("database", "")
+
+
+def is_local(host: str) -> bool:
+    """Tell whether a Host header names localhost or an address, with or without a port."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def user_of(params: Mapping[str, str], headers: Headers, users: Mapping[str, User]) -> User:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 
 from stack.clickhouse_engine import Access, Engine
 from stack.clickhouse_errors import TOO_MANY_SIMULTANEOUS_QUERIES, Refused
@@ -51,6 +52,7 @@ class Server(ThreadingHTTPServer):
         self._running = 0
         self._change = threading.Condition()
         super().__init__(address, handler)
+        self.on_loopback = ip_address(self.socket.getsockname()[0]).is_loopback
 
     def enter_query(self) -> None:
         """Take a place among the running queries; raises Refused if none becomes free."""

@@ -3,15 +3,18 @@
 import re
 from dataclasses import dataclass
 
-_NAME = r"(?:[A-Za-z_]\w*|`[^`\\]+`|\"[^\"\\]+\")"
+# Possessive wherever two parts could share a run of characters: these see a statement before anyone's rights are
+# known, and hold the interpreter while they look.
+_NAME = r"(?:[A-Za-z_]\w*+|`[^`\\]+`|\"[^\"\\]+\")"
 # Only the plain form; anything else goes to the engine's own parser as one text.
 _INSERT = re.compile(
-    rf"\s*(INSERT\s+INTO\s+(?:TABLE\s+)?{_NAME}(?:\s*\.\s*{_NAME})?\s*(?:\([^()]*\)\s*)?"
-    rf"(?:SETTINGS\s+[^()]*?\s+)?)(?:FORMAT\s+([A-Za-z]\w*)|(VALUES)\b)",
+    rf"\s*+(INSERT\s++INTO\s++(?:TABLE\s++)?{_NAME}(?:\s*+\.\s*+{_NAME})?\s*+(?:\([^()]*+\)\s*+)?"
+    rf"(?:SETTINGS\s[^()]*?\s)?)(?:FORMAT\s++([A-Za-z]\w*)|(VALUES)\b)",
     re.IGNORECASE,
 )
 _DATA_GAP = re.compile(rb"[ \t\f]*;?[ \t\f]*(?:\r?\n)?")
-_LAST_FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z]\w*)\s*(?:SETTINGS\s+[^()]*)?[\s;]*\Z", re.IGNORECASE)
+# Looked for behind the last parenthesis: settings that are reached there go on to the end.
+_LAST_FORMAT = re.compile(r"\bFORMAT\s++([A-Za-z]\w*+)(?:\s++SETTINGS\s|[\s;]*+\Z)", re.IGNORECASE)
 _ANY_FORMAT = re.compile(r"\bFORMAT\b", re.IGNORECASE)
 _SELECT = re.compile(r"\s*(?:SELECT|WITH)\b", re.IGNORECASE)
 _TOTALS = re.compile(r"\bTOTALS\b|\bEXTREMES\b", re.IGNORECASE)
@@ -74,7 +77,7 @@ def find_insert(text: bytes) -> Insert | None:
 
 def find_output(sql: str, default: str) -> Output:
     """Return what a query answers in. In doubt it is not streamed: the engine then writes one whole document."""
-    found = _LAST_FORMAT.search(sql)
+    found = _LAST_FORMAT.search(sql, max(sql.rfind("("), sql.rfind(")")) + 1)
     name = found.group(1) if found else default
     certain = found is not None or not _ANY_FORMAT.search(sql)
     streamed = certain and name.lower() in _JOINABLE and bool(_SELECT.match(sql)) and not _TOTALS.search(sql)

@@ -4,6 +4,8 @@ import json
 import sys
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
+from pathlib import Path
 
 import yaml
 
@@ -97,18 +99,26 @@ def flink_env(home: Home) -> dict[str, str]:
 
 
 def drop_broken_results(home: Home) -> list[str]:
-    """Delete unfinished job results that lack an application id; return the ids of their jobs.
+    """Delete unfinished job results that lack an application id or cannot be read; return the ids of their jobs.
 
-    Flink 2.3.0 leaves such a result when a job fails while it is initialised, and every later JobManager dies of it
-    (IllegalStateException: Application ID is missing in the recovered job result). Without it the job is tried again.
+    Flink 2.3.0 leaves the former when a job fails while it is initialised, the latter when it is killed as it writes,
+    and every later JobManager dies of either (IllegalStateException: Application ID is missing in the recovered job
+    result). Without it the job is tried again.
     """
     dropped = []
     for path in home.folder("flink", "ha", "job-result-store").glob("*/*_DIRTY.json"):
-        result = json.loads(path.read_text())["result"]
-        if not result.get("application-id"):
+        if _broken(path):
             path.unlink()
-            dropped.append(str(result["id"]))
+            dropped.append(path.name.removesuffix("_DIRTY.json"))
+            print(f"TG-job-result the result of job {dropped[-1]} was broken and is deleted: {path}", flush=True)
     return dropped
+
+
+def _broken(result: Path) -> bool:
+    try:
+        return not json.loads(result.read_text())["result"]["application-id"]
+    except (ValueError, KeyError, TypeError):
+        return True
 
 
 def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Process:
@@ -133,7 +143,7 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
         try:
             with urllib.request.urlopen(f"http://{HOST}:{ports['flink']}/taskmanagers", timeout=1.0) as response:
                 listed = json.load(response)["taskmanagers"]
-        except (OSError, ValueError):
+        except (OSError, HTTPException, ValueError):  # as in answers
             return False
         return any(one["id"] == name and one["slotsNumber"] > 0 for one in listed)
 

@@ -6,7 +6,8 @@ gives out the same names here, on the loopback. docker-compose uses Flink's repo
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
@@ -31,6 +32,9 @@ TASK = {"read-records": "numRecordsIn", "write-records": "numRecordsOut",
 
 OPERATORS = ("gate", "owner")
 """Steps that count samples, series and refusals (docs/gate.md); all that they count is given out."""
+
+GET_CHARS = 3000
+"""Ids asked for at once: Flink's REST API takes a request line of 4096 bytes, path and all."""
 
 _TENANTS = re.compile(r"tenant\.(.+)\.((?:series|samples_per_second)(?:_limit)?)")
 """Gauges of a tenant, by the same steps; the tenant is a label."""
@@ -59,16 +63,29 @@ def of_processes(state: State) -> Iterator[Metric]:
     yield from (up, restarts, rss, cpu)
 
 
-def _values(rest: FlinkRest, path: str, names: list[str]) -> dict[str, float]:
-    return {one["id"]: float(one["value"]) for one in rest.call(f"{path}?get={','.join(names)}")}
+def groups(names: Iterable[str]) -> Iterator[str]:
+    """Yield the names, joined by commas, in groups of at most GET_CHARS; a longer name is a group of its own."""
+    group = ""
+    for name in names:
+        if group and len(group) + 1 + len(name) > GET_CHARS:
+            yield group
+            group = ""
+        group = f"{group},{name}" if group else name
+    if group:
+        yield group
+
+
+def _values(rest: FlinkRest, path: str, names: Iterable[str], of: str = "value") -> dict[str, float]:
+    """Return what is asked for by id; path ends where the names go, of: the key of the number."""
+    return {one["id"]: float(one[of]) for group in groups(names) for one in rest.call(f"{path}get={group}")}
 
 
 def of_flink(rest: FlinkRest) -> Iterator[Metric]:
     """Yield Flink's metrics under the names of its Prometheus reporter; raises FlinkError."""
     names = [f"Status.JVM.{name}" for name in JVM]
-    hosts = {"jobmanager": {"": _values(rest, "/jobmanager/metrics", names)}, "taskmanager": {}}
+    hosts = {"jobmanager": {"": _values(rest, "/jobmanager/metrics?", names)}, "taskmanager": {}}
     for one in rest.call("/taskmanagers")["taskmanagers"]:
-        hosts["taskmanager"][one["id"]] = _values(rest, f"/taskmanagers/{one['id']}/metrics", names)
+        hosts["taskmanager"][one["id"]] = _values(rest, f"/taskmanagers/{one['id']}/metrics?", names)
     for kind, values in hosts.items():
         for name in names:
             family = GaugeMetricFamily(
@@ -91,7 +108,7 @@ def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
     operators: dict[str, CounterMetricFamily] = {}
     tenants: dict[str, GaugeMetricFamily] = {}
     for job in rest.jobs().values():
-        for name, value in _values(rest, f"/jobs/{job.id}/metrics", list(JOB)).items():
+        for name, value in _values(rest, f"/jobs/{job.id}/metrics?", JOB).items():
             gauges[name].add_metric([job.name], value)
         for vertex in rest.call(f"/jobs/{job.id}")["vertices"]:
             for name, family in counters.items():
@@ -100,7 +117,10 @@ def _of_jobs(rest: FlinkRest) -> Iterator[Metric]:
                     family.add_metric([job.name, vertex["name"][:120]], float(value))
             word = vertex["name"].partition(" ")[0]
             if word in OPERATORS:
-                for name, value in _of_operator(rest, f"/jobs/{job.id}/vertices/{vertex['id']}", word).items():
+                counted: dict[str, float] = {}
+                with suppress(FlinkError):  # one vertex that does not answer takes no other's metrics along
+                    counted = _of_operator(rest, f"/jobs/{job.id}/vertices/{vertex['id']}", word)
+                for name, value in counted.items():
                     if of_tenant := _TENANTS.fullmatch(name):
                         _of_tenant(tenants, of_tenant).add_metric([job.name, word, of_tenant[1]], value)
                         continue
@@ -130,10 +150,7 @@ def _of_operator(rest: FlinkRest, vertex: str, word: str) -> dict[str, float]:
     there = [one["id"] for one in rest.call(path)]
     named = [(one, one.partition(".")[2]) for one in there if one.startswith(f"{word}.")]
     ours = [one for one, name in named if COUNTED.fullmatch(name) or _TENANTS.fullmatch(name)]
-    if not ours:
-        return {}
-    summed = rest.call(f"{path}?agg=sum&get={','.join(ours)}")
-    return {one["id"].partition(".")[2]: float(one["sum"]) for one in summed}
+    return {one.partition(".")[2]: value for one, value in _values(rest, f"{path}?agg=sum&", ours, "sum").items()}
 
 
 class Collector:

@@ -1,8 +1,10 @@
 """Which port each part listens on: fixed defaults, chosen ones, or free ones that the home remembers."""
 
 import json
+import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from stack.home import Home
 
@@ -93,11 +95,36 @@ def _different(chosen: dict[str, int]) -> dict[str, int]:
 
 
 def load(home: Home) -> dict[str, int]:
-    """Return the ports that the home remembers; empty if it was never up."""
+    """Return the ports that the home remembers; empty if it was never up. Raises PortError."""
     if not home.ports.exists():
         return {}
-    ports: dict[str, int] = json.loads(home.ports.read_text())
-    return ports
+    try:
+        ports = json.loads(home.ports.read_text())
+        if not all(type(port) is int for port in ports.values()):
+            raise ValueError(f"not a port: {ports}")
+    except (ValueError, AttributeError) as error:
+        raise PortError(
+            f"TG-ports-file {home.ports} cannot be read ({error}): delete it, then `up` takes the default ports or "
+            "those of --ports"
+        ) from error
+    return dict(ports)
+
+
+def save(home: Home, ports: Mapping[str, int]) -> None:
+    """Remember the ports in the home."""
+    home.folder()
+    write(home.ports, json.dumps(dict(ports), indent=1))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also if the power fails; each process has a draft of its own."""
+    draft = path.with_suffix(f".{os.getpid()}")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        # Else the name may reach the disk before the text does.
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def check(ports: Mapping[str, int]) -> None:

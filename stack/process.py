@@ -1,10 +1,10 @@
 """What the supervisor needs to know of one process, and the checks that tell that it answers."""
 
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from stack.archive import Archive
@@ -57,7 +57,7 @@ def answers(port: int, path: str, holds: bytes = b"") -> Check:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=1.0) as response:
                 return response.status == 200 and holds in response.read()
-        except (OSError, urllib.error.URLError):
+        except (OSError, HTTPException):  # the latter: the answer was cut, or is no HTTP
             return False
 
     return check

@@ -15,6 +15,10 @@ class FlinkError(RuntimeError):
     """Flink refused a request or does not answer."""
 
 
+class SavepointError(FlinkError):
+    """A savepoint has failed: the job does not end with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One job of the cluster; name is without the prefix `tidegauge-`. healthy: every one of its tasks runs."""
@@ -57,9 +61,16 @@ class FlinkRest:
                 live[name] = Job(job["jid"], name, job["state"], healthy)
         return live
 
-    def stop_with_savepoint(self, job: Job, within_s: float = 120.0) -> str:
-        """Stop a running job and return where its savepoint lies; raises FlinkError with Flink's reason."""
-        trigger = self.call(f"/jobs/{job.id}/stop", {"drain": False})["request-id"]
+    def stop_with_savepoint(
+        self, job: Job, within_s: float = 120.0, folder: str | None = None, trigger: str | None = None
+    ) -> str:
+        """Stop a running job and return where its savepoint lies: in `folder`, a URI, if that is given.
+
+        A `trigger`, 32 hex digits, that Flink knows already is not a second stop: the first one is waited for. Raises
+        SavepointError with Flink's reason; after any other FlinkError the job may still end with a savepoint.
+        """
+        asked = {"drain": False, "targetDirectory": folder, "triggerId": trigger}
+        trigger = self.call(f"/jobs/{job.id}/stop", asked)["request-id"]
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             answer = self.call(f"/jobs/{job.id}/savepoints/{trigger}")
@@ -68,9 +79,9 @@ class FlinkRest:
                 if "location" in operation:
                     return str(operation["location"])
                 reason = operation["failure-cause"]["stack-trace"].splitlines()
-                raise FlinkError(f"savepoint of {job.name} failed: {reason[0]}")
+                raise SavepointError(f"savepoint of {job.name} failed: {reason[0]}")
             time.sleep(0.2)
-        raise FlinkError(f"savepoint of {job.name} took longer than {within_s:.0f} s")
+        raise FlinkError(f"savepoint of {job.name} takes longer than {within_s:.0f} s")
 
     def latest_checkpoint(self, job: Job) -> str | None:
         """Return where the newest completed checkpoint of the job lies, None if it has none."""

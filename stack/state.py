@@ -3,25 +3,34 @@
 import json
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from stack.home import Home
+from stack.ports import write
 
 TICK = 0.02
-"""Clock ticks of /proc are 10 ms: start times closer than this are the same process."""
+"""Clock ticks of /proc are 10 ms: start times in s since 1970, as earlier versions wrote them, differ by less."""
 
 
 @dataclass(slots=True)
 class Running:
-    """One process as recorded: pid and started (s since 1970) identify it, also after the pid is used again."""
+    """One process as recorded: pid and started identify it, also after the pid is used again.
+
+    started: as started_at returns it; earlier versions recorded s since 1970, which move with the clock.
+    """
 
     state: str = "waiting"
     pid: int | None = None
-    started: float | None = None
+    started: str | float | None = None
     restarts: int = 0
     code: str = ""
     exit: int | None = None
@@ -38,11 +47,27 @@ class State:
 
 
 def load(home: Home) -> State:
-    """Return the recorded state; an empty one, phase stopped, if there is none."""
+    """Return the recorded state; an empty one, phase stopped, if there is none or, with a line, if it is unreadable."""
     try:
-        raw: dict[str, Any] = json.loads(home.state.read_text())
+        return _parsed(json.loads(home.state.read_text()))
     except FileNotFoundError:
-        return State(phase="stopped")
+        pass
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _tell(home.state, repr(error))
+    return State(phase="stopped")
+
+
+@cache
+def _tell(path: Path, error: str) -> None:
+    """Say what is wrong with the file; once, since `up` looks ten times a second."""
+    print(
+        f"TG-state-file {path} cannot be read ({error}): a supervisor that still runs writes it again by itself; if "
+        "none does, `tidegauge down` ends what is left of its processes and writes a new one",
+        file=sys.stderr,
+    )
+
+
+def _parsed(raw: dict[str, Any]) -> State:
     return State(
         supervisor=Running(**raw["supervisor"]),
         phase=raw["phase"],
@@ -53,20 +78,30 @@ def load(home: Home) -> State:
 
 def save(home: Home, state: State) -> None:
     """Write the state whole or not at all."""
-    draft = home.state.with_suffix(".tmp")
-    draft.write_text(json.dumps(asdict(state), indent=1))
-    draft.replace(home.state)
+    write(home.state, json.dumps(asdict(state), indent=1))
 
 
-def started_at(pid: int) -> float | None:
-    """Return when the process started, s since 1970; None if there is no such process or it is a zombie."""
+def started_at(pid: int) -> str | None:
+    """Return the boot and the tick in it at which the process started; None if there is none or it is a zombie.
+
+    No time of the day: the kernel's is reckoned from the clock as it is now, so that a step of it would move them all.
+    """
     try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return float(process.create_time())
-    except psutil.NoSuchProcess:
+        # The name, in brackets, may hold anything; behind it come the state, field 3, and at last the start, field 22.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return f"{_boot()} {int(fields[19])}"
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "?"  # a sandbox without it
 
 
 def alive(one: Running) -> bool:
@@ -74,7 +109,12 @@ def alive(one: Running) -> bool:
     if one.pid is None or one.started is None:
         return False
     started = started_at(one.pid)
-    return started is not None and abs(started - one.started) < TICK
+    if started is None or isinstance(one.started, str):
+        return started == one.started
+    try:
+        return abs(psutil.Process(one.pid).create_time() - one.started) < TICK
+    except psutil.NoSuchProcess:
+        return False
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -85,9 +125,28 @@ def signal_group(pid: int, number: int) -> None:
         return
 
 
+def logging_to(home: Home) -> Iterator[tuple[str, Running]]:
+    """Yield the processes that lead a session and write to a log of this home, as a supervisor starts its own.
+
+    Their environment would not tell: a user's shell may hold TIDEGAUGE_HOME as well.
+    """
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        with suppress(OSError):  # ended meanwhile, or another user's
+            log = (entry / "fd" / "1").readlink()
+            ours = log.parent == home.path / "log" and log.suffix == ".log" and log.stem != "supervisor"
+            if ours and pid not in (os.getpid(), 1) and os.getsid(pid) == pid:
+                yield log.stem, Running("up", pid, started_at(pid))
+
+
 def kill_leftovers(home: Home) -> list[str]:
-    """End what an earlier supervisor of this home left behind; return the names. Call while holding the lock."""
+    """End what an earlier supervisor of this home left behind; return the names. Call while holding the lock.
+
+    The recorded and those that no readable record names.
+    """
     left = [(name, one) for name, one in load(home).processes.items() if alive(one)]
+    known = {one.pid for _, one in left}
+    left += [(name, one) for name, one in logging_to(home) if one.pid not in known and alive(one)]
     for _, one in left:
         assert one.pid is not None
         signal_group(one.pid, signal.SIGTERM)

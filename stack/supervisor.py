@@ -70,6 +70,7 @@ class Supervisor:
         self._seen: dict[str, tuple[str, int | None]] = {}
         self._next_trim = 0.0
         self._unsaved = False
+        self._saved: tuple[int, ...] = ()
 
     def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Stop everything in reverse order and return from run; a signal handler too."""
@@ -80,20 +81,34 @@ class Supervisor:
         requests = self.home.folder("requests")
         for request in requests.iterdir():
             request.unlink()
-        while not self.stopping:
-            self._take(list(requests.iterdir()))
-            self._start_ready()
-            self._tick()
-            if self.state.phase == "starting" and all(child.satisfied for child in self.children.values()):
-                self.state.phase = "running"
-                for child in self.children.values():
-                    child.whole = True
-                self._save()
-            if self._unsaved:
-                self._save()
-            self._trim_logs()
-            time.sleep(TICK_S)
-        self._stop_all()
+        try:
+            while not self.stopping:
+                self._step(requests)
+                time.sleep(TICK_S)
+        finally:
+            # Also when this fails: nothing may run that nobody watches.
+            self._stop_all()
+
+    def _step(self, requests: Path) -> None:
+        self._take(list(requests.iterdir()))
+        self._start_ready()
+        self._tick()
+        if self.state.phase == "starting" and all(child.satisfied for child in self.children.values()):
+            self.state.phase = "running"
+            for child in self.children.values():
+                child.whole = True
+            self._save()
+        if self._unsaved or self._on_disk() != self._saved:
+            self._save()
+        self._trim_logs()
+
+    def _on_disk(self) -> tuple[int, ...]:
+        """Return what tells whether state.json is still the saved one: without it nobody finds this process."""
+        try:
+            found = self.home.state.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _take(self, requests: list[Path]) -> None:
         for request in requests:
@@ -114,7 +129,11 @@ class Supervisor:
 
     def _tick(self) -> None:
         for child in self.children.values():
-            child.tick(time.monotonic())
+            try:
+                child.tick(time.monotonic())
+            except Exception as error:  # a check's fault is the fault of its process, not of the others
+                self._tell(f"{child.name} cannot be checked, it is ended: {error!r}")
+                child.signal(signal.SIGKILL)  # its end is noticed at the next tick, as any other
             now = (child.record.state, child.record.pid)
             if self._seen.get(child.name) != now:
                 self._seen[child.name] = now
@@ -142,9 +161,9 @@ class Supervisor:
         """Start a process; one that cannot be started now is tried again like one that has ended."""
         try:
             child.start(version(child.process.code), time.monotonic())
-        except OSError as error:
+        except Exception as error:  # whatever it is, the others go on
             child.failed(time.monotonic())
-            self._tell(f"{child.name} cannot be started: {error}")
+            self._tell(f"{child.name} cannot be started: {error!r}")
 
     def _save(self) -> None:
         """Write the state. On a full disk that waits: a supervisor that ended for it would end with all it holds."""
@@ -155,7 +174,7 @@ class Supervisor:
                 self._tell(f"TG-state-file {self.home.state} cannot be written, it is tried again: {error}")
             self._unsaved = True
         else:
-            self._unsaved = False
+            self._unsaved, self._saved = False, self._on_disk()
 
     def _tell(self, text: str) -> None:
         with suppress(OSError):  # the log lies on the same disk: there is nobody else to tell

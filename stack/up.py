@@ -1,6 +1,5 @@
 """tidegauge up and down: start a supervisor in front or behind, bring a running one to the current code, stop it."""
 
-import json
 import os
 import signal
 import subprocess
@@ -36,14 +35,18 @@ def running(home: Home) -> State | None:
     return recorded if state.alive(recorded.supervisor) else None
 
 
+def serves(recorded: State | None) -> bool:
+    """Tell whether a supervisor lives that still starts what it is asked for."""
+    return recorded is not None and recorded.phase != "stopping"
+
+
 def choose_ports(home: Home, text: str | None) -> dict[str, int]:
     """Return the ports and remember them in the home; raises StackError if a running stack has others."""
     remembered = ports.load(home)
     chosen = ports.parse(text, remembered)
     if running(home) and text is not None and chosen != remembered:
         raise StackError(f"TG-running the stack in {home.path} runs on other ports; `tidegauge down` first")
-    home.folder()
-    home.ports.write_text(json.dumps(chosen, indent=1))
+    ports.save(home, chosen)
     return chosen
 
 
@@ -78,8 +81,9 @@ def refresh(home: Home, recorded: State, off: Collection[str]) -> None:
         if one.state == "off":
             if name not in off:
                 ask(home, name)
-        elif one.code != version(packages) or name == "jobs":
-            # The jobs step does little when nothing changed, and brings back a job that someone cancelled.
+        elif one.code != version(packages) or (name == "jobs" and one.state != "starting"):
+            # The jobs step does little when nothing changed, and brings back a job that someone cancelled. One that is
+            # on its way with this code does so by itself.
             ask(home, name)
 
 
@@ -87,12 +91,14 @@ def wait(home: Home, supervisor: "subprocess.Popen[bytes] | None", within_s: flo
     """Show each part becoming ready; return when all are. Raises StackError with the log of what is not."""
     began, seen = time.monotonic(), dict[str, str]()
     # Requests are taken within a tick; without this a running stack would look ready before it took them.
-    while list(home.folder("requests").iterdir()) and time.monotonic() - began < 5.0:
+    while serves(running(home)) and list(home.folder("requests").iterdir()) and time.monotonic() - began < 5.0:
         time.sleep(0.05)
     while True:
         recorded = running(home)
         if supervisor is not None and supervisor.poll() is not None:
             raise StackError(f"the supervisor ended:\n{tail(home.log('supervisor'))}")
+        if supervisor is None and not serves(recorded):
+            raise StackError("TG-start the stack was stopped meanwhile; `tidegauge up` starts it anew")
         for name, one in (recorded.processes if recorded else {}).items():
             if seen.get(name) != one.state:
                 seen[name] = one.state
@@ -115,6 +121,11 @@ def up(home: Home, port_text: str | None, *, off: Collection[str], detached: boo
 
     Raises StackError, PortError.
     """
+    stopping = running(home)
+    if stopping is not None and stopping.phase == "stopping":
+        print(f"the stack in {home.path} is being stopped, waiting for its end", flush=True)
+        wait_end(stopping, within_s)
+        time.sleep(0.5)  # the `down` that waits for the same end holds the home for a moment after it
     chosen = choose_ports(home, port_text)
     recorded = running(home)
     if recorded is not None:
@@ -128,6 +139,15 @@ def up(home: Home, port_text: str | None, *, off: Collection[str], detached: boo
         foreground(home, chosen, off)
 
 
+def wait_end(recorded: State, within_s: float) -> None:
+    """Return once the supervisor has ended; raises StackError."""
+    deadline = time.monotonic() + within_s
+    while state.alive(recorded.supervisor):
+        if time.monotonic() > deadline:
+            raise StackError(f"TG-stop the supervisor, pid {recorded.supervisor.pid}, did not end")
+        time.sleep(0.05)
+
+
 def down(home: Home, within_s: float = 90.0) -> list[str]:
     """Stop everything of this home, also what a killed supervisor left; return what had to be cleaned up."""
     if not home.path.exists():
@@ -136,11 +156,7 @@ def down(home: Home, within_s: float = 90.0) -> list[str]:
     if recorded is not None:
         assert recorded.supervisor.pid is not None
         os.kill(recorded.supervisor.pid, signal.SIGTERM)
-        deadline = time.monotonic() + within_s
-        while state.alive(recorded.supervisor):
-            if time.monotonic() > deadline:
-                raise StackError(f"TG-stop the supervisor, pid {recorded.supervisor.pid}, did not end")
-            time.sleep(0.05)
+        wait_end(recorded, within_s)
     try:
         with hold(home):
             left = state.kill_leftovers(home)

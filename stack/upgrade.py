@@ -2,7 +2,8 @@
 
 Jobs of another code version are stopped with a savepoint, the TaskManagers that still hold the old modules are
 restarted (in thread mode the interpreter lives as long as its TaskManager), and the jobs are submitted from there.
-The savepoints are written down before anything else happens, so that an interrupted upgrade goes on from them.
+What is stopped is written down before Flink is told and where its savepoint lies before anything else happens, so that
+an interrupted upgrade goes on from the savepoints, also from one that Flink finished meanwhile.
 """
 
 import json
@@ -15,13 +16,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from uuid import uuid4
 
 from jobs.settings import FORMER_SHARDS, JobSettings
 from stack import state
 from stack.code import version
 from stack.flink import JOB_PACKAGES, TASKMANAGERS
 from stack.home import Home
-from stack.rest import FlinkError, FlinkRest, Job
+from stack.rest import FlinkError, FlinkRest, Job, SavepointError
 from stack.supervisor import ask
 
 JOBS = ("gate", "store", "rollup", "alert", "reroll")
@@ -35,26 +37,48 @@ class UpgradeError(RuntimeError):
 
 
 @dataclass(slots=True)
+class Stop:
+    """A job that was told to end, of which it is not known yet what it left.
+
+    job: its id. folder: of its own, for its savepoint; empty if it was cancelled. trigger: Flink's id of the savepoint.
+    checkpoint: the newest one before.
+    """
+
+    job: str
+    folder: str = ""
+    trigger: str = ""
+    checkpoint: str | None = None
+
+
+@dataclass(slots=True)
 class Submitted:
-    """jobs.json: what the jobs last submitted were. pending: state to start from, of jobs stopped meanwhile."""
+    """jobs.json: what the jobs last submitted were.
+
+    pending: state to start from, of jobs stopped meanwhile. stopping: those that were told to stop.
+    """
 
     code: str = ""
     mode: str = ""
     pending: dict[str, str] = field(default_factory=dict)
     shards: int = 0
+    stopping: dict[str, Stop] = field(default_factory=dict)
 
 
 def load(home: Home) -> Submitted:
     """Return what was submitted last; empty if nothing was."""
     if not home.jobs.exists():
         return Submitted()
-    return Submitted(**{"shards": FORMER_SHARDS, **json.loads(home.jobs.read_text())})
+    raw = {"shards": FORMER_SHARDS, "stopping": {}, **json.loads(home.jobs.read_text())}
+    return Submitted(**{**raw, "stopping": {name: Stop(**one) for name, one in raw["stopping"].items()}})
 
 
 def save(home: Home, submitted: Submitted) -> None:
     """Write jobs.json whole or not at all."""
+    raw = asdict(submitted)
+    if not submitted.stopping:
+        del raw["stopping"]  # code from before does not know it, and someone may go back to that
     draft = home.jobs.with_suffix(".tmp")
-    draft.write_text(json.dumps(asdict(submitted), indent=1))
+    draft.write_text(json.dumps(raw, indent=1))
     draft.replace(home.jobs)
 
 
@@ -77,23 +101,81 @@ def settled(rest: FlinkRest, within_s: float = 45.0) -> dict[str, Job]:
         time.sleep(0.3)
 
 
-def stop(rest: FlinkRest, job: Job) -> str | None:
-    """Stop a job and return the state to start from: a savepoint, or the last checkpoint if the job fails."""
+def local(uri: str) -> Path:
+    """Return the path that a file URI of Flink's says."""
+    return Path(url2pathname(urlsplit(uri).path))
+
+
+def left(one: Stop) -> str | None:
+    """Return the newest state that a job which has ended left, None if it left none. `_metadata` is written last."""
+    whole = list(Path(one.folder).glob("*/_metadata")) if one.folder else []
+    if one.checkpoint is not None:
+        whole += local(one.checkpoint).parent.glob("chk-*/_metadata")
+    newest = max(whole, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return one.checkpoint if newest is None else newest.parent.as_uri()
+
+
+def ended(home: Home, done: Submitted, name: str, start: str | None) -> None:
+    """Write down the state that a stopped job is started from. Raises UpgradeError if it is lost."""
+    one = done.stopping[name]
+    if start is not None:
+        done.pending[name] = start
+    elif one.folder:
+        raise UpgradeError(
+            f"TG-state-lost {name} was stopped with a savepoint, but there is none in {one.folder}, and no checkpoint "
+            "is known. To start it empty, which reads the topics again from their start, take it out of `stopping` in "
+            f"{home.jobs}"
+        )
+    del done.stopping[name]
+    save(home, done)
+    print(f"{name} has ended, state from {done.pending.get(name, 'nothing: it had no checkpoint')}", flush=True)
+
+
+def take_up(home: Home, done: Submitted, live: Mapping[str, Job]) -> None:
+    """Follow the stops of an interrupted upgrade: a job may have ended after nobody waited for it any more."""
+    for name, one in list(done.stopping.items()):
+        if name not in live:
+            ended(home, done, name, left(one))
+        elif live[name].id != one.job:
+            del done.stopping[name]  # someone submitted it anew
+
+
+def take_savepoint(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> str:
+    """Stop a job and return where its savepoint lies; raises UpgradeError."""
+    one = done.stopping[job.name]
+    print(f"stopping {job.name} with a savepoint", flush=True)
+    try:
+        return rest.stop_with_savepoint(job, folder=Path(one.folder).as_uri(), trigger=one.trigger)
+    except SavepointError as error:
+        one.trigger = uuid4().hex  # Flink would answer the same again for the one that failed
+        save(home, done)
+        raise UpgradeError(
+            f"TG-savepoint {error}. The job still runs the old code; `tidegauge logs jobmanager` has the whole "
+            "reason, the next try follows by itself"
+        ) from error
+    except FlinkError as error:
+        raise UpgradeError(
+            f"TG-savepoint {error}. Flink may still finish it, which ends the job; the next try, which follows by "
+            "itself, waits for it or goes on from it"
+        ) from error
+
+
+def stop(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> None:
+    """Stop a job and write down the state to start from: a savepoint, or the last checkpoint if the job fails."""
+    one = done.stopping.setdefault(job.name, Stop(job.id))
+    one.checkpoint = rest.latest_checkpoint(job) or one.checkpoint
+    if job.healthy and not one.folder:
+        one.trigger = uuid4().hex
+        one.folder = str(home.path / "flink" / "savepoints" / f"{job.name}-{one.trigger}")
+    save(home, done)
     if job.healthy:
-        print(f"stopping {job.name} with a savepoint", flush=True)
-        try:
-            return rest.stop_with_savepoint(job)
-        except FlinkError as error:
-            raise UpgradeError(
-                f"TG-savepoint {error}. The job still runs the old code; `tidegauge logs jobmanager` has the whole "
-                "reason, the next try follows by itself"
-            ) from error
+        ended(home, done, job.name, take_savepoint(home, rest, done, job))
+        return
     # A job that keeps failing takes no savepoint; its last checkpoint is what it would come back with. This is usual
     # when the code was changed while the stack was down: the job comes back as the old plan with the new modules.
+    print(f"cancelling {job.name} ({job.state})", flush=True)
     rest.cancel(job)
-    checkpoint = rest.latest_checkpoint(job)
-    print(f"cancelled {job.name} ({job.state}), state from {checkpoint or 'nothing: it had no checkpoint'}", flush=True)
-    return checkpoint
+    ended(home, done, job.name, left(one))
 
 
 def refresh_taskmanagers(home: Home, rest: FlinkRest, code: str, within_s: float = 60.0) -> None:
@@ -131,18 +213,15 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, subm
     """Bring the jobs to `code`. Raises UpgradeError or FlinkError and can be called again."""
     done = load(home)
     live = settled(rest)
+    take_up(home, done, live)
     if live or done.pending:
         check(done, mode, shards)
-    if code != done.code:
-        for job in live.values():
-            start = stop(rest, job)
-            if start is not None:
-                done.pending[job.name] = start
-            done.mode, done.shards = mode, shards
-            save(home, done)
-    lost = [
-        f"{name}={path}" for name, path in done.pending.items() if not Path(url2pathname(urlsplit(path).path)).exists()
-    ]
+        done.mode, done.shards = mode, shards
+    for job in live.values():
+        # One that was told to stop may end at any time: also with the same code as before it is stopped whole.
+        if code != done.code or job.name in done.stopping:
+            stop(home, rest, done, job)
+    lost = [f"{name}={path}" for name, path in done.pending.items() if not local(path).exists()]
     if lost:
         raise UpgradeError(
             f"TG-state-lost the state to start from is gone: {', '.join(lost)}. To start these jobs empty, which reads "

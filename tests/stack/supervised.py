@@ -13,6 +13,17 @@ from stack.supervisor import Supervisor
 
 SLEEP = "import time; time.sleep(600)"
 
+ANSWERING = """import socket
+server = socket.create_server(("127.0.0.1", {port}))
+while True:
+    taken, _ = server.accept()
+    taken.recv(4096)
+    taken.sendall({answer!r}.encode())
+    taken.close()
+    open({asked!r}, "a").write("x")
+"""
+"""Gives the same bytes to everyone who asks, and marks it in a file."""
+
 
 def process(home: Home, name: str, code: str = SLEEP, **more: object) -> Process:
     defaults: dict[str, object] = {"env": dict(os.environ), "cwd": home.folder(), "ready": lambda: True}

@@ -45,6 +45,24 @@ def test_a_statement_may_not_run_for_ever(small: embedded.Server) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("wish", ["0.0000001", "1e-9", "0", "-1", "nan", "inf", "1e300", ""])
+def test_no_wish_lifts_the_limits(small: embedded.Server, wish: str) -> None:
+    endless = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+    status, headers, _ = ask(endless, {"max_execution_time": wish}, endpoint=small.endpoint)
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (408, "159")
+    value = "SELECT value != '0' FROM system.settings WHERE name = 'max_memory_usage'"
+    status, headers, answer = ask(value, {"max_memory_usage": wish}, endpoint=small.endpoint)
+    # A byte or less is too little for anything.
+    assert answer == b"1\n" or headers["X-ClickHouse-Exception-Code"] == "241", answer
+
+
+@pytest.mark.parametrize("name", ["max_execution_time", "max_memory_usage"])
+@pytest.mark.parametrize("wish", ["0x10", "1s", "one"])
+def test_a_limit_is_a_number(small: embedded.Server, name: str, wish: str) -> None:
+    status, headers, _ = ask("SELECT 1", {name: wish}, endpoint=small.endpoint)
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (400, "72")
+
+
 def test_a_client_that_goes_away_within_its_insert_leaves_nothing() -> None:
     table = fresh("gone")
     connection = http.client.HTTPConnection(embedded.endpoint(), timeout=30)

@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import socket
 
 import lz4.frame
 import numpy as np
@@ -177,6 +178,21 @@ def test_long_answers_are_one_document(format_: str) -> None:
         assert answer.count(b"PAR1") == 2
     else:
         assert answer.count(b"\n") == 200_000 + (format_ == "CSVWithNames")
+
+
+@pytest.mark.parametrize(("version", "chunked"), [("1.0", False), ("1.1", True)])
+def test_a_streamed_answer_in_the_clients_version(version: str, chunked: bool) -> None:
+    host, port = embedded.endpoint().split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        query = "/?query=SELECT+number+FROM+numbers(200000)"
+        client.sendall(f"GET {query} HTTP/{version}\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (b"chunked" in head) == chunked
+    if chunked:
+        assert body.endswith(b"\r\n0\r\n\r\n")
+    else:
+        assert body == b"".join(b"%d\n" % n for n in range(200_000))
 
 
 def test_an_answer_is_not_mixed_up_with_freed_memory() -> None:

@@ -1,5 +1,7 @@
 """Who may come in to the embedded ClickHouse, and what a GET and the user who may only read may do."""
 
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 
@@ -46,6 +48,44 @@ def test_who_may_come_in() -> None:
         assert b"TG-clickhouse-auth" in answer
 
 
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("localhost:8123", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1", True),
+        ("127.0.0.1:8123", True),
+        ("[::1]:8123", True),
+        ("192.168.1.2:8123", True),
+        ("evil.example", False),
+        ("evil.example:8123", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example:8123", False),
+        ("localhost@evil.example", False),
+        ("[::1", False),
+    ],
+)
+def test_a_name_that_leads_to_the_loopback_is_not_served(host: str, known: bool) -> None:
+    page = {"Host": host, "Origin": f"http://{host}"} if known else {"Host": host}
+    for params, method in (({"query": "SELECT 1"}, "GET"), ({"query": "SELECT 1"}, "POST"), ({}, "GET")):
+        status, headers, answer = ask("", params, page, method)
+        if known:
+            assert status == 200, answer
+        else:
+            assert (status, headers["X-ClickHouse-Exception-Code"]) == (403, "497")
+            assert b"TG-clickhouse-host" in answer
+
+
+def test_another_address_is_served_by_any_name(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stack.clickhouse", "--path", str(tmp_path), "--host", "0.0.0.0", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().rstrip("/\n").rpartition(":")[2]
+        status = ask("SELECT 1", {}, {"Host": "clickhouse:8123"}, endpoint=f"127.0.0.1:{port}")[0]
+        process.terminate()
+    assert status == 200
+
+
 def test_pages_of_other_sites_are_not_served() -> None:
     assert ask("SELECT 1", {}, {"Origin": "http://evil.example"})[0] == 403
     assert ask("SELECT 1", {}, {"Origin": f"http://{embedded.endpoint()}"})[0] == 200
@@ -85,6 +125,29 @@ def test_pages_of_other_sites_are_not_served() -> None:
         "SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
         "SELECT * FROM executable('id', 'LineAsString', 'a String')",
         "SELECT * FROM Python(os)",
+        "SELECT arrayMap(file, ['/etc/hostname'])",
+        "SELECT arrayMap(`fil\\x65`, ['/etc/hostname'])",
+        "SELECT arrayMap(file AS f, ['/etc/hostname'])",
+        "SELECT `a\n  b`, arrayMap(file, ['/etc/hostname']) FROM (SELECT 1 AS `a\n  b`)",
+        "SELECT 1 FROM system.one ARRAY JOIN arrayMap(file, ['/etc/hostname']) AS z",
+        "SELECT * APPLY(file) FROM (SELECT '/etc/hostname' AS a)",
+        "SELECT * APPLY(`fil\\x65`) FROM (SELECT '/etc/hostname' AS a)",
+        "SELECT x.* APPLY file FROM (SELECT '/etc/hostname' AS a) AS x",
+        "SELECT COLUMNS('a') APPLY(length) APPLY(file) FROM (SELECT '/etc/hostname' AS a)",
+        "SELECT * APPLY(x -> file(x)) FROM (SELECT '/etc/hostname' AS a)",
+        "SELECT * APPLY(x -> arrayMap(file, [x])) FROM (SELECT '/etc/hostname' AS a)",
+        "SELECT * REPLACE(file(a) AS a) FROM (SELECT '/etc/hostname' AS a)",
+        "WITH (x -> file(x)) AS f SELECT f('/etc/hostname')",
+        "SELECT 'a' IN file('/etc/hostname')",
+        "SELECT a FROM (SELECT 1 AS a) ORDER BY a WITH FILL INTERPOLATE (b AS file(b))",
+        "SHOW TABLES WHERE length(file('/etc/hostname')) > 0",
+        "SHOW COLUMNS FROM {t} WHERE length(arrayMap(file, ['/etc/hostname'])) > 0",
+        "DESCRIBE (SELECT * APPLY(file) FROM (SELECT '/etc/hostname' AS a))",
+        "DESCRIBE (SELECT arrayMap(file, ['/etc/hostname']))",
+        "SELECT * FROM filesystem('/etc')",
+        "SELECT * FROM deltaLakeS3('http://127.0.0.1:1/x')",
+        "SELECT * FROM bigquery('a', 'b', 'c')",
+        "SELECT aiGenerate('x')",
         "SELECT * FROM '/etc/hostname'",
         "SELECT * FROM `/etc/hostname`",
     ],
@@ -100,6 +163,34 @@ def test_the_viewer_changes_nothing_and_reaches_nothing(sql: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("SELECT arrayMap({f:Identifier}, ['/etc/hostname'])", {"param_f": "file"}),
+        ("SELECT * FROM eval('SELECT file(''/etc/hostname'')')", {"allow_experimental_eval_table_function": "1"}),
+        ("SELECT 1", {"additional_result_filter": "length(file('/etc/hostname')) > 0"}),
+        (
+            "SELECT 1 FROM system.one",
+            {"additional_table_filters": "{'system.one': 'length(file(\\'/etc/hostname\\'))'}"},
+        ),
+        ("SELECT 1", {"select": "file('/etc/hostname')"}),
+        ("SELECT 1", {"filter": "length(file('/etc/hostname')) > 0"}),
+        ("SELECT 1 AS a FORMAT Template", {"format_template_row": "/etc/hostname"}),
+        ("SELECT 1 AS a FORMAT Template", {"format_template_resultset": "/etc/hostname"}),
+        ("SELECT 1 AS a FORMAT Protobuf", {"output_format_schema": "/tmp/tidegauge-must-not-be"}),
+        ("SELECT 1 AS a FORMAT Protobuf", {"format_schema": "/etc/hostname:M"}),
+        ("SELECT 1 AS a FORMAT AvroConfluent", {"format_avro_schema_registry_url": "http://127.0.0.1:1"}),
+        ("print 1", {"dialect": "kusto", "allow_experimental_kusto_dialect": "1"}),
+    ],
+)
+def test_the_viewer_reaches_nothing_by_parameters_and_settings(sql: str, params: dict[str, str]) -> None:
+    user, password = embedded.VIEWER
+    status, headers, answer = ask(sql, {"user": user, "password": password, **params})
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (500, "497"), answer
+    assert b"TG-clickhouse-outside" in answer
+    assert not Path("/tmp/tidegauge-must-not-be").exists()
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "SELECT count() FROM {t}",
@@ -108,9 +199,17 @@ def test_the_viewer_changes_nothing_and_reaches_nothing(sql: str) -> None:
         "EXPLAIN SELECT * FROM {t}",
         "WITH 1 AS file SELECT file",
         "SELECT 'file(', * FROM numbers(3)",
+        "SELECT length(f.file) FROM (SELECT 'a' AS file) AS f",
+        "SELECT length(url) FROM (SELECT 'a' AS url)",
+        "SELECT * APPLY(toString), 'file' FROM numbers(3)",
+        "SELECT format('{}', 'file')",
+        "SHOW TABLES LIKE 'file'",
+        "SELECT {f:Identifier} FROM (SELECT 1 AS file)",
     ],
 )
 def test_the_viewer_reads(sql: str) -> None:
     user, password = embedded.VIEWER
     table = fresh("seen")
-    assert ask(sql.replace("{t}", table), {"user": user, "password": password, "max_threads": "1"})[0] == 200
+    params = {"user": user, "password": password, "max_threads": "1", "log_comment": "x", "param_f": "file"}
+    status, _, answer = ask(sql.replace("{t}", table), params)
+    assert status == 200, answer

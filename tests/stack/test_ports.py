@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 
@@ -59,6 +60,26 @@ def test_a_taken_port_is_named_with_the_remedy() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ports.PortError, match=rf"TG-port-taken redis={port}.*--ports auto"):
             ports.check({"redis": port})
+
+
+def test_remembered_ports_are_written_whole(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    ports.save(home, {"kafka": 5000})
+    assert ports.load(home) == {"kafka": 5000}
+    assert list(home.path.iterdir()) == [home.ports]
+    home.ports.with_suffix(f".{os.getpid()}").mkdir()  # nothing can be written there, as on a full disk
+    with pytest.raises(OSError, match="directory"):
+        ports.save(home, {"kafka": 6000})
+    assert ports.load(home) == {"kafka": 5000}
+
+
+@pytest.mark.parametrize("text", ["", '{"kafka": 50', "[19092]", "null", '{"kafka": "19092"}', "\x00"])
+def test_unreadable_ports_are_one_line_with_the_remedy(tmp_path: Path, text: str) -> None:
+    home = Home(tmp_path)
+    home.ports.write_text(text)
+    with pytest.raises(ports.PortError, match=r"^TG-ports-file .*ports\.json .*: delete it") as raised:
+        ports.load(home)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_home_remembers_its_ports(tmp_path: Path) -> None:

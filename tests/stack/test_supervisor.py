@@ -2,20 +2,20 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
-from stack import state
+from stack import flink, state
 from stack.child import pause
 from stack.home import Home
-from stack.process import Process
-from stack.supervisor import AlreadyRunning, ask, hold
-from tests.stack.supervised import SLEEP, process, running, until
+from stack.ports import free_ports
+from stack.process import Process, answers
+from stack.supervisor import AlreadyRunning, Supervisor, ask, hold
+from tests.stack.supervised import ANSWERING, SLEEP, process, running, until
 
 
 @pytest.fixture
@@ -113,28 +113,9 @@ def test_stop_ends_grandchildren_and_those_who_ignore_sigterm(home: Home) -> Non
     until(lambda: not any(state.started_at(int(pid)) for pid in pids.read_text().split()))
 
 
-def test_what_a_killed_supervisor_left_is_ended(home: Home) -> None:
-    orphan = subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True)
-    recorded = state.State(processes={"a": state.Running("up", orphan.pid, psutil.Process(orphan.pid).create_time())})
-    state.save(home, recorded)
-    assert state.kill_leftovers(home) == ["a"]
-    assert orphan.wait(timeout=5) == -signal.SIGTERM
-
-
-def test_another_process_with_a_recorded_pid_is_left_alone(home: Home) -> None:
-    stranger = subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True)
-    try:
-        started = psutil.Process(stranger.pid).create_time() - 100.0
-        state.save(home, state.State(processes={"a": state.Running("up", stranger.pid, started)}))
-        assert state.kill_leftovers(home) == []
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
-
-
 def test_a_state_that_cannot_be_written_ends_nothing(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
-    draft = home.state.with_suffix(".tmp")  # in whose place nothing can be written for now, as on a full disk
+    # In whose place nothing can be written for now, as on a full disk.
+    draft = home.state.with_suffix(f".{os.getpid()}")
     with running(home, process(home, "a")) as supervisor:
         record = supervisor.children["a"].record
         until(lambda: supervisor.state.phase == "running")
@@ -157,6 +138,78 @@ def test_a_process_that_cannot_be_started_now_is_tried_again(home: Home) -> None
         until(lambda: record.state == "backoff" and record.restarts >= 2)
         log.rmdir()
         until(lambda: record.state == "up")
+
+
+@pytest.mark.parametrize("answer", ["-ERR no HTTP\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", ""])
+def test_an_answer_that_is_cut_or_no_http_is_not_ready(home: Home, answer: str) -> None:
+    port = free_ports(1)[0]
+    checks = [answers(port, "/overview"), flink.taskmanager("a", home, {"flink": port}, {}).ready]
+    asked = home.folder() / "asked"
+    code = ANSWERING.format(port=port, answer=answer, asked=str(asked))
+    with running(home, process(home, "a", code, ready=lambda: any(check() for check in checks))) as supervisor:
+        until(lambda: asked.exists() and len(asked.read_text()) >= 4)
+        assert supervisor.children["a"].record.state == "starting"
+        assert supervisor.children["a"].record.restarts == 0
+
+
+def broken() -> bool:
+    raise KeyError("slots")
+
+
+@pytest.mark.parametrize("fault", [{"ready": broken}, {"prepare": broken}, {"command": ("a\0b",)}])
+def test_a_fault_around_one_process_is_a_failed_start_of_it(
+    home: Home, fault: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = replace(process(home, "a"), **fault)  # type: ignore[arg-type]  # a table of overrides
+    with running(home, one, process(home, "b")) as supervisor:
+        until(lambda: supervisor.children["a"].record.restarts >= 2)
+        assert supervisor.children["b"].record.state == "up"
+        assert supervisor.children["b"].record.restarts == 0
+    assert "a cannot be" in capfd.readouterr().out
+
+
+def test_nothing_outlives_a_supervisor_that_fails(home: Home) -> None:
+    supervisor = Supervisor(home, [process(home, "a")], {}, on_change=lambda name, record: fail(record))
+    pids = []
+
+    def fail(record: state.Running) -> None:
+        if record.state == "up":
+            pids.append(record.pid)
+            raise ValueError("a fault of its own")
+
+    with pytest.raises(ValueError, match="of its own"):
+        supervisor.run()
+    assert pids
+    assert not any(pid and state.started_at(pid) for pid in pids)
+
+
+RESULT = '{"result": {"id": "ab", "application-id": %s}, "version": 1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "dropped"),
+    [
+        (RESULT % '"cd"', []),
+        (RESULT % "null", ["ab"]),
+        (RESULT[:20], ["ab"]),
+        ("", ["ab"]),
+        ("[]", ["ab"]),
+        ("{}", ["ab"]),
+    ],
+)
+def test_a_job_result_that_no_jobmanager_can_read_is_deleted(home: Home, text: str, dropped: list[str]) -> None:
+    result = home.folder("flink", "ha", "job-result-store", "cluster") / "ab_DIRTY.json"
+    result.write_text(text)
+    assert flink.drop_broken_results(home) == dropped
+    assert result.exists() == (not dropped)
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("{"), lambda path: path.unlink()])
+def test_a_spoilt_state_is_written_again(home: Home, spoil: Callable[[Path], object]) -> None:
+    with running(home, process(home, "a")) as supervisor:
+        until(lambda: supervisor.state.phase == "running")
+        spoil(home.state)
+        until(lambda: state.load(home).phase == "running")
 
 
 def test_one_supervisor_a_home(home: Home) -> None:
