@@ -17,6 +17,7 @@ from agent.rounds import Rounds, aligned, begun, following
 from agent.settings import Settings
 from schemas import topics
 from schemas.batch import Batch
+from schemas.setting import faults
 
 log = logging.getLogger("tidegauge.agent")
 
@@ -117,9 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for one in error.errors():
-            name = "TIDEGAUGE_" + "_".join(str(part) for part in one["loc"]).upper()
-            print(f"TG-settings: {name}={one['input']!r}: {one['msg']}", file=sys.stderr)
+        print("\n".join(faults(error)), file=sys.stderr)
         return 2
     if options.settings:
         for field, about in Settings.model_fields.items():

@@ -8,8 +8,8 @@ from agent.fetch import ScrapeError
 from agent.scraper import Samples
 from agent.target import relabel
 from schemas.batch import Series
+from sinks.client import servers
 from sinks.groups import Groups, Place
-from sinks.producer import servers
 
 JOB = "kafka"
 

@@ -22,10 +22,16 @@ class Client(KafkaNetClient):  # type: ignore[misc]
         return max(_LOOK_MS, 1000.0 * delay_s)
 
 
-def opened(kind: Callable[..., Any], **settings: Any) -> Any:
-    """Return KafkaProducer, KafkaConsumer or KafkaAdminClient, by kafka-python's settings; raises KafkaError.
+def servers(bootstrap: str) -> list[str]:
+    """Return host:port of each broker that a setting names, comma-separated."""
+    return [server.strip() for server in bootstrap.split(",")]
 
-    One that finds no broker leaves nothing open. By itself it would leave a thread or descriptors at each trial.
+
+def opened(kind: Callable[..., Any], bootstrap: str, **settings: Any) -> Any:
+    """Return KafkaProducer, KafkaConsumer or KafkaAdminClient; raises KafkaError.
+
+    bootstrap: as servers() takes it; settings: by kafka-python's names. One that finds no broker leaves nothing open.
+    By itself it would leave a thread or descriptors at each trial.
     """
     made: list[Client] = []
 
@@ -34,7 +40,7 @@ def opened(kind: Callable[..., Any], **settings: Any) -> Any:
         return made[-1]
 
     try:
-        return kind(kafka_client=client, **settings)
+        return kind(bootstrap_servers=servers(bootstrap), kafka_client=client, **settings)
     except BaseException:
         for one in made:
             one.close()

@@ -25,7 +25,7 @@ def stored(bootstrap: str, topic: str) -> dict[str, bytes]:
 
 def history(bootstrap: str, topic: str) -> list[Change]:
     """Return all records that compaction has left so far; raises kafka.errors.KafkaError."""
-    consumer = opened(KafkaConsumer, bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, group_id=None)
+    consumer = opened(KafkaConsumer, bootstrap, enable_auto_commit=False, group_id=None)
     try:
         parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
         consumer.assign(parts)
@@ -43,7 +43,7 @@ def history(bootstrap: str, topic: str) -> list[Change]:
 
 def publish(bootstrap: str, topic: str, records: Mapping[str, bytes | None]) -> None:
     """Send records and wait until the broker has them; raises kafka.errors.KafkaError."""
-    producer = opened(KafkaProducer, bootstrap_servers=bootstrap.split(","), acks="all")
+    producer = opened(KafkaProducer, bootstrap, acks="all")
     try:
         sent = [producer.send(topic, key=key.encode(), value=value) for key, value in records.items()]
         for future in sent:

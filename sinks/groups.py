@@ -10,7 +10,6 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 
 from sinks.client import opened
-from sinks.producer import servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Groups:
         self._prefix = prefix
         self._admin: Any = opened(
             KafkaAdminClient,
-            bootstrap_servers=servers(bootstrap),
+            bootstrap,
             client_id="tidegauge-groups",
             request_timeout_ms=int(timeout_s * 1000),
             bootstrap_timeout_ms=int(timeout_s * 1000),
@@ -99,7 +98,7 @@ def waiting_since(bootstrap: str, places: Iterable[Place], timeout_s: float = 5.
 def _stamps(bootstrap: str, waiting: Mapping[TopicPartition, Place], timeout_s: float) -> dict[Place, int]:
     consumer = opened(
         KafkaConsumer,
-        bootstrap_servers=servers(bootstrap),
+        bootstrap,
         enable_auto_commit=False,
         max_partition_fetch_bytes=64 << 10,
     )

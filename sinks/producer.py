@@ -5,11 +5,6 @@ from typing import Any
 from schemas.codec import codec
 
 
-def servers(bootstrap: str) -> list[str]:
-    """Return host:port of each broker that a setting names, comma-separated."""
-    return [server.strip() for server in bootstrap.split(",")]
-
-
 def open_producer(bootstrap: str, **more: int | bool) -> Any:
     """Return a producer for records that matter: acks=all, lz4, one request in flight, so that order is kept.
 
@@ -23,7 +18,7 @@ def open_producer(bootstrap: str, **more: int | bool) -> Any:
 
     return opened(
         KafkaProducer,
-        bootstrap_servers=servers(bootstrap),
+        bootstrap,
         acks="all",
         enable_idempotence=False,
         compression_type="lz4",

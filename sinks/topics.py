@@ -15,7 +15,7 @@ def create(bootstrap: str) -> list[str]:
     bootstrap: host:port of a broker. Partitions are only ever added: the keys of metrics.valid name shards, not
     partitions, so more partitions lose nothing. Raises kafka.errors.KafkaError if the broker does not answer.
     """
-    admin = opened(KafkaAdminClient, bootstrap_servers=bootstrap, client_id="tidegauge-topics")
+    admin = opened(KafkaAdminClient, bootstrap, client_id="tidegauge-topics")
     try:
         existing = set(admin.list_topics())
         missing = [topic for topic in TOPICS if topic.name not in existing]

@@ -145,14 +145,12 @@ def _settings(error: Exception) -> list[str]:
     from pydantic import ValidationError
 
     from query.errors import ConfigError
+    from schemas.setting import faults
     from sinks.clickhouse import AddressError
 
-    if not isinstance(error, ValidationError):
-        return [str(error)] if isinstance(error, AddressError | ConfigError) else []
-    return [
-        f"TG-settings: TIDEGAUGE_{'_'.join(map(str, one['loc'])).upper()}={one['input']!r}: {one['msg']}"
-        for one in error.errors()
-    ]
+    if isinstance(error, ValidationError):
+        return faults(error)
+    return [str(error)] if isinstance(error, AddressError | ConfigError) else []
 
 
 def main(argv: Sequence[str] | None = None) -> int:

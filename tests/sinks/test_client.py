@@ -90,5 +90,5 @@ def test_what_finds_no_broker_leaves_nothing_open(kind: Callable[..., Any], capl
     before = held()
     for _ in range(3):
         with pytest.raises(KafkaError):
-            opened(kind, bootstrap_servers=nobody, bootstrap_timeout_ms=100)
+            opened(kind, nobody, bootstrap_timeout_ms=100)
     assert held() == before
