@@ -34,16 +34,16 @@ class Book:
                 self._leave(key)
                 del self._rules[key]
                 del self._linked[key]
-                self._linked.update(self._relinked(_group(gone[0]), None))
+                self._linked.update(self._relinked(_group(gone[0]), gone, None))
                 self.generation += 1
             return
         rule, expression = self._checked(key, value)
-        linked = self._relinked(_group(rule), (rule, expression))
         before = self._rules.get(key)
+        linked = self._relinked(_group(rule), before, (rule, expression))
         self._enter(key, (rule, expression))
         self._linked.update(linked)
         if before is not None and _group(before[0]) != _group(rule):
-            self._linked.update(self._relinked(_group(before[0]), None))
+            self._linked.update(self._relinked(_group(before[0]), before, None))
         self.generation += 1
 
     def _checked(self, key: str, value: bytes) -> Entry:
@@ -97,10 +97,14 @@ class Book:
     def __len__(self) -> int:
         return len(self._rules)
 
-    def _relinked(self, group: Group, changed: Entry | None) -> dict[str, Linked]:
-        key = changed[0].key if changed else ""
-        members = [entry for name, entry in self._groups.get(group, {}).items() if name != key]
-        return relink([*members, *([changed] if changed else [])])
+    def _relinked(self, group: Group, before: Entry | None, after: Entry | None) -> dict[str, Linked]:
+        """Return what the change of one rule links anew in a group: itself, and those that read what it records."""
+        members = dict(self._groups.get(group, {}))
+        if after is not None:
+            members[after[0].key] = after
+        changed = [rule for rule, _ in filter(None, (before, after))]
+        known = {key: self._linked[key] for key in members if key != changed[0].key}
+        return relink(list(members.values()), known, [rule.record for rule in changed])
 
     def _refuse_loop(self, rule: Rule, expression: Expression) -> None:
         """Raise RuleFault if a recording rule reads, itself or by way of others, the series that it records."""
@@ -136,7 +140,7 @@ def refuse(wanted: Mapping[str, bytes], beside: Mapping[str, bytes]) -> None:
         book._enter(key, entry)
         groups[_group(entry[0])] = None
     for group in groups:
-        book._relinked(group, None)
+        relink(list(book._groups[group].values()))
 
 
 def _group(rule: Rule) -> Group:

@@ -7,7 +7,7 @@ on: the same answer after any restart, and nothing waits for the stream. Rules o
 they read any other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,7 +43,7 @@ class Linked(Expression):
     links: tuple[tuple[str, tuple[Link, ...]], ...] = ()
 
 
-def link(rule: Rule, expression: Expression, before: Sequence[Link]) -> Linked:
+def link(rule: Rule, expression: Expression, before: Mapping[str, Sequence[Link]]) -> Linked:
     """Return the expression with what it reads of the rules before it in its group; raises RuleFault TG-rule-span."""
     linked = _link(rule, expression, before)
     # A limit counts all that the rule gives, so all of it is judged under one key.
@@ -74,11 +74,9 @@ def _shape(text: str) -> str:
     return xxhash.xxh3_64_hexdigest(text.encode())[:12]
 
 
-def _link(rule: Rule, expression: Expression, before: Sequence[Link]) -> Linked:
-    by_name: dict[str, tuple[Link, ...]] = {}
-    for one in before:
-        if any(selector.metric == one.rule.record for selector in expression.selectors):
-            by_name[one.rule.record] = (*by_name.get(one.rule.record, ()), one)
+def _link(rule: Rule, expression: Expression, before: Mapping[str, Sequence[Link]]) -> Linked:
+    read = {selector.metric for selector in expression.selectors}
+    by_name = {name: tuple(before[name]) for name in sorted(read) if name in before}
     own = (expression.plan, expression.selectors, expression.span_ms, expression.spread, expression.shape)
     if not by_name:
         return Linked(*own)
@@ -177,14 +175,23 @@ def recorded(rule: Rule, found: Vector) -> Mapping[Signature, tuple[Floats, Mask
     return made
 
 
-def relink(rules: Sequence[tuple[Rule, Expression]]) -> dict[str, Linked]:
-    """Return the linked expressions of one group's rules, by key on control.rules; raises RuleFault."""
-    before: list[Link] = []
+def relink(
+    rules: Sequence[tuple[Rule, Expression]], known: Mapping[str, Linked] | None = None, names: Iterable[str] = ()
+) -> dict[str, Linked]:
+    """Return the linked expressions of one group's rules, by key on control.rules; raises RuleFault.
+
+    Those that are `known` stay, and are not returned, unless they read one of the recorded `names`, which have changed.
+    """
+    before: dict[str, list[Link]] = {}
     made: dict[str, Linked] = {}
+    changed = {name for name in names if name}
     for rule, expression in sorted(rules, key=lambda one: (one[0].position, one[0].rule_id)):
-        linked = made[rule.key] = link(rule, expression, before)
+        linked = known.get(rule.key) if known else None
+        if linked is None or any(selector.metric in changed for selector in expression.selectors):
+            linked = made[rule.key] = link(rule, expression, before)
+            changed |= {rule.record} if rule.record else set()
         if rule.record:
-            before.append(Link(rule, linked))
+            before.setdefault(rule.record, []).append(Link(rule, linked))
     return made
 
 

@@ -1,9 +1,4 @@
-"""Everything that one tick does to one key: window, evaluation, budget, events, recorded series. Knows no Flink.
-
-A rule in trouble is an alert itself, so that whoever reads alert.events learns of it as of any other: `RuleFailing`
-while its expression has no answer, `RulePaused` while it costs more than its budget allows. The other rules, and the
-other keys of this one, run on.
-"""
+"""Everything that one tick does to one key: window, evaluation, budget, events, recorded series. Knows no Flink."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,18 +11,18 @@ from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
 from udfs.alert.hindsight import Hindsight, Shelf, settles_at
 from udfs.alert.judge import Judged, again, close, judge, next_tick, retention_ms
-from udfs.alert.lifecycle import Instance, Transition, forget, resend, rests_until, step
+from udfs.alert.lifecycle import rests_until
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
+from udfs.alert.pause import paused, resumes
 from udfs.alert.recording import batch_of, costs, source_of
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.still import still_until
+from udfs.alert.trouble import troubles
 from udfs.alert.window import Window
 
-FAILING, PAUSED = "RuleFailing", "RulePaused"
 # How often a key's costs go out as series, and what has left its window goes to the past.
 MINUTE_MS = 60_000
-_LONGEST_PAUSE_MS = 3_600_000
 # How long a key rests at most: an edited rule is in force within 5 s.
 REST_MS = 4_000
 # One slow evaluation may be the machine's fault.
@@ -87,7 +82,7 @@ class Evaluator:
     ) -> Outcome:
         """Return what the tick makes of a key whose window is `held` and which got `pieces` since."""
         rule, expression = entry
-        if memory.revision == rule.revision and tick < _resumes(rule, expression, memory):
+        if memory.revision == rule.revision and tick < resumes(rule, expression, memory):
             return self._paused(address, entry, memory, held, pieces, tick, now_ms)
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
@@ -106,8 +101,8 @@ class Evaluator:
             until = tick + self.budget.pause_ms
             waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
             waiting, left = self.hindsight.drop(waiting, shelf)
-            paused = self._paused(address, entry, waiting, whole, (), tick, now_ms)
-            return replace(paused, unjudged=unjudged + dropped + left)
+            outcome = self._paused(address, entry, waiting, whole, (), tick, now_ms)
+            return replace(outcome, unjudged=unjudged + dropped + left)
         after = replace(judged.memory, paused_until=0, trouble=failed)
         after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
         after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
@@ -116,7 +111,7 @@ class Evaluator:
         )
         gone_at = self.hindsight.gone_at(rule, expression, after)
         until = tick if failed else still_until(rule, expression, window, gone_at, tick)
-        after, said = _troubles(address, rule, replace(after, still_until=until), tick, now_ms)
+        after, said = troubles(address, rule, replace(after, still_until=until), tick, now_ms)
         told = judged.transitions + truths
         made = events(told, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
         alive = len(stored) > 0 or bool(after.instances or after.troubles) or silent(expression)
@@ -193,8 +188,8 @@ class Evaluator:
         """End what lives under a rule that is deleted or now reads other series."""
         self._spent.pop(str(address), None)
         judged = close(memory, address.rule, tick)
-        troubles = close(replace(memory, instances=memory.troubles), address.rule, tick).transitions
-        made = events(judged.transitions + troubles, None, (address.tenant, address.rule_id), memory.revision, now_ms)
+        about = close(replace(memory, instances=memory.troubles), address.rule, tick).transitions
+        made = events(judged.transitions + about, None, (address.tenant, address.rule_id), memory.revision, now_ms)
         batch = batch_of(address.tenant, source_of(address.rule_id), tick, judged.series, judged.ended)
         return Outcome(Memory(), None, False, made, [batch] if batch else [])
 
@@ -215,35 +210,11 @@ class Evaluator:
         tick: int,
         now_ms: int,
     ) -> Outcome:
-        """Return a tick without evaluation: alerts stay as they were.
-
-        The window is given up, but for what the rule will look back on when the pause ends: less would end alerts. If
-        that is too large, the pause begins anew.
-        """
+        """Return a tick without evaluation: alerts stay as they were."""
         rule, expression = entry
-        window, floor = Window.empty(rule.tenant), tick
-        # A minute more, since samples come before their tick.
-        if tick >= memory.paused_until - _looks_back(rule, expression) - MINUTE_MS:
-            window, floor = held.append(pieces) if pieces else held, memory.floor
-            window = window.trim(max(floor, tick - retention_ms(rule, expression)))
-        excess = self.budget.size(len(window.ids), window.nbytes)
-        if excess:
-            memory = replace(memory, paused_until=tick + self.budget.pause_ms, trouble=excess)
-            window, floor = Window.empty(rule.tenant), tick
-        after, said = _troubles(address, rule, memory, tick, now_ms)
-        # What is gone cannot be judged again: an edit looks back to here at most.
-        after = replace(after, floor=floor, judged=0, since=0, spilled=0, late_first=0, late_last=0, fired=())
+        after, window = paused(self.budget, rule, expression, memory, held, pieces, tick)
+        after, said = troubles(address, rule, after, tick, now_ms)
         return Outcome(after, window, True, said, paused=True)
-
-
-def _looks_back(rule: Rule, expression: Linked) -> int:
-    # No rule is silent for a day because it looks back on one.
-    return min(expression.span_ms + rule.query_offset_ms, _LONGEST_PAUSE_MS)
-
-
-def _resumes(rule: Rule, expression: Linked, memory: Memory) -> int:
-    """Return when a pause ends: not before the window holds again what the rule looks back on. 0: there is none."""
-    return max(memory.paused_until, memory.floor + _looks_back(rule, expression)) if memory.paused_until else 0
 
 
 def _own(key: str) -> int:
@@ -261,28 +232,6 @@ def _quiet(rule: Rule, memory: Memory) -> bool:
     """Tell whether nothing but a sample or the clock can change the answer."""
     busy = memory.trouble or memory.troubles or memory.paused_until
     return not busy and memory.revision == rule.revision
-
-
-def _troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:
-    """Step the alerts about the rule itself."""
-    about = replace(rule, for_s=0, keep_firing_for_s=0, annotations=())
-    wrong = PAUSED if memory.paused_until else FAILING if memory.trouble else ""
-    known = {dict(one.labels)["alertname"]: one for one in memory.troubles}
-    instances: list[Instance] = []
-    made: tuple[Transition, ...] = ()
-    for name in (FAILING, PAUSED):
-        labels = (("alertname", name), ("bucket", str(address.bucket)), ("rule", rule.rule_id))
-        instance = known.get(name) or Instance(labels)
-        if name != wrong and not instance.seq:
-            continue
-        instance, entered = step(instance, 1.0 if name == wrong else None, tick, about)
-        if not entered:
-            instance, entered = resend(instance, tick, about)
-        instances.append(instance)
-        made += entered
-    note = (("summary", memory.trouble),) if memory.trouble else ()
-    said = events(made, about, (rule.tenant, rule.rule_id), rule.revision, now_ms, note)
-    return replace(memory, troubles=tuple(forget(instances, tick))), said
 
 
 def _batches(rule: Rule, judged: Judged, tick: int) -> list[Batch]:

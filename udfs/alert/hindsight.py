@@ -32,6 +32,8 @@ SETTLE_MS = 30_000
 PATIENCE_MS = 300_000
 # Most cells (series x ticks) of one go: a bound for the time that it takes.
 MAX_CELLS = 4_000_000
+# Largest series set whose groups are remembered: what is remembered is bounded in bytes.
+_SMALL = 64 << 10
 # Share of the time that may go into judging late samples, and how much of it may be saved up, seconds.
 SHARE, SAVED_S = 0.2, 2.0
 
@@ -226,13 +228,14 @@ class Hindsight:
             return (), 0, False
         whole = window.append([one.batch() for one in past.values()] + [late.window.batch()])
         first, ticks = self._ticks(rule, expression, memory, int(late.window.timestamps.min()), tick)
-        groups = np.unique(_groups(late.window.series_set, expression.spread))
+        late_of = _groups(late.window.series_set, expression.spread)
+        groups = np.unique(late_of)
         of = _groups(whole.series_set, expression.spread)
         sizes = np.array([int((of == group).sum()) for group in groups.tolist()]) if len(groups) > 1 else [len(of)]
         fits = np.cumsum(sizes) * ticks <= MAX_CELLS
         mine = np.isin(of, groups[fits])
         now = whole.part(mine[whole.codes])
-        owners = np.isin(_groups(late.window.series_set, expression.spread), groups[fits])
+        owners = np.isin(late_of, groups[fits])
         left = int((~owners[late.window.codes]).sum())
         if left == len(late.window):
             return (), left, False
@@ -259,6 +262,12 @@ class Hindsight:
         return first, (tick - first) // step + 1
 
 
-@lru_cache(maxsize=256)
 def _groups(series_set: bytes, spread: Spread) -> UInt64s:
+    return (_groups_again if len(series_set) <= _SMALL else _read_groups)(series_set, spread)
+
+
+def _read_groups(series_set: bytes, spread: Spread) -> UInt64s:
     return np.array([spread.group(one) for one in series_of(series_set)], np.uint64)
+
+
+_groups_again = lru_cache(maxsize=256)(_read_groups)

@@ -7,9 +7,9 @@ the first run did. Counts are exact: admitted ids and label values are held as s
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import xxhash
 
 from schemas.batch import Series
 from schemas.codec import codec
@@ -17,11 +17,10 @@ from schemas.columns import UInt64s
 from schemas.ids import series_id
 from schemas.policy import EPOCHS, Metric, Policy
 from udfs.gate.fold import FIXED, fold
-from udfs.gate.members import Level, Members, Positions, UInt8s, rebased
+from udfs.gate.members import Level, Members, Positions, UInt8s
+from udfs.gate.values import Values
 
 ADMITTED, SERIES, TENANT, VALUES, FOLDED = range(5)
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Budget:
     epoch: int = 0
     epoch_ms: int = 0
     members: Members = field(default_factory=Members)
-    values: dict[Pair, dict[int, int]] = field(default_factory=dict)
+    values: Values = field(default_factory=Values)
     metrics: dict[str, int] = field(default_factory=dict)
     judged_by: int = 0  # when the policy came into force by which was judged last, broker's time, ms
     strangers: Positions = field(default_factory=lambda: np.empty(0, np.intp))  # of the last decision: not known before
@@ -52,7 +51,6 @@ class Budget:
     _total: int = 0
     _added: dict[int, tuple[int, int]] = field(default_factory=dict)
     _changed: list[Level] = field(default_factory=list)
-    _changed_values: dict[Pair, dict[int, int]] = field(default_factory=dict)
     _moved: bool = False
 
     def decide(self, series: Sequence[Series], ids: UInt64s, source: str, policy: Policy, now: int) -> Decision:
@@ -139,17 +137,17 @@ class Budget:
         ranked = []
         for label, value in one.labels:
             if label not in FIXED:
-                held = self.values.get((one.name, label), {})
-                ranked.append((_hash(value) in held, -len(held), label))
+                known = self.values.has(one.name, label, value)
+                ranked.append((known, -self.values.count(one.name, label), label))
         return (min(ranked)[2],) if ranked else ()
 
     def _over_values(self, one: Series, rule: Metric) -> Iterator[str]:
         for label, value in one.labels:
             limit = rule.per_label_value_limits.get(label)
-            if limit is not None:
-                held = self.values.get((one.name, label), {})
-                if len(held) >= limit and _hash(value) not in held:
-                    yield label
+            if limit is None or self.values.count(one.name, label) < limit:
+                continue
+            if not self.values.has(one.name, label, value):
+                yield label
 
     def _admit(self, identity: int, name: str, overflow: int) -> None:
         code = self._code(name)
@@ -164,11 +162,7 @@ class Budget:
             return
         for label, value in one.labels:
             if (every or label in rule.per_label_value_limits) and label not in folded:
-                key, mark = (one.name, label), _hash(value)
-                held = self.values.setdefault(key, {})
-                if held.get(mark) != self.epoch:
-                    held[mark] = self.epoch
-                    self._changed_values.setdefault(key, {})[mark] = self.epoch
+                self.values.see(one.name, label, value, self.epoch)
 
     def _settle(self) -> None:
         """Make members of what this batch has added."""
@@ -189,14 +183,11 @@ class Budget:
             return
         if old and old != new:
             self.members.rebase(old, new, epoch)
-            for key, held in self.values.items():
-                epochs = rebased(np.fromiter(held.values(), np.int64, len(held)), old, new, epoch)
-                self.values[key] = dict(zip(held, epochs.tolist(), strict=True))
+            self.values.rebase(old, new, epoch)
         self.epoch, self.epoch_ms = epoch, new
         oldest = epoch - EPOCHS
         self.members.expire(oldest)
-        kept = {key: {m: e for m, e in held.items() if e >= oldest} for key, held in self.values.items()}
-        self.values = {key: held for key, held in kept.items() if held}
+        self.values.expire(oldest)
         self._count()
 
     def _count(self) -> None:
@@ -234,21 +225,20 @@ class Budget:
 
     def changes(self) -> bytes | None:
         """Return what changed since the last call, for state; None if nothing did."""
-        if not self._changed and not self._changed_values and not self._moved:
+        if not self._changed and not self.values.changed and not self._moved:
             return None
         rows = Level()
         for more in self._changed:
             rows = rows.where(~np.isin(rows.ids, more.ids)).with_rows(more)
-        chunk = self._encode(rows, self._changed_values)
-        self._changed, self._changed_values, self._moved = [], {}, False
-        return chunk
+        self._changed, self._moved = [], False
+        return self._encode(rows, self.values.changes())
 
     def snapshot(self) -> bytes:
         """Return everything, for state: in place of all changes before."""
-        self._changed, self._changed_values, self._moved = [], {}, False
-        return self._encode(self.members.rows(), self.values)
+        self._changed, self._moved = [], False
+        return self._encode(self.members.rows(), self.values.snapshot())
 
-    def _encode(self, rows: Level, values: dict[Pair, dict[int, int]]) -> bytes:
+    def _encode(self, rows: Level, values: list[dict[str, Any]]) -> bytes:
         names = list(self.metrics)
         used, codes = np.unique(rows.codes, return_inverse=True)
         return codec("budget").encode(
@@ -261,15 +251,7 @@ class Budget:
                 "ids": rows.ids.astype("<u8").tobytes(),
                 "overflow": rows.overflow.tobytes(),
                 "epochs": rows.epochs.astype("<i8").tobytes(),
-                "values": [
-                    {
-                        "metric": metric,
-                        "label": label,
-                        "hashes": np.fromiter(held, "<u8", len(held)).tobytes(),
-                        "epochs": np.fromiter(held.values(), "<i8", len(held)).tobytes(),
-                    }
-                    for (metric, label), held in values.items()
-                ],
+                "values": values,
             }
         )
 
@@ -289,14 +271,7 @@ class Budget:
                     np.frombuffer(read["epochs"], "<i8").copy(),
                 )
             )
-            for one in read["values"]:
-                held = budget.values.setdefault((one["metric"], one["label"]), {})
-                marks = np.frombuffer(one["hashes"], "<u8").tolist()
-                held.update(zip(marks, np.frombuffer(one["epochs"], "<i8").tolist(), strict=True))
+            budget.values.put(read["values"])
             budget.epoch, budget.epoch_ms, budget.judged_by = read["epoch"], read["epoch_ms"], read["judged_by"]
         budget._count()
         return budget
-
-
-def _hash(value: str) -> int:
-    return xxhash.xxh3_64_intdigest(value.encode())

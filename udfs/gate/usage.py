@@ -142,10 +142,10 @@ def _of_budget(tenant: str, budget: Budget, policy: Policy) -> Iterator[tuple[Se
             most = policy.metric(metric).max_series
             if most is not None:
                 metrics.append((own / most, metric, own, most))
-        for (metric, label), held in budget.values.items():
+        for (metric, label), count in budget.values.counts():
             limit = policy.metric(metric).per_label_value_limits.get(label)
             if limit is not None:
-                labels.append((len(held) / limit, metric, label, len(held), limit))
+                labels.append((count / limit, metric, label, count, limit))
     for _, metric, own, most in heapq.nlargest(WORST, metrics):
         yield from _pair("metric_series", own, most, tenant=tenant, metric=metric)
     for _, metric, label, count, limit in heapq.nlargest(WORST, labels):

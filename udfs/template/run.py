@@ -1,50 +1,14 @@
-"""A template's tree and its data to text (text/template/exec.go), within bounds of steps and of output."""
+"""A template's tree and its data to text (text/template/exec.go), within a bound of output."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 
 from udfs.template.errors import ExecError
-from udfs.template.moment import METHODS
-from udfs.template.tree import (
-    Action,
-    Branch,
-    Chain,
-    Command,
-    Dot,
-    Field,
-    Include,
-    Leave,
-    Literal,
-    Node,
-    Operand,
-    Pipe,
-    Plain,
-    Tree,
-    Variable,
-    Word,
-)
-from udfs.template.values import (
-    MAX_TEXT,
-    MISSING,
-    SLOW,
-    Data,
-    Function,
-    Missing,
-    Sample,
-    Value,
-    field_of,
-    shown,
-    truth,
-    type_of,
-)
+from udfs.template.machine import Machine, encodable
+from udfs.template.tree import Action, Branch, Include, Leave, Node, Plain, Tree
+from udfs.template.values import MAX_TEXT, MISSING, Data, Function, Missing, Sample, Value, shown, truth
 
-MAX_STEPS = 100_000
 MAX_INCLUDES = 100
-# A function reads what it is given and writes what it gives: so many characters or items of it are a step.
-_PER_STEP = 32
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Leaving(Exception):
@@ -53,55 +17,26 @@ class _Leaving(Exception):
 
 def run(tree: Tree, name: str, data: Data, functions: Mapping[str, Function], variables: Mapping[str, Value]) -> str:
     """Return what the template says of the data; raises ExecError."""
-    machine = _Machine(tree, name, functions)
-    machine.variables = [("$", data), *variables.items()]
+    walker = _Walker(Machine(tree, name, functions, [("$", data), *variables.items()]))
     try:
-        machine.walk(data, tree.body)
+        walker.walk(data, tree.body)
     except RecursionError as error:
         raise ExecError(f"template: {name}: it nests too deep") from error
-    return _utf8("".join(machine.out))
+    return encodable("".join(walker.out))
 
 
-def _utf8(text: str) -> str:
-    """Return a text that can be encoded, whatever the data held: an event must not fail for its words."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-class _Machine:
-    def __init__(self, tree: Tree, name: str, functions: Mapping[str, Function]) -> None:
-        self.tree, self.name, self.functions = tree, name, functions
-        self.variables: list[tuple[str, Value]] = []
+class _Walker:
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
         self.out: list[str] = []
         self._size = 0
-        self._steps = 0
         self._includes = 0
-        self._at: tuple[int, object] | None = None
-
-    def at(self, node: Operand | Command | Node) -> None:
-        """Remember where we are, for errors; count the step."""
-        self._at = node.at, node
-        self.count(1)
-
-    def count(self, steps: int) -> None:
-        self._steps += steps
-        if self._steps > MAX_STEPS:
-            raise self.fail(f"more than {MAX_STEPS} steps")
-
-    def fail(self, reason: str) -> ExecError:
-        """Return the error as Go words it."""
-        if self._at is None:
-            return ExecError(f"template: {self.name}: {reason}")
-        place, node = self._at
-        before = self.tree.text[:place]
-        line = 1 + before.count("\n")
-        column = len(before.rpartition("\n")[2].encode())
-        return ExecError(f'template: {self.name}:{line}:{column}: executing "{self.name}" at <{node}>: {_utf8(reason)}')
 
     def write(self, value: Value) -> None:
         try:
             text = shown(value, MAX_TEXT - self._size)
         except ValueError as error:
-            raise self.fail(f"the output is longer than {MAX_TEXT} characters") from error
+            raise self.machine.fail(f"the output is longer than {MAX_TEXT} characters") from error
         self._size += len(text)
         self.out.append(text)
 
@@ -111,8 +46,8 @@ class _Machine:
                 case Plain():
                     self.write(node.text)
                 case Action():
-                    self.at(node.pipe)
-                    value = self.pipe(dot, node.pipe)
+                    self.machine.at(node.pipe)
+                    value = self.machine.pipe(dot, node.pipe)
                     if not node.pipe.names:
                         self.write(value)
                 case Branch():
@@ -123,33 +58,33 @@ class _Machine:
                     self.include(dot, node)
 
     def branch(self, dot: Value, node: Branch) -> None:
-        mark = len(self.variables)
-        value = self.pipe(dot, node.pipe)
+        mark = len(self.machine.variables)
+        value = self.machine.pipe(dot, node.pipe)
         if node.kind == "range":
             self.loop(dot, value, node)
         elif truth(value):
             self.walk(value if node.kind == "with" else dot, node.body)
         else:
             self.walk(dot, node.otherwise)
-        del self.variables[mark:]
+        del self.machine.variables[mark:]
 
     def loop(self, dot: Value, value: Value, node: Branch) -> None:
         names, empty = node.pipe.names, True
         for index, element in self.pairs(value, node):
             empty = False
-            self.at(node.pipe)
-            mark = len(self.variables)
+            self.machine.at(node.pipe)
+            mark = len(self.machine.variables)
             if names:
-                self.assign(names[-1], element)
+                self.machine.assign(names[-1], element)
                 if len(names) > 1:
-                    self.assign(names[0], index)
+                    self.machine.assign(names[0], index)
             try:
                 self.walk(element, node.body)
             except _Leaving as leaving:
                 if str(leaving) == "break":
                     break
             finally:
-                del self.variables[mark:]
+                del self.machine.variables[mark:]
         if empty:
             self.walk(dot, node.otherwise)
 
@@ -159,181 +94,24 @@ class _Machine:
             case Missing() | None:
                 return iter(())
             case bool() | float() | str() | Data() | datetime() | Sample():
-                self.at(node.pipe)
-                raise self.fail(f"range can't iterate over {shown(value)}")
+                self.machine.at(node.pipe)
+                raise self.machine.fail(f"range can't iterate over {shown(value)}")
             case int():
                 return ((MISSING, number) for number in range(value))
             case Mapping():
-                self.pay((value,))
+                self.machine.pay((value,))
                 return iter([(key, value[key]) for key in sorted(value)])
         return enumerate(value)
 
     def include(self, dot: Value, node: Include) -> None:
-        self.at(node)
-        if node.name not in self.tree.defined:
-            raise self.fail(f'template "{node.name}" not defined')
+        self.machine.at(node)
+        if node.name not in self.machine.tree.defined:
+            raise self.machine.fail(f'template "{node.name}" not defined')
         self._includes += 1
         if self._includes > MAX_INCLUDES:
-            raise self.fail("exceeded maximum template depth")
-        inner = MISSING if node.pipe is None else self.pipe(dot, node.pipe)
-        kept, self.variables = self.variables, [("$", inner)]
-        self.walk(inner, self.tree.defined[node.name])
-        self.variables = kept
+            raise self.machine.fail("exceeded maximum template depth")
+        inner = MISSING if node.pipe is None else self.machine.pipe(dot, node.pipe)
+        kept, self.machine.variables = self.machine.variables, [("$", inner)]
+        self.walk(inner, self.machine.tree.defined[node.name])
+        self.machine.variables = kept
         self._includes -= 1
-
-    def assign(self, name: str, value: Value) -> None:
-        """Set the variable of this name that is nearest."""
-        for place in range(len(self.variables) - 1, -1, -1):
-            if self.variables[place][0] == name:
-                self.count((len(self.variables) - place) // _PER_STEP)
-                self.variables[place] = name, value
-                return
-        raise self.fail(f"undefined variable: {name}")
-
-    def pipe(self, dot: Value, pipe: Pipe) -> Value:
-        self.at(pipe)
-        value: Value = MISSING
-        for place, command in enumerate(pipe.commands):
-            value = self.command(dot, command, (value,) if place else ())
-        for name in pipe.names:
-            if pipe.assigns:
-                self.assign(name, value)
-            else:
-                self.variables.append((name, value))
-        return value
-
-    def command(self, dot: Value, command: Command, final: tuple[Value, ...]) -> Value:
-        first, args = command.args[0], command.args[1:]
-        if isinstance(first, Word):
-            self.at(first)
-            return self.call(dot, first.name, command, args, final)
-        if isinstance(first, Field | Variable | Chain):
-            return self.read(dot, first, args, final)
-        self.at(first)
-        if args or final:
-            raise self.fail(f"can't give argument to non-function {first}")
-        if isinstance(first, Literal) and first.value is None:
-            raise self.fail("nil is not a command")
-        return self.operand(dot, first)
-
-    def operand(self, dot: Value, node: Operand) -> Value:
-        """Return the value of an argument."""
-        self.at(node)
-        match node:
-            case Literal():
-                return node.value
-            case Dot():
-                return dot
-            case Pipe():
-                return self.pipe(dot, node)
-            case Word():
-                return self.call(dot, node.name, node, [], ())
-        return self.read(dot, node, [], ())
-
-    def read(
-        self, dot: Value, node: Field | Variable | Chain, args: Sequence[Operand], final: tuple[Value, ...]
-    ) -> Value:
-        self.at(node)
-        match node:
-            case Field():
-                value, names = dot, node.names
-            case Variable():
-                value, names = self.variable(node.names[0]), node.names[1:]
-            case Chain():
-                value, names = self.operand(dot, node.node), node.names
-        if not names and (args or final):
-            raise self.fail(f"can't give argument to non-function {node}")
-        self.count(len(names))
-        for place, name in enumerate(names):
-            last = place == len(names) - 1
-            value = self.member(dot, value, name, args if last else [], final if last else ())
-        return value
-
-    def variable(self, name: str) -> Value:
-        for passed, (known, value) in enumerate(reversed(self.variables)):
-            if known == name:
-                self.count(passed // _PER_STEP)
-                return value
-        raise self.fail(f"undefined variable: {name}")
-
-    def member(self, dot: Value, value: Value, name: str, args: Sequence[Operand], final: tuple[Value, ...]) -> Value:
-        if isinstance(value, Missing):
-            return MISSING
-        if isinstance(value, datetime) and name in METHODS:
-            takes, method = METHODS[name]
-            given = self.arguments(dot, name, takes, args, final)
-            return self.made(name, Function(takes, partial(method, value), SLOW), given)
-        try:
-            found = field_of(value, name)
-        except KeyError as error:
-            raise self.fail(f"can't evaluate field {name} in type {type_of(value)}") from error
-        if args or final:
-            what = "is not a method but has arguments" if isinstance(value, Mapping) else ""
-            raise self.fail(f"{name} {what or 'has arguments but cannot be invoked as function'}")
-        return found
-
-    def call(
-        self, dot: Value, name: str, node: Command | Word, args: Sequence[Operand], final: tuple[Value, ...]
-    ) -> Value:
-        if name in ("and", "or") and (args or final):
-            value: Value = MISSING
-            for arg in args:
-                value = self.operand(dot, arg)
-                if truth(value) == (name == "or"):
-                    return value
-            return final[0] if final else value
-        function = self.functions[name]
-        given = self.arguments(dot, name, function.takes, args, final)
-        try:
-            return self.made(name, function, given)
-        except ValueError as error:
-            self.at(node)
-            raise self.fail(f"error calling {name}: {error}") from error
-
-    def made(self, name: str, function: Function, given: Sequence[Value]) -> Value:
-        """Return what a function makes of its arguments; those and the result cost steps by their length."""
-        self.pay(given, function.weight)
-        result = function.call(*given)
-        if isinstance(result, str) and len(result) > MAX_TEXT:
-            raise self.fail(f"the value of {name} is longer than {MAX_TEXT} characters")
-        self.pay((result,), function.weight)
-        return result
-
-    def pay(self, values: Sequence[Value], weight: int = 1) -> None:
-        self.count(sum(len(one) * weight // _PER_STEP for one in values if isinstance(one, Sized)))
-
-    def arguments(
-        self, dot: Value, name: str, takes: tuple[str, ...], args: Sequence[Operand], final: tuple[Value, ...]
-    ) -> list[Value]:
-        """Return the values of a call's arguments, each of the type that is due."""
-        many = bool(takes) and takes[-1] == "..."
-        fixed = takes[:-1] if many else takes
-        count = len(args) + len(final)
-        if many and count < len(fixed):
-            raise self.fail(f"wrong number of args for {name}: want at least {len(fixed)} got {len(args)}")
-        if not many and count != len(fixed):
-            raise self.fail(f"wrong number of args for {name}: want {len(fixed)} got {count}")
-        types = [*fixed, *(["any"] * (count - len(fixed)))]
-        values = [self.due(dot, arg, kind) for arg, kind in zip(args, types, strict=False)]
-        return values + [self.of_type(value, types[-1]) for value in final]
-
-    def due(self, dot: Value, node: Operand, kind: str) -> Value:
-        value = self.operand(dot, node)
-        if isinstance(node, Literal):
-            if node.value is None:
-                if kind not in ("any", "template.queryResult", "*template.sample"):
-                    raise self.fail(f"cannot assign nil to {kind}")
-            elif kind == "string" and not isinstance(node.value, str):
-                raise self.fail(f"expected string; found {node}")
-            elif kind not in ("any", "string", type_of(node.value)):
-                raise self.fail(f"can't handle {node} for arg of type {kind}")
-        return self.of_type(value, kind)
-
-    def of_type(self, value: Value, kind: str) -> Value:
-        if kind == "any" or type_of(value) == kind:
-            return value
-        if isinstance(value, Missing | None):
-            if kind in ("template.queryResult", "*template.sample"):
-                return None
-            raise self.fail(f"invalid value; expected {kind}")
-        raise self.fail(f"wrong type for value; expected {kind}; got {type_of(value)}")

@@ -33,7 +33,7 @@ CASES: list[tuple[str, Labels, str, bool]] = [
 @pytest.mark.parametrize(("expr", "labels", "spread", "anew"), CASES)
 def test_a_rules_own_labels_keep_nothing_apart(expr: str, labels: Labels, spread: str, anew: bool) -> None:
     expression = check_expression(expr)
-    linked = link(rule_of(expr, labels=labels), expression, ())
+    linked = link(rule_of(expr, labels=labels), expression, {})
     assert str(linked.spread) == spread
     assert (linked.shape != expression.shape) is anew
 

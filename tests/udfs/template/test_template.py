@@ -88,9 +88,9 @@ def test_a_template_says_what_it_says_in_prometheus(text: str, value: float, exp
     ],
 )
 def test_a_template_is_bounded(text: str, said: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert said in expand(text, LABELS, 1.0)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""A rule in trouble is an alert itself, so that whoever reads alert.events learns of it as of any other.
+
+`RuleFailing` while its expression has no answer, `RulePaused` while it costs more than its budget allows. The other
+rules, and the other keys of this one, run on.
+"""
+
+from dataclasses import replace
+
+from udfs.alert.event import Event, events
+from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
+from udfs.alert.match import Address
+from udfs.alert.memory import Memory
+from udfs.alert.rule import Rule
+
+FAILING, PAUSED = "RuleFailing", "RulePaused"
+
+
+def troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:
+    """Step the alerts about the rule itself."""
+    about = replace(rule, for_s=0, keep_firing_for_s=0, annotations=())
+    wrong = PAUSED if memory.paused_until else FAILING if memory.trouble else ""
+    known = {dict(one.labels)["alertname"]: one for one in memory.troubles}
+    instances: list[Instance] = []
+    made: tuple[Transition, ...] = ()
+    for name in (FAILING, PAUSED):
+        labels = (("alertname", name), ("bucket", str(address.bucket)), ("rule", rule.rule_id))
+        instance = known.get(name) or Instance(labels)
+        if name != wrong and not instance.seq:
+            continue
+        instance, entered = step(instance, 1.0 if name == wrong else None, tick, about)
+        if not entered:
+            instance, entered = resend(instance, tick, about)
+        instances.append(instance)
+        made += entered
+    note = (("summary", memory.trouble),) if memory.trouble else ()
+    said = events(made, about, (rule.tenant, rule.rule_id), rule.revision, now_ms, note)
+    return replace(memory, troubles=tuple(forget(instances, tick))), said
