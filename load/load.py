@@ -1,4 +1,4 @@
-"""tidegauge load: a file of samples straight into ClickHouse, past the stream. No rollups are made."""
+"""tidegauge load: a file of samples straight into ClickHouse, past the stream, and the rows that they make."""
 
 import argparse
 import re
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from load.jsonl import BadLine, Line, lines
 from load.progress import Progress
+from load.rollups import SERIES, Loaded, roll, still_open
 from load.settings import LoadSettings
 from schemas.batch import Series
 from schemas.frame import Frame
@@ -22,6 +23,7 @@ from schemas.retention import SETTING, RetentionError
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import DdlError, apply
+from sinks.history import ClickhouseHistory
 from sinks.refusal import ClickhouseError, Unavailable
 from sinks.retention import RetentionSettings
 from sinks.versions import raise_versions, touched
@@ -106,16 +108,18 @@ def by_days(block: pa.Table) -> Iterator[pa.Table]:
         yield block.filter(pa.array((days >= part[0]) & (days <= part[-1])))
 
 
-def write(clickhouse: Clickhouse, block: Block, clock_ns: Callable[[], int]) -> None:
-    """Write a block: labels first, so that no sample is seen without them, versions last."""
+def write(clickhouse: Clickhouse, block: Block, clock_ns: Callable[[], int], since_ms: int) -> None:
+    """Write a block: labels first, so that no sample is seen without them, versions behind it, then what it makes."""
     if not block.samples:
         return
     clickhouse.insert("series", series_rows(block.tenant, block.series()))
-    samples = rows.samples([block.frame()])
+    frame = block.frame()
+    samples = rows.samples([frame])
     for part in by_days(samples):
         clickhouse.insert("samples", part)
     for tenant, pairs in touched(samples).items():
         raise_versions(clickhouse, tenant, pairs, clock_ns())
+    roll(Loaded(clickhouse, 1, [], SERIES), frame, since_ms)
 
 
 def load(
@@ -125,8 +129,12 @@ def load(
     progress: Progress,
     block_samples: int = BLOCK_SAMPLES,
     clock_ns: Callable[[], int] = time.time_ns,
+    since_ms: int = 0,
 ) -> None:
-    """Load a file; bad lines are told to progress. At most about block_samples and one line are held at a time."""
+    """Load a file; bad lines are told to progress. At most about block_samples and one line are held at a time.
+
+    since_ms: older samples make no rows, since no tier keeps them.
+    """
     block = Block(tenant)
     with path.open("rb") as file:
         for number, size, line in lines(file):
@@ -136,13 +144,12 @@ def load(
             block.add(line)
             progress.good(size, len(line.timestamps))
             if len(line.timestamps):
-                first = int(line.timestamps.min())
-                progress.oldest = first if progress.oldest is None else min(progress.oldest, first)
+                progress.saw(int(line.timestamps.min()), int(line.timestamps.max()))
             # Series without samples take memory too.
             if block.samples >= block_samples or len(block.lines) >= block_samples // 10:
-                write(clickhouse, block, clock_ns)
+                write(clickhouse, block, clock_ns, since_ms)
                 block = Block(tenant)
-    write(clickhouse, block, clock_ns)
+    write(clickhouse, block, clock_ns, since_ms)
 
 
 def arguments(prog: str, description: str | None) -> argparse.ArgumentParser:
@@ -168,7 +175,7 @@ def short_lived(tenant: str, days: int, oldest: int | None, now_ms: int) -> str 
         return None
     return (
         f"TG-load-retention: the oldest sample is {(now_ms - oldest) / DAY_MS:,.0f} days old, raw samples of tenant "
-        f"{tenant} are kept for {days}: what is older will go within minutes. A class with a longer `raw` for the "
+        f"{tenant} are kept for {days}: of what is older only rollups stay. A class with a longer `raw` for the "
         f"tenant in the retention policy keeps it ({SETTING}, `tidegauge retention apply`)"
     )
 
@@ -184,12 +191,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = Progress("load", args.file.stat().st_size)
     try:
         # Before the first block: a policy that cannot be read is no reason to fail once all is loaded.
-        days = RetentionSettings().policy().of(args.tenant).raw
+        keeps = RetentionSettings().policy().of(args.tenant)
+        now_ms = time.time_ns() // 1_000_000
         with progress:
             apply(*target)
             clickhouse = Clickhouse(*target)
             try:
-                load(clickhouse, args.tenant, args.file, progress)
+                load(clickhouse, args.tenant, args.file, progress, since_ms=now_ms - keeps.day * DAY_MS)
+                closed = ClickhouseHistory(clickhouse, 1, []).closed()
             finally:
                 clickhouse.close()
     except OSError as error:
@@ -198,8 +207,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ClickhouseError, Unavailable, DdlError, RetentionError) as error:
         print(error, file=sys.stderr)
         return 2
-    if warning := short_lived(args.tenant, days, progress.oldest, time.time_ns() // 1_000_000):
-        print(warning, file=sys.stderr)
+    for said in (short_lived(args.tenant, keeps.raw, progress.oldest, now_ms), still_open(progress.newest, closed)):
+        if said:
+            print(said, file=sys.stderr)
     print(
         f"{progress.samples} samples of {progress.lines} lines loaded for tenant {args.tenant},"
         f" {progress.rejected} lines refused, {progress.seconds:.1f} s"

@@ -32,7 +32,8 @@ class Progress:
         self.samples = 0
         self.rejected = 0
         self.oldest: int | None = None
-        """Time of the oldest sample, ms since 1970 UTC."""
+        self.newest: int | None = None
+        """Times of the oldest and the newest sample, ms since 1970 UTC."""
         self._bar: Bar | None = None
         if self._out.isatty():
             columns = (TextColumn(verb), BarColumn(), DownloadColumn(), TextColumn("{task.fields[samples]:,} samples"))
@@ -60,6 +61,11 @@ class Progress:
         self.lines += 1
         self.samples += samples
         self._step(size)
+
+    def saw(self, first: int, last: int) -> None:
+        """Take note of the times, ms, of a line's samples."""
+        self.oldest = first if self.oldest is None else min(self.oldest, first)
+        self.newest = last if self.newest is None else max(self.newest, last)
 
     def bad(self, size: int, where: str, why: Exception) -> None:
         """Count a refused line in; say where and why."""

@@ -114,11 +114,15 @@ class Span(Protocol):
 
 @dataclass(slots=True)
 class ClickhouseHistory:
-    """shards: of a tenant, as in jobs/settings.py. refused: blocks that ClickHouse would not take, with their error."""
+    """shards: of a tenant, as in jobs/settings.py. refused: blocks that ClickHouse would not take, with their error.
+
+    ids_a_query: so many series at most are named in a query; where there are more, all of their metrics are read.
+    """
 
     clickhouse: Clickhouse
     shards: int
     refused: list[tuple[str, pa.Table, RefusedBlock]]
+    ids_a_query: int = _IDS_A_QUERY
 
     def samples(self, dirty: Span, width: int) -> Frame:
         """Return the raw samples in the span of the pairs, of their metrics and shard, sparse."""
@@ -193,7 +197,7 @@ class ClickhouseHistory:
 
     def _read(self, sql: str, dirty: Span, span: Mapping[str, int]) -> Iterator[pa.Table]:
         asked: dict[str, Value] = {"tenant": dirty.tenant, "shards": self.shards, "shard": dirty.shard, **span}
-        if len(dirty.ids) <= _IDS_A_QUERY:
+        if len(dirty.ids) <= self.ids_a_query:
             asked["ids"] = dirty.ids.tolist()
             sql = sql.replace(_MINE, _MINE + _FEW)
         for first in range(0, len(dirty.metrics), _NAMES_A_QUERY):

@@ -4,6 +4,7 @@ Blocks come sorted in the table's own order: ClickHouse then sorts nothing, and 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -177,12 +178,12 @@ def rollups(table: pa.Table) -> list[Rollups]:
     # ClickHouse answers a DateTime as its seconds.
     seconds = table["ts"] if pa.types.is_integer(table["ts"].type) else table["ts"].cast(_SECOND)
     starts = np.asarray(seconds.cast(pa.int64())) * 1000
-    order = np.argsort(starts, kind="stable")
-    windows, firsts = np.unique(starts[order], return_index=True)
-    return [
-        _window(table.take(pa.array(mine)), int(window))
-        for window, mine in zip(windows, np.split(order, firsts[1:]), strict=True)
-    ]
+    if (starts[1:] < starts[:-1]).any():
+        order = np.argsort(starts, kind="stable")
+        table, starts = table.take(pa.array(order)), starts[order]
+    table = table.combine_chunks()
+    cuts = np.append(np.flatnonzero(first_of_run(starts)), len(starts)).tolist()
+    return [_window(table.slice(first, end - first), int(starts[first])) for first, end in pairwise(cuts)]
 
 
 def _window(table: pa.Table, window: int) -> Rollups:

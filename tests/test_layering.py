@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "jobs": {"udfs", "sinks", "schemas"},
     "query": {"schemas", "promql", "sinks", "udfs.rollup.digest"},
     "agent": {"schemas", "sinks"},
-    "load": {"schemas", "sinks", "udfs.alert", "udfs.duration"},
+    "load": {"schemas", "sinks", "udfs.alert", "udfs.duration", "udfs.reroll", "udfs.rollup"},
     "stack": set(OURS),
     "bench": set(OURS),
 }

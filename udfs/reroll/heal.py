@@ -223,8 +223,13 @@ def _minutes(stored: Frame, minutes: Dirty) -> Iterator[Rollups]:
 
 def _chosen(finer: Sequence[Rollups], wanted: Dirty, tier: Tier) -> list[Rollups]:
     """Return the rows of a finer tier that lie in the wanted windows of a tier."""
-    windows = (np.full(len(part), within(part.window, tier.width_ms)) for part in finer)
-    return [part.where(wanted.holds(part.series_ids, mine)) for part, mine in zip(finer, windows, strict=True)]
+    if not finer:
+        return []
+    sizes = np.array([len(part) for part in finer])
+    windows = within(np.array([part.window for part in finer], np.int64), tier.width_ms)
+    mine = wanted.holds(np.concatenate([part.series_ids for part in finer]), np.repeat(windows, sizes))
+    owned = np.split(mine, np.cumsum(sizes)[:-1])
+    return [part.where(one) for part, one in zip(finer, owned, strict=True)]
 
 
 def _coarser(finer: Sequence[Rollups], tier: Tier) -> Iterator[Rollups]:
