@@ -1,10 +1,14 @@
 """The stack's own Prometheus endpoint: its processes, and Flink's metrics read from the REST API.
 
-Flink's own reporter listens on every address of the machine and cannot be told otherwise (2.3.0), so the local stack
-gives out the same names here, on the loopback. docker-compose uses Flink's reporter, inside its network.
+Not by Flink's reporter: it listens on every address of the machine and cannot be told otherwise (2.3.0), and has every
+metric of every subtask, by ids that are new after each restart. Its names are kept, a counter's with _total behind it.
+In the local stack the supervisor serves this, in docker-compose `python -m stack.metrics`: there it is the same of
+Flink, and nothing of processes, which no supervisor runs.
 """
 
 import re
+import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,7 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.setting import faults
 from stack.ports import HOST
 from stack.rest import FlinkError, FlinkRest
 from stack.state import State
@@ -81,7 +88,7 @@ def _values(rest: FlinkRest, path: str, names: Iterable[str], of: str = "value")
 
 
 def of_flink(rest: FlinkRest) -> Iterator[Metric]:
-    """Yield Flink's metrics under the names of its Prometheus reporter; raises FlinkError."""
+    """Yield Flink's metrics; raises FlinkError."""
     names = [f"Status.JVM.{name}" for name in JVM]
     hosts = {"jobmanager": {"": _values(rest, "/jobmanager/metrics?", names)}, "taskmanager": {}}
     for one in rest.call("/taskmanagers")["taskmanagers"]:
@@ -171,8 +178,8 @@ class Collector:
         yield from flink
 
 
-def serve(state: State, flink: str, port: int) -> ThreadingHTTPServer:
-    """Serve GET /metrics on the loopback from a thread; close it by shutdown() and server_close()."""
+def serve(state: State, flink: str, port: int, host: str = HOST) -> ThreadingHTTPServer:
+    """Serve GET /metrics from a thread; close it by shutdown() and server_close()."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector(state, flink))
 
@@ -188,7 +195,38 @@ def serve(state: State, flink: str, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name for it
             return
 
-    server = ThreadingHTTPServer((HOST, port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+class MetricsSettings(BaseSettings):
+    """What python -m stack.metrics needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid")
+
+    flink: str = Field("127.0.0.1:8081", description="REST address of the JobManager, host:port.")
+    metrics: str = Field("127.0.0.1:9100", pattern=r"^[^:]+:\d{1,5}$", description="host:port to bind.")
+
+
+def main() -> int:
+    """Serve Flink's metrics until SIGTERM or SIGINT; return the exit code."""
+    try:
+        settings = MetricsSettings()
+    except ValidationError as error:
+        print("\n".join(faults(error)), file=sys.stderr)
+        return 2
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    host, _, port = settings.metrics.partition(":")
+    server = serve(State(), settings.flink, int(port), host)
+    stopping.wait()
+    server.shutdown()
+    server.server_close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from agent.settings import Settings
 from query.settings import QuerySettings
 from stack import flink, kafka, plan, ports, redis
 from stack.home import ROOT, Home
@@ -58,6 +60,17 @@ RAW: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES = {name: Service.model_validate(one) for name, one in RAW["services"].items()}
 
 
+STATE = {
+    "zookeeper": ("/data", "/datalog"),
+    "apache/kafka": ("/var/lib/kafka/data",),
+    "clickhouse/clickhouse-server": ("/var/lib/clickhouse",),
+    "redis": (),
+    "grafana/grafana": ("/var/lib/grafana",),
+    "tidegauge": (),
+}
+"""Of each image, the folders that must outlive its container; an image's own VOLUMEs are new after `down` and `up`."""
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
@@ -82,16 +95,36 @@ def test_volumes_are_declared() -> None:
                 assert (ROOT / volume.partition(":")[0]).exists()
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_state_lies_in_named_volumes(name: str) -> None:
+    named = {v.partition(":")[2] for v in SERVICES[name].volumes if not v.startswith(".")}
+    assert named >= set(STATE[SERVICES[name].image.partition(":")[0]])
+
+
+def test_a_volume_holds_one_folder() -> None:
+    """The home is where Flink, which writes savepoints, and the jobs step, which looks for them, both find it."""
+    volumes = [v.split(":") for one in SERVICES.values() for v in one.volumes if not v.startswith(".")]
+    assert len({volume for volume, _ in volumes}) == len({tuple(one) for one in volumes})
+    users = {name for name, one in SERVICES.items() if f"home:{one.environment.get('TIDEGAUGE_HOME')}" in one.volumes}
+    assert users == {"jobs", "jobmanager", *flink.TASKMANAGERS}
+    data = f"file://{SERVICES['jobs'].environment['TIDEGAUGE_HOME']}/flink/"
+    compose = yaml.safe_load(SERVICES["jobmanager"].environment["FLINK_PROPERTIES"])
+    for key, value in flink.local_settings(home := Home(Path("/there")), ports.DEFAULTS).items():
+        if str(value).startswith("file:"):
+            assert compose[key] == str(value).replace(f"{home.path.as_uri()}/flink/", data)
+
+
 def test_same_parts_and_dependencies(home: Home) -> None:
     local = {process.name: set(process.needs) for process in plan.processes(home, ports.DEFAULTS)}
-    assert set(SERVICES) - {"grafana"} == set(local)
+    # The supervisor serves the local stack's metrics.
+    assert set(SERVICES) - {"grafana", "metrics"} == set(local)
     for name, needs in local.items():
         assert set(SERVICES[name].depends_on) == needs, name
 
 
 def test_same_steps_and_programs(home: Home) -> None:
     local = {process.name: process.command for process in plan.processes(home, ports.DEFAULTS)}
-    for name in ("tables", "query", "agent"):
+    for name in ("tables", "query", "agent", "jobs"):
         assert SERVICES[name].entrypoint[1:] == list(local[name][1:])
     assert SERVICES["topics"].entrypoint[1:-1] == list(local["topics"][1:-1])
 
@@ -140,6 +173,15 @@ def test_addresses_name_services() -> None:
     assert settings.port == int(SERVICES["query"].ports[0].split(":")[2])
 
 
+def test_same_zookeeper(home: Home) -> None:
+    plan.processes(home, ports.DEFAULTS)
+    lines = (home.path / "zookeeper" / "zoo.cfg").read_text().splitlines()
+    local = dict(line.split("=", 1) for line in lines)
+    compose = {"ZOO_AUTOPURGE_SNAPRETAINCOUNT": "3", **SERVICES["zookeeper"].environment}  # the image's default
+    for key in ("autopurge.purgeInterval", "autopurge.snapRetainCount"):
+        assert compose["ZOO_" + key.upper().replace(".", "_")] == local[key]
+
+
 def test_same_kafka(home: Home) -> None:
     pom = ElementTree.parse(ROOT / "pom.xml").getroot()
     version = pom.findtext(".//{*}kafka.version")
@@ -169,6 +211,47 @@ def test_same_flink(home: Home) -> None:
     assert set(flink.local_settings(home, ports.DEFAULTS)) - one_machine <= set(compose)
     assert not set(compose) & set(flink.shared_settings()), "a shared setting belongs into flink-conf/config.yaml"
     assert {name for name in SERVICES if name.startswith("taskmanager")} == set(flink.TASKMANAGERS)
+
+
+def test_same_flink_processes(home: Home) -> None:
+    local = {process.name: process for process in plan.processes(home, ports.DEFAULTS)}
+    for name in flink.TASKMANAGERS:
+        assert SERVICES[name].command == ["taskmanager", *local[name].command[2:]]
+        tuned = {key: value for key, value in local[name].env.items() if key.startswith("MALLOC_")}
+        assert tuned and tuned.items() <= SERVICES[name].environment.items()
+        # Flink's entry command looks for jemalloc, which would not read MALLOC_….
+        assert SERVICES[name].environment["DISABLE_JEMALLOC"] == "true" and "jemalloc" not in DOCKERFILE
+    assert local["jobmanager"].prepare is not None
+    assert SERVICES["jobmanager"].entrypoint == ["python", "-m", "stack.entry", "/docker-entrypoint.sh"]
+    assert SERVICES["jobmanager"].command == ["jobmanager"]
+
+
+def test_the_agent_scrapes_what_the_local_one_scrapes(home: Home) -> None:
+    """Of Flink one output only: rules.yaml asks for its names (tests/stack/test_metrics.py)."""
+    agent = SERVICES["agent"]
+    assert agent.hostname, "the label instance would be another after each `up`"
+    scraped = Settings(agent_scrape=agent.environment["TIDEGAUGE_AGENT_SCRAPE"]).agent_scrape
+    local = Settings(agent_scrape=plan.environment(home, ports.DEFAULTS)["TIDEGAUGE_AGENT_SCRAPE"])
+    assert [target.job for target in scraped] == [target.job for target in local.agent_scrape]
+    listening = {name: SERVICES[name].environment[f"TIDEGAUGE_{name.upper()}"] for name in ("metrics", "query")}
+    assert [target.url for target in scraped] == [
+        f"http://{name}:{address.removeprefix('0.0.0.0:')}/metrics" for name, address in listening.items()
+    ]
+    assert SERVICES["metrics"].entrypoint == ["python", "-m", "stack.metrics"]
+    assert "metrics.reporter" not in TEXT
+
+
+def test_who_reads_a_policy_file_reads_the_same() -> None:
+    mount = "./flink-conf:/opt/tidegauge/flink-conf:ro"
+    readers = set()
+    for name, one in SERVICES.items():
+        if one.entrypoint[:2] == ["python", "-m"]:
+            asked = (
+                f"import runpy, sys; runpy.run_module({one.entrypoint[2]!r}); print('sinks.retention' in sys.modules)"
+            )
+            said = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+            readers |= {name} if said.stdout == "True\n" else set()
+    assert readers == {"tables", "query"} == {name for name, one in SERVICES.items() if mount in one.volumes}
 
 
 def test_slots_are_enough_for_the_jobs() -> None:

@@ -1,24 +1,32 @@
 """The stack's own metrics, read from a small JobManager that takes lines as long as Flink's does."""
 
 import json
+import re
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pyflink.datastream import RuntimeContext
 
+from stack.home import ROOT
 from stack.metrics import GET_CHARS, Collector, groups
-from stack.ports import HOST
+from stack.ports import HOST, free_ports, is_free
 from stack.state import State
+from udfs.gate.flink.metrics import Counters
 
 GAUGES = ("series", "series_limit", "samples_per_second", "samples_per_second_limit")
 
 
 @contextmanager
-def jobmanager(tenants: int, broken: str = "") -> Iterator[str]:
+def jobmanager(tenants: int, broken: str = "", counters: Collection[str] = ("samples_in",)) -> Iterator[str]:
     """Serve one job with the vertices gate and owner, of which `broken` does not answer; yield host:port."""
     ids = [f"owner.tenant.team-{number:03d}.{gauge}" for number in range(tenants) for gauge in GAUGES]
     answers: dict[str, Any] = {
@@ -27,7 +35,7 @@ def jobmanager(tenants: int, broken: str = "") -> Iterator[str]:
         },
         "/taskmanagers": {"taskmanagers": []},
         "/jobs/j": {"vertices": [{"id": word, "name": f"{word} -> sink", "metrics": {}} for word in ("gate", "owner")]},
-        "/jobs/j/vertices/gate/subtasks/metrics": [{"id": "gate.samples_in"}],
+        "/jobs/j/vertices/gate/subtasks/metrics": [{"id": f"gate.{name}"} for name in counters],
         "/jobs/j/vertices/owner/subtasks/metrics": [{"id": one} for one in ids],
     }
 
@@ -96,3 +104,53 @@ def test_a_vertex_that_does_not_answer_is_left_out_alone(broken: str, samples: i
     assert found.get("flink_taskmanager_job_task_operator_samples_in") == samples
     assert found.get("flink_taskmanager_job_task_operator_tenant_series") == tenants
     assert found["flink_jobmanager_job_uptime"] == 1
+
+
+class Group:
+    """A metric group that knows which counters were made."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    def get_metrics_group(self) -> "Group":
+        return self
+
+    def counter(self, name: str) -> None:
+        self.made.append(name)
+
+
+def test_what_the_rules_ask_for_is_made() -> None:
+    group = Group()
+    Counters(cast(RuntimeContext, group))
+    with jobmanager(1, counters=group.made) as flink:
+        made = {sample.name for family in Collector(State(), flink).collect() for sample in family.samples}
+    asked = set(re.findall(r"\b(?:flink|tidegauge_flink)_\w+", (ROOT / "flink-conf" / "rules.yaml").read_text()))
+    assert asked and asked <= made
+
+
+def test_it_is_served_alone_until_it_is_told_to_end() -> None:
+    (port,) = free_ports(1)
+    with jobmanager(1) as flink:
+        env = {"TIDEGAUGE_FLINK": flink, "TIDEGAUGE_METRICS": f"{HOST}:{port}"}
+        with subprocess.Popen([sys.executable, "-m", "stack.metrics"], cwd=ROOT, env=env) as served:
+            try:
+                while is_free(port) and served.poll() is None:
+                    time.sleep(0.05)
+                with urllib.request.urlopen(f"http://{HOST}:{port}/metrics") as answer:
+                    text = answer.read().decode()
+            finally:
+                served.terminate()
+    assert served.returncode == 0
+    assert "tidegauge_flink_up 1.0" in text
+    assert 'flink_taskmanager_job_task_operator_samples_in_total{job_name="gate",operator_name="gate"} 1.0' in text
+    assert "tidegauge_process_up{" not in text
+
+
+@pytest.mark.parametrize("address", ["9100", "0.0.0.0:", "metrics:http"])
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    env = {"TIDEGAUGE_METRICS": address}
+    told = subprocess.run(
+        [sys.executable, "-m", "stack.metrics"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 2
+    assert told.stderr.startswith(f"TG-settings: TIDEGAUGE_METRICS='{address}'")
