@@ -55,9 +55,12 @@ class Batch:
         )
 
     @classmethod
-    def decode(cls, data: bytes) -> "Batch":
-        """Return the batch of an encoded record; raises CodecError, kind `length` if the columns do not fit."""
-        return cls.of_record(codec("metric_batch").decode(data))
+    def decode(cls, data: bytes, limit: int = 0) -> "Batch":
+        """Return the batch of an encoded record; raises CodecError, kind `length` if the columns do not fit.
+
+        limit: of its bytes, if it is another than for what comes from a topic.
+        """
+        return cls.of_record(codec("metric_batch").decode(data, limit))
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Batch":

@@ -31,6 +31,14 @@ EARLIER: Mapping[str, Sequence[str]] = {
 }
 
 
+# Largest record that is looked at: 8 MB, the most that the gate takes, and what jobs add to it.
+RECORD_BYTES = 9 << 20
+# Largest state of one key. No producer writes it: what makes it bounds it (limits of the gate, budgets of rules).
+STATE_BYTES = 1 << 30
+# Schemas of what is never anything but state.
+STATES = frozenset({"alert_state", "budget", "growth_state", "usage"})
+
+
 class CodecError(ValueError):
     """A record that cannot be read.
 
@@ -58,10 +66,10 @@ def fingerprint_of(schema: Schema) -> bytes:
 class Codec:
     """Writes with one schema, reads what any of `writers` wrote, as `reader` would see it.
 
-    limit is the largest record in bytes that is looked at: 8 MB, the most that the gate takes, and what jobs add to it.
+    limit is the largest record in bytes that is looked at.
     """
 
-    def __init__(self, reader: Schema, writers: Sequence[Schema] = (), limit: int = 9 << 20) -> None:
+    def __init__(self, reader: Schema, writers: Sequence[Schema] = (), limit: int = RECORD_BYTES) -> None:
         self.reader = reader
         self.limit = limit
         self.header = MAGIC + fingerprint_of(reader)
@@ -78,9 +86,12 @@ class Codec:
         """Tell whether the record's fingerprint is one that this codec reads."""
         return data[:2] == MAGIC and data[2:HEADER_BYTES] in self._writers
 
-    def decode(self, data: bytes) -> dict[str, Any]:
-        """Return the record; raises CodecError on anything else than one whole record of a pinned schema."""
-        if len(data) > self.limit:
+    def decode(self, data: bytes, limit: int = 0) -> dict[str, Any]:
+        """Return the record; raises CodecError on anything else than one whole record of a pinned schema.
+
+        limit: another one than the codec's own, bytes.
+        """
+        if len(data) > (limit or self.limit):
             raise CodecError("oversized", f"record of {len(data)} bytes")
         if len(data) < HEADER_BYTES:
             raise CodecError("truncated", f"record of {len(data)} bytes, shorter than its header")
@@ -120,7 +131,8 @@ class Codec:
 @cache
 def codec(name: str) -> Codec:
     """Return the codec of schemas/avro/<name>.avsc, made once; it also reads what its earlier versions wrote."""
-    return Codec(load_schema(name), [load_schema(one) for one in EARLIER.get(name, ())])
+    limit = STATE_BYTES if name in STATES else RECORD_BYTES
+    return Codec(load_schema(name), [load_schema(one) for one in EARLIER.get(name, ())], limit)
 
 
 @cache

@@ -57,9 +57,12 @@ class Frame:
         )
 
     @classmethod
-    def decode(cls, data: bytes) -> "Frame":
-        """Return the frame of an encoded record; raises CodecError."""
-        record = codec("frame").decode(data)
+    def decode(cls, data: bytes, limit: int = 0) -> "Frame":
+        """Return the frame of an encoded record; raises CodecError.
+
+        limit: of its bytes, if it is another than for what comes from a topic.
+        """
+        record = codec("frame").decode(data, limit)
         timestamps, values, index, weights = unpacked(record)
         return cls(
             tenant=record["tenant"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import xxhash
 
 from schemas.batch import Batch
+from udfs.alert.bound import REASON_BYTES, fitting, shortened
 from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked, silent
 from udfs.alert.event import Event, events
@@ -15,7 +16,7 @@ from udfs.alert.lifecycle import rests_until
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
 from udfs.alert.pause import paused, resumes
-from udfs.alert.recording import batch_of, costs, source_of
+from udfs.alert.recording import batches_of, costs, source_of
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.still import still_until
 from udfs.alert.trouble import troubles
@@ -122,15 +123,18 @@ class Evaluator:
         return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + dropped + left)
 
     def _judged(self, entry: tuple[Rule, Linked], memory: Memory, window: Window, tick: int) -> tuple[Judged, str, str]:
-        """Return (what the rule makes of the window, why it failed, why it is too large); empty where it is not."""
+        """Return (what the rule makes of the window, why it failed, why it is too large); empty where it is not.
+
+        It also fails if some of its results are left out: the others are made.
+        """
         excess = self.budget.size(len(window.ids), window.nbytes)
         if excess:
             return Judged(memory), "", excess
         try:
-            judged = judge(*entry, memory, window, tick)
+            judged, left = fitting(judge(*entry, memory, window, tick))
         except RuleFault as fault:
-            return Judged(memory), str(fault), ""
-        return judged, "", self.budget.size(len(judged.memory.instances), 0)
+            return Judged(memory), shortened(str(fault), REASON_BYTES), ""
+        return judged, left, self.budget.size(len(judged.memory.instances), 0)
 
     def _accounted(self, spent: Spent, evaluations: int, seconds: float, failed: str) -> str:
         """Add to what a key has cost; return why it is too slow if it was so often enough, else nothing."""
@@ -190,8 +194,8 @@ class Evaluator:
         judged = close(memory, address.rule, tick)
         about = close(replace(memory, instances=memory.troubles), address.rule, tick).transitions
         made = events(judged.transitions + about, None, (address.tenant, address.rule_id), memory.revision, now_ms)
-        batch = batch_of(address.tenant, source_of(address.rule_id), tick, judged.series, judged.ended)
-        return Outcome(Memory(), None, False, made, [batch] if batch else [])
+        batches = batches_of(address.tenant, source_of(address.rule_id), tick, judged.series, judged.ended)
+        return Outcome(Memory(), None, False, made, batches)
 
     def _woken(self, rule: Rule, memory: Memory, tick: int) -> tuple[Memory, int]:
         """Return the memory as the ticks through which the key rested would have left it, and how many those were."""
@@ -235,8 +239,7 @@ def _quiet(rule: Rule, memory: Memory) -> bool:
 
 
 def _batches(rule: Rule, judged: Judged, tick: int) -> list[Batch]:
-    batch = batch_of(rule.tenant, source_of(rule.rule_id), tick - rule.query_offset_ms, judged.series, judged.ended)
-    return [batch] if batch else []
+    return batches_of(rule.tenant, source_of(rule.rule_id), tick - rule.query_offset_ms, judged.series, judged.ended)
 
 
 def _report(address: Address, rule: Rule, spent: Spent, window: Window, tick: int) -> list[Batch]:
@@ -256,5 +259,4 @@ def _report(address: Address, rule: Rule, spent: Spent, window: Window, tick: in
             ("window_bytes", window.nbytes),
         ),
     )
-    batch = batch_of(rule.tenant, source_of(rule.rule_id), tick, series)
-    return [batch] if batch else []
+    return batches_of(rule.tenant, source_of(rule.rule_id), tick, series)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import orjson
 
 from schemas.codec import codec
+from udfs.alert.bound import annotations, fits, late_samples
 from udfs.alert.lifecycle import Transition
 from udfs.alert.rule import Rule
 from udfs.alert.template import expand
@@ -30,12 +31,16 @@ def events(
     """Return the events of transitions in their order.
 
     rule is None when it has been deleted: the event then carries the last revision and no annotations. address is
-    (tenant, rule_id), emitted_at the job's wall clock in ms. notes: further annotations, as they are.
+    (tenant, rule_id), emitted_at the job's wall clock in ms. notes: further annotations, as they are. What would make
+    an event too large is cut (udfs/alert/bound.py), but for its labels: with too long ones there is no event.
     """
     tenant, rule_id = address
     made = []
     for one in transitions:
+        if not fits(one.labels):
+            continue
         labels = dict(one.labels)
+        late = late_samples(one.late)
         record = {
             "tenant": tenant,
             "rule_id": rule_id,
@@ -43,7 +48,7 @@ def events(
             "alert": labels.get("alertname", ""),
             "state": one.state,
             "labels": labels,
-            "annotations": {**_expanded(rule, labels, one.value), **dict(notes)},
+            "annotations": annotations({**_expanded(rule, labels, one.value), **dict(notes)}),
             "value": one.value,
             "active_at": one.active_at,
             "evaluated_at": one.evaluated_at,
@@ -54,8 +59,8 @@ def events(
             "ends_at": one.ends_at,
             "resend": one.resend,
             "concerns": one.concerns,
-            "late": [{**late._asdict(), "labels": dict(late.labels)} for late in one.late],
-            "late_more": one.late_more,
+            "late": [{**sample._asdict(), "labels": dict(sample.labels)} for sample in late],
+            "late_more": one.late_more + len(one.late) - len(late),
         }
         key = orjson.dumps([tenant, rule_id, labels], option=orjson.OPT_SORT_KEYS)
         made.append(Event(key, codec("alert_event").encode(record), one.evaluated_at))

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from schemas.batch import Batch
+from schemas.codec import STATE_BYTES
 from schemas.columns import Points, UInt64s
 from udfs.alert.expression import Expression
 from udfs.alert.judge import REJUDGED_MS, Judged, retention_ms
@@ -144,7 +145,7 @@ class Hindsight:
         """Return the memory without the late samples that wait, and how many those were: their ticks are over."""
         if not memory.late_first:
             return memory, 0
-        pieces = [Batch.decode(piece) for piece in shelf.late()]
+        pieces = [Batch.decode(piece, STATE_BYTES) for piece in shelf.late()]
         shelf.settled()
         size = sum(len(piece.timestamps) for piece in pieces if piece.source == LATE)
         return replace(memory, late_first=0, late_last=0), size

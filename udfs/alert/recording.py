@@ -11,9 +11,10 @@ import numpy as np
 
 from promql.columns import NAME
 from promql.series import Signature
-from schemas.batch import Batch, Series, encode_series_set
+from schemas.batch import Batch, Series
 from schemas.nan import STALE_BITS
 from schemas.topics import RULE_SOURCE
+from udfs.alert.bound import fits, sets
 from udfs.alert.rule import Rule
 
 HEARTBEAT = "tidegauge_alert_heartbeat"
@@ -25,32 +26,33 @@ def source_of(rule_id: str) -> str:
     return RULE_SOURCE + rule_id
 
 
-def batch_of(
+def batches_of(
     tenant: str,
     source: str,
     at: int,
-    series: Sequence[tuple[Signature, float]],
+    series: Iterable[tuple[Signature, float]],
     ended: Iterable[Signature] = (),
     kind: str = "unknown",
-) -> Batch | None:
+) -> list[Batch]:
     """Return one sample at `at` (ms since 1970 UTC) of each series and a staleness marker of each ended one.
 
-    None if there is neither. sent_at is `at`: a repeat is then the same, byte for byte.
+    In batches of bounded size (udfs/alert/bound.py); series whose labels are too long for any are left out. sent_at is
+    `at`: a repeat is then the same, byte for byte.
     """
-    rows = sorted([*((labels, value, False) for labels, value in series), *((labels, 0.0, True) for labels in ended)])
+    told = [*((labels, value, False) for labels, value in series), *((labels, 0.0, True) for labels in ended)]
+    rows = sorted(row for row in told if fits(row[0]))
     if not rows:
-        return None
+        return []
     values = np.array([[value for _, value, _ in rows]], np.float64)
     values.view(np.uint64)[0, [stale for _, _, stale in rows]] = STALE_BITS
-    named = (_series(labels, kind) for labels, _, _ in rows)
-    return Batch(tenant, source, at, encode_series_set(named), np.array([at], np.int64), values)
+    when = np.array([at], np.int64)
+    named = [_series(labels, kind) for labels, _, _ in rows]
+    return [Batch(tenant, source, at, encoded, when, values[:, places]) for places, encoded in sets(named)]
 
 
 def heartbeat(tenant: str, now_ms: int) -> Batch:
     """Return one beat of the alert job's clock; its value is the time in seconds."""
-    name = ((NAME, HEARTBEAT),)
-    batch = batch_of(tenant, HEARTBEAT_SOURCE, now_ms, [(name, now_ms / 1000)], kind="gauge")
-    assert batch is not None
+    (batch,) = batches_of(tenant, HEARTBEAT_SOURCE, now_ms, [(((NAME, HEARTBEAT),), now_ms / 1000)], kind="gauge")
     return batch
 
 

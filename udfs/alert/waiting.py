@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.batch import Batch
+from schemas.codec import STATE_BYTES
 from schemas.nan import Mask
 from udfs.alert.truth import Arrived
 from udfs.alert.window import Window
@@ -35,7 +36,7 @@ def waiting(
     """Return the late samples that are news, what they replaced, and the past by the tick that put it there."""
     empty = Window.empty(tenant)
     past = {tick: Window.decode(piece) for tick, piece in stored.items()}
-    pieces = [Batch.decode(piece) for piece in late_pieces]
+    pieces = [Batch.decode(piece, STATE_BYTES) for piece in late_pieces]
     replaced = [empty.append([piece]) for piece in pieces if piece.source == BEFORE]
     news = []
     for piece in pieces:

@@ -15,7 +15,7 @@ from promql.series import signature
 from udfs.alert.expression import Expression
 from udfs.alert.lifecycle import Instance, LateSample
 from udfs.alert.lifecycle import Labels as Pairs
-from udfs.alert.replay import Moment, ask, lives, play, told
+from udfs.alert.replay import Moment, Play, ask, lives, play, told
 from udfs.alert.rule import Rule
 from udfs.alert.template import alert_labels
 from udfs.alert.truth import meets
@@ -51,12 +51,14 @@ class Row:
 class Explanation:
     """left: ticks before the first row that are left out. read: samples of the deciding tick as they were known.
 
+    since: the first tick of the revision that decided, if the alert began before it under another one; else 0.
     delay_ms: how long after each tick is taken for known then. late: samples that came too late for a tick that reads
     them. same: whether today's data give the same decision.
     """
 
     rows: tuple[Row, ...]
     left: int
+    since: int
     delay_ms: int
     decided_at: int
     read: tuple[Sample, ...]
@@ -82,18 +84,21 @@ def explain(
     then: Callable[[int], Source],
     now: Source,
     named: Sequence[LateSample] = (),
+    since: int = 0,
 ) -> Explanation:
     """Return the replay of an event's decision (a record of AlertEvent, `late` left out).
 
     then: what was known at a time (ms). now: what is known today. named: late samples that events tell of, for what
     `then` cannot tell. The job's delay at the event (emitted_at - evaluated_at) is taken for that at each tick, unless
-    they show that it was less.
+    they show that it was less. since: when the broker stamped the revision that decided, ms; nothing is replayed of
+    the time before.
     """
     labels = signature(event["labels"])
     at, step = decided_at(event), rule.interval_ms
-    began = (event["active_at"] - 1) // step * step  # the tick before, so that the beginning shows
     last = at if event["state"] in ("missed", "retracted") else max(at, event["evaluated_at"])
-    first = max(began, last - (MAX_TICKS - 1) * step)
+    began = _before(event, step)
+    revised = _revised(event, step, last, since)
+    first = max(revised or began, last - (MAX_TICKS - 1) * step)
     ticks = np.arange(first, last + 1, step, dtype=np.int64)
     delay = min([delay_of(event), *_earlier(rule, named, first, last)])
     known = [Once(Known(then(tick + delay), tick + delay, named)) for tick in ticks.tolist()]
@@ -102,9 +107,14 @@ def explain(
     answers.append(ask(rule, expression, heard, last))
     was = told(rule, ticks, enumerate(answers))
     today_heard = Heard(Once(now))
-    today = play(rule, expression, today_heard, first, last)
+    plays = was, play(rule, expression, today_heard, first, last)
     seed = _seed(event, labels, first) if first > began else Instance(labels)
-    moments = [list(lives(rule, one, labels, seed)) for one in (was, today)]
+    moments = [list(lives(rule, one, labels, seed)) for one in plays]
+    if first < event["active_at"] and moments[event["state"] == "missed"][0].instance.live:
+        # It had not begun by then: the rule was not in force, or paused.
+        ticks, known = ticks[1:], known[1:]
+        moments = [list(lives(rule, _behind(one, 1), labels, seed)) for one in plays]
+        was = _behind(was, 1)
     compared = [_compared(rule, expression, source, tick, labels) for source, tick in zip(known, ticks, strict=True)]
     rows = tuple(
         Row(tick, *compared[place], moments[0][place], moments[1][place], was.failed.get(place, ""))
@@ -113,7 +123,21 @@ def explain(
     read = [one for one in heard.samples() if _of(rule, expression, labels, one)]
     late = _late(rule, expression, labels, today_heard.samples(), ticks.tolist(), known, named)
     same = _decided(moments[1][-1], event["state"]) if event["state"] != "retracted" else _fires(moments[1][-1])
-    return Explanation(rows, max(0, (first - began) // step), delay, last, tuple(read), tuple(late), same)
+    left = (first - (revised or began)) // step
+    return Explanation(rows, left, revised, delay, last, tuple(read), tuple(late), same)
+
+
+def _before(event: Mapping[str, Any], step: int) -> int:
+    """Return the tick before the alert's first, so that its beginning shows."""
+    began: int = (event["active_at"] - 1) // step * step
+    return began
+
+
+def _revised(event: Mapping[str, Any], step: int, last: int, since: int) -> int:
+    """Return the first tick of the revision that decided if the alert began before it, else 0."""
+    # The job's delay then is taken for that at the event: so far had it come when the revision arrived.
+    tick = min(last, ((since - delay_of(event)) // step + 1) * step)
+    return tick if tick > event["active_at"] else 0
 
 
 def _earlier(rule: Rule, named: Sequence[LateSample], first: int, last: int) -> Iterator[int]:
@@ -133,6 +157,13 @@ def _seed(event: Mapping[str, Any], labels: Pairs, first: int) -> Instance:
     """Return what the alert was before the first tick that is replayed."""
     fired_at = event["starts_at"] if event["starts_at"] and event["starts_at"] < first else 0
     return Instance(labels, event["value"], event["active_at"], fired_at)
+
+
+def _behind(found: Play, count: int) -> Play:
+    """Return a play without its first ticks."""
+    rows = {labels: (values[count:], present[count:]) for labels, (values, present) in found.rows.items()}
+    failed = {place - count: why for place, why in found.failed.items() if place >= count}
+    return Play(found.ticks[count:], rows, failed)
 
 
 def _fires(moment: Moment) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cachetools import LRUCache, cached
 
 from schemas.batch import Batch, Series, decode_series_set, encode_series_set
+from schemas.codec import STATE_BYTES
 from schemas.columns import Int64s, UInt32s, UInt64s
 from schemas.ids import set_hash
 from schemas.nan import Floats, Mask
@@ -52,7 +53,7 @@ class Window:
     @classmethod
     def decode(cls, data: bytes) -> "Window":
         """Return the window of encode(); raises CodecError, or ValueError for another kind of batch."""
-        batch = Batch.decode(data)
+        batch = Batch.decode(data, STATE_BYTES)
         if batch.index is None or batch.series_ids is None:
             raise ValueError("a window is a sparse batch with series ids")
         return cls(batch.tenant, batch.series_ids, batch.series_set, batch.index, batch.timestamps, batch.values)

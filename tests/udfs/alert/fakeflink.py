@@ -32,15 +32,25 @@ class Counter:
 
 
 @dataclass
+class Distribution:
+    value: int = 0
+
+    def update(self, value: int) -> None:
+        self.value = value
+
+
+@dataclass
 class Metrics:
+    """No gauge: Flink's reporter would call Python from its own thread."""
+
     counters: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
-    gauges: dict[str, Callable[[], int]] = field(default_factory=dict)
+    distributions: dict[str, Distribution] = field(default_factory=lambda: defaultdict(Distribution))
 
     def counter(self, name: str) -> Counter:
         return self.counters[name]
 
-    def gauge(self, name: str, read: Callable[[], int]) -> None:
-        self.gauges[name] = read
+    def distribution(self, name: str) -> Distribution:
+        return self.distributions[name]
 
 
 class Value:
@@ -178,6 +188,7 @@ class FakeFlink:
         self._rules = Broadcast(), Broadcast()
         self.sent: list[dict[str, Any]] = []
         self.recorded: list[Batch] = []
+        self.sizes: list[int] = []
         self.restart()
 
     def restart(self) -> None:
@@ -222,6 +233,7 @@ class FakeFlink:
         timestamp, self.key = heapq.heappop(timers)
         self.domain = domain
         for row in self._judge.on_timer(timestamp, self._contexts[1]):
+            self.sizes.append(len(row[1]) + len(row[2]))
             if row[0] == topics.ALERTS:
                 self.sent.append(codec("alert_event").decode(row[2]))
             else:

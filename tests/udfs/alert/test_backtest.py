@@ -152,6 +152,6 @@ def test_a_backtest_looks_into_no_future() -> None:
 def test_a_rule_with_a_limit_is_judged_under_one_key_on_the_stream() -> None:
     one = Rule("t", "g/A", "g", "A", "up == 0")
     expression = check_expression(one.expr)
-    assert link(one, expression, ()).spread.parts("host")
-    limited = link(replace(one, limit=5), expression, ())
+    assert link(one, expression, {}).spread.parts("host")
+    limited = link(replace(one, limit=5), expression, {})
     assert limited.spread == WHOLE and limited.shape != expression.shape

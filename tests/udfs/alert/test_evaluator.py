@@ -184,7 +184,7 @@ def test_costs_are_series_once_a_minute() -> None:
 def test_lag_and_missed_ticks_are_metrics() -> None:
     job = with_budget(Budget(), LARGE)
     feed(job, "0")
-    assert job.metrics.gauges["tick_lag_ms"]() == 4_102_444_800_000 - T0
+    assert job.metrics.distributions["tick_lag_ms"].value == 4_102_444_800_000 - T0
     assert job.metrics.counters["ticks_missed"].count == 1
 
 

@@ -9,7 +9,7 @@ from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
 from tests.udfs.alert.test_flink import up
 from udfs.alert.book import Book
-from udfs.alert.recording import batch_of, source_of
+from udfs.alert.recording import batches_of, source_of
 from udfs.alert.rule import Rule, RuleFault
 
 
@@ -201,4 +201,4 @@ def test_the_limit_of_a_group_and_its_query_offset() -> None:
 
 
 def test_nothing_to_record_is_no_batch() -> None:
-    assert batch_of("acme", "rule:x", T0, []) is None
+    assert batches_of("acme", "rule:x", T0, []) == []

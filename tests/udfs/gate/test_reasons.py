@@ -45,9 +45,9 @@ RAISED: Mapping[Reason, bytes | tuple[dict[str, object], list[bytes]]] = {
     Reason.SERIES_COUNT: Batch("t", "s", NOW, b"\0", np.array([NOW]), np.ones((1, 100_001))).encode(),
     Reason.TENANT: record([UP], tenant="a/b"),
     Reason.SOURCE: record([UP], source="s" * 2049),
-    Reason.NAME: record([series("9")]),
+    Reason.NAME: record([series("n" * 201)]),
     Reason.UNIT: record([Series("m", (), "gauge", "s" * 201)]),
-    Reason.LABEL_NAME: record([Series("m", (("__x", "1"),))]),
+    Reason.LABEL_NAME: record([Series("m", (("x" * 201, "1"),))]),
     Reason.LABEL_VALUE: record([series("m", a="x" * 3000)]),
     Reason.LABEL_COUNT: record([Series("m", tuple((f"l{n}", "x") for n in range(21)))]),
     Reason.LABEL_DUPLICATE: record([Series("m", (("a", "1"), ("a", "2")))]),
@@ -147,3 +147,48 @@ def test_the_builder_raises_none() -> None:
     pair = Pair()
     pair.send(builder.build(NOW).encode())
     assert (pair.refused, len(pair.samples)) == ([], 1)
+
+
+UTF8 = "utf8 in the tenant's policy"
+LENGTH = "TIDEGAUGE_GATE_MAX_NAME_LENGTH"
+REMEDIES = [
+    # utf8, series, what helps
+    (False, series("bad name!"), UTF8),
+    (False, Series("m", (("a-b", "1"),)), UTF8),
+    (False, series("bad name!" * 30), LENGTH),
+    (True, series("ü" * 201), LENGTH),
+    (True, Series("m", (("ü" * 201, "1"),)), LENGTH),
+    (False, series(""), ""),
+    (True, series("a\0"), ""),
+    (True, Series("m", (("__x", "1"),)), ""),
+]
+
+
+@pytest.mark.parametrize(("utf8", "one", "remedy"), REMEDIES)
+def test_what_a_name_is_told_to_change_lets_it_in(utf8: bool, one: Series, remedy: str) -> None:
+    pair = Pair({"utf8": utf8})
+    pair.send(record([one, UP]))
+    (refused,) = pair.refused
+    said = codec("rejected").decode(refused.refusal.encode("acme", "s", NOW))
+    assert (said["setting"], said["series"], said["samples"]) == (remedy, 1, 1)
+    assert f"; {remedy} changes it" in said["message"] if remedy else "changes it" not in said["message"]
+    if remedy == UTF8:
+        pair = Pair({"utf8": True})
+        pair.send(record([one, UP]))
+        assert not pair.refused
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"garbage", Reason.NOT_AVRO),
+        (b"x", Reason.NOT_AVRO),
+        (b"", Reason.TRUNCATED),
+        (MAGIC[:1], Reason.TRUNCATED),
+        (MAGIC + b"123", Reason.TRUNCATED),
+    ],
+)
+def test_a_short_record_is_told_by_how_it_begins(data: bytes, reason: Reason) -> None:
+    pair = Pair()
+    pair.send(data)
+    assert [one.refusal.reason for one in pair.refused] == [reason]

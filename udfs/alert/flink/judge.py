@@ -75,8 +75,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         self._failures = metrics.counter("evaluation_failures")
         self._paused = metrics.counter("evaluations_paused")
         self._missed = metrics.counter("ticks_missed")
-        self._lag_ms = 0
-        metrics.gauge("tick_lag_ms", lambda: self._lag_ms)
+        # Holds the last value; a gauge of PyFlink's would call Python from the reporter's thread.
+        self._lag = metrics.distribution("tick_lag_ms")
         self._failed: dict[str, str] = {}
         self._settling = Settling(*self._settle)
         self._waits: dict[str, int] = {}
@@ -195,7 +195,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
 
     def _ticked(self, rule: Rule, lag_ms: int) -> None:
         self._evaluations.inc()
-        self._lag_ms = lag_ms
+        self._lag.update(lag_ms)
         if lag_ms > 2 * rule.interval_ms:  # Prometheus would have skipped it; here it is judged all the same
             self._missed.inc()
 

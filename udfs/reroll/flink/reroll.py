@@ -8,6 +8,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
 
+from schemas.codec import STATE_BYTES
 from schemas.frame import Frame
 from schemas.tiers import Tier
 from sinks.clickhouse import Clickhouse
@@ -85,7 +86,9 @@ class RerollFunction(KeyedProcessFunction):
         if not ripe and timestamp != (self._look.value() or timestamp):
             return
         late = [Frame.decode(payload) for payload in self._late.get()] if ripe else []
-        waiting = {name: [Frame.decode(one) for one in state.get()] for name, state in self._waiting.items()}
+        waiting = {
+            name: [Frame.decode(one, STATE_BYTES) for one in state.get()] for name, state in self._waiting.items()
+        }
         begun = time.monotonic()
         begins = self._behind.get(key, now) if since is None else since
         patient = now < begins + self._settle + self._patience
