@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from stack.clickhouse_errors import ACCESS_DENIED, READONLY, SYNTAX_ERROR, UNKNOWN_STATUS_OF_INSERT, Refused
+from stack.clickhouse_errors import (
+    ACCESS_DENIED,
+    QUERY_IS_TOO_LARGE,
+    READONLY,
+    SYNTAX_ERROR,
+    UNKNOWN_STATUS_OF_INSERT,
+    Refused,
+)
 from stack.clickhouse_failures import COUNTED, Counts, counts, since
 from stack.clickhouse_outside import Outside
 from stack.clickhouse_sql import Insert, Output
@@ -83,6 +90,7 @@ class Session:
             wanted.pop("readonly", None)
             if barred := self._outside.setting(wanted):
                 raise Refused.here(ACCESS_DENIED, "TG-clickhouse-outside", f"a read-only user may not set {barred}")
+            wanted |= self._outside.limits  # said, because `compatibility` changes what nobody has set
         last = "1" if self._access.read_only else wanted.pop("readonly", "")
         self._run("SET " + ", ".join(f"{name} = {quote(value)}" for name, value in wanted.items()))
         if last:
@@ -91,6 +99,8 @@ class Session:
 
     def check(self, sql: str, params: Mapping[str, str]) -> bool:
         """Tell whether sql only reads; raises Refused if this access may not run it."""
+        if self._access.read_only:
+            self._deny_long(sql)
         report = self._connection.classify_query(sql)
         if report["statement_count"] > 1:
             raise Refused(SYNTAX_ERROR, "Code: 62. DB::Exception: Multi-statements are not allowed. (SYNTAX_ERROR)")
@@ -101,18 +111,27 @@ class Session:
             self._deny_outside(sql, params)
         return reads
 
+    def _deny_long(self, sql: str) -> None:
+        size, most = len(sql.encode()), int(self._outside.limits["max_query_size"])
+        if size > most:
+            detail = (
+                f"a statement of {size} bytes, a read-only user's may have {most} (max_query_size, which that user may "
+                "not set); values may come as parameters, {name:Type}, which do not count"
+            )
+            raise Refused.here(QUERY_IS_TOO_LARGE, "TG-clickhouse-sql-size", detail)
+
     def _deny_outside(self, sql: str, params: Mapping[str, str]) -> None:
         # The words are looked for first, because the second look costs parses. The engine's own syntax trees are what
         # decides: they have undone comments, quotes and escapes.
-        if not self._outside.suspects((sql, *params.values())):
+        if not self._outside.suspects(sql, params):
             return
         ast = self._text(f"EXPLAIN AST {sql}", params)
         try:
             tree = self._text(f"SELECT parseQueryToJSON({quote(sql)})")
         except Refused:
             tree = ""
-        if name := self._outside.call(ast, tree, params):
-            raise Refused.here(ACCESS_DENIED, "TG-clickhouse-outside", f"a read-only user may not call {name}()")
+        if barred := self._outside.refusal(ast, tree, params):
+            raise Refused.here(ACCESS_DENIED, "TG-clickhouse-outside", f"a read-only user may not {barred}")
 
     def read(self, sql: str, output: Output, params: Mapping[str, str]) -> Generator[memoryview, None, None]:
         """Yield the answer piece by piece. Closing the generator early cancels a streamed query."""

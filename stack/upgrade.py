@@ -23,6 +23,7 @@ from stack import state
 from stack.code import version
 from stack.flink import JOB_PACKAGES, TASKMANAGERS
 from stack.home import Home
+from stack.ports import write
 from stack.rest import FlinkError, FlinkRest, Job, SavepointError
 from stack.supervisor import ask
 
@@ -54,7 +55,8 @@ class Stop:
 class Submitted:
     """jobs.json: what the jobs last submitted were.
 
-    pending: state to start from, of jobs stopped meanwhile. stopping: those that were told to stop.
+    code: empty while jobs of other code are being submitted, when each that runs may be of either. pending: state to
+    start from, of jobs stopped meanwhile. stopping: those that were told to stop.
     """
 
     code: str = ""
@@ -65,21 +67,33 @@ class Submitted:
 
 
 def load(home: Home) -> Submitted:
-    """Return what was submitted last; empty if nothing was."""
+    """Return what was submitted last; empty if nothing was. Raises UpgradeError."""
     if not home.jobs.exists():
         return Submitted()
-    raw = {"shards": FORMER_SHARDS, "stopping": {}, **json.loads(home.jobs.read_text())}
-    return Submitted(**{**raw, "stopping": {name: Stop(**one) for name, one in raw["stopping"].items()}})
+    try:
+        raw = {"shards": FORMER_SHARDS, "stopping": {}, **json.loads(home.jobs.read_text())}
+        return Submitted(**{**raw, "stopping": {name: Stop(**one) for name, one in raw["stopping"].items()}})
+    except (ValueError, TypeError, AttributeError) as error:
+        example = {"mode": "thread", "shards": 4, "pending": {"gate": "file:/…/savepoint-…"}}
+        raise UpgradeError(
+            f"TG-jobs-file {home.jobs} cannot be read ({error}). If all jobs run, delete it: they are stopped with a "
+            "savepoint and go on from that. A job that does not run would be started empty, which reads the topics "
+            "again from their start: to go on from its newest savepoint or checkpoint below "
+            f"{home.path / 'flink'}, write {json.dumps(example, ensure_ascii=False)} into the file"
+        ) from error
 
 
 def save(home: Home, submitted: Submitted) -> None:
-    """Write jobs.json whole or not at all."""
+    """Write jobs.json whole or not at all. Returns once it is on the disk, since Flink acts on it behind."""
     raw = asdict(submitted)
     if not submitted.stopping:
         del raw["stopping"]  # code from before does not know it, and someone may go back to that
-    draft = home.jobs.with_suffix(".tmp")
-    draft.write_text(json.dumps(raw, indent=1))
-    draft.replace(home.jobs)
+    write(home.jobs, json.dumps(raw, indent=1))
+    folder = os.open(home.path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def shards_of(settings: JobSettings, recorded: Submitted) -> int:
@@ -229,6 +243,9 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, subm
         )
     refresh_taskmanagers(home, rest, code)
     if not set(JOBS) <= rest.jobs().keys():
+        # Who dies from here on leaves jobs of this code, and who comes next may have the former one.
+        done = Submitted(code if code == done.code else "", mode, done.pending, shards)
+        save(home, done)
         submit(done.pending, shards)
     save(home, Submitted(code, mode, shards=shards))
 
@@ -265,8 +282,8 @@ def main() -> int:
     """Upgrade the cluster of TIDEGAUGE_HOME and TIDEGAUGE_FLINK; exit code 1 and one line if that fails."""
     home, rest = Home.choose(None), FlinkRest(os.environ["TIDEGAUGE_FLINK"])
     settings = JobSettings()
-    shards = shards_of(settings, load(home))
     try:
+        shards = shards_of(settings, load(home))
         upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, submit_jobs)
         wait_running(rest, JOBS)
     except (UpgradeError, FlinkError) as error:

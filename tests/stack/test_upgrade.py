@@ -1,15 +1,14 @@
-import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs.settings import FORMER_SHARDS, JobSettings
 from stack import plan, state, up, upgrade
 from stack.code import version
 from stack.home import Home
@@ -128,6 +127,64 @@ def test_a_stop_on_its_way_is_waited_for_and_not_asked_for_twice(code: str, home
     assert first["triggerId"] in first["targetDirectory"]
 
 
+@pytest.mark.parametrize(
+    ("fails", "follows", "stopped"),
+    [
+        (Killed(), "old", True),
+        (Killed(), "new", True),
+        (upgrade.UpgradeError("TG-submit"), "old", True),
+        (None, "old", True),
+        (None, "new", False),
+    ],
+    ids=["killed, back", "killed, again", "failed, back", "done, back", "done, again"],
+)
+def test_jobs_of_which_nobody_knows_the_code_are_stopped(
+    fails: BaseException | None, follows: str, stopped: bool, home: Home
+) -> None:
+    flink = Flink()
+
+    def submit(start: Mapping[str, str], shards: int) -> None:
+        flink.jobs_by_id["2"] = "RUNNING"
+        if fails is not None:
+            raise fails
+
+    try:
+        upgrade.upgrade(home, flink, "new", "thread", 4, submit)
+    except (Killed, upgrade.UpgradeError):
+        recorded = upgrade.load(home)
+        assert (recorded.code, recorded.mode, recorded.shards, list(recorded.pending)) == ("", "thread", 4, ["gate"])
+    before = len(flink.stops)
+    start = run(home, flink, follows)
+    assert len(flink.stops) - before == stopped
+    assert [upgrade.local(path).parent for path in start.values()] == [
+        upgrade.local(one["targetDirectory"]) for one in flink.stops[before:]
+    ]
+
+
+def test_a_job_that_cannot_be_submitted_costs_no_other_a_stop(home: Home) -> None:
+    flink = Flink()
+
+    def submit(start: Mapping[str, str], shards: int) -> None:
+        raise upgrade.UpgradeError("TG-submit")
+
+    for _ in range(2):
+        with pytest.raises(upgrade.UpgradeError, match="TG-submit"):
+            upgrade.upgrade(home, flink, "old", "thread", 4, submit)
+    assert not flink.stops
+
+
+def test_another_mode_and_number_of_shards_are_known_before_a_job_has_them(home: Home) -> None:
+    flink = Flink(jobs_by_id={})
+
+    def submit(start: Mapping[str, str], shards: int) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        upgrade.upgrade(home, flink, "new", "process", 8, submit)
+    recorded = upgrade.load(home)
+    assert (recorded.mode, recorded.shards) == ("process", 8)
+
+
 def test_a_job_submitted_anew_meanwhile_is_left_alone(home: Home) -> None:
     upgrade.save(home, Submitted("old", "thread", shards=4, stopping={"gate": Stop("0", "/nowhere", "t")}))
     flink = Flink()
@@ -185,31 +242,6 @@ def test_up_waits_for_the_end_of_a_down_and_starts_anew(home: Home, monkeypatch:
         state.save(home, State(own, "stopping"))
         up.up(home, "auto", off=(), detached=False, within_s=10.0)
     assert started == [None]
-
-
-def test_a_home_that_does_not_say_has_the_shards_of_its_time(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    assert upgrade.load(home) == Submitted()
-    home.jobs.write_text(json.dumps({"code": "c", "mode": "thread", "pending": {"gate": "file:/s"}}))
-    assert upgrade.load(home) == Submitted("c", "thread", {"gate": "file:/s"}, FORMER_SHARDS)
-    for now in (Submitted("d", "thread", shards=4), Submitted("d", "thread", {}, 4, {"gate": Stop("1", "/s", "t")})):
-        upgrade.save(home, now)
-        assert upgrade.load(home) == now
-        assert ("stopping" in home.jobs.read_text()) is bool(now.stopping)
-
-
-@pytest.mark.parametrize(
-    ("asked", "recorded", "shards"),
-    [("", 0, 4), ("", 8, 8), ("2", 0, 2), ("2", 8, 2), ("8", 8, 8)],
-    ids=["a new home", "kept", "asked for", "asked for another", "asked for the same"],
-)
-def test_a_home_keeps_its_shards_unless_told(
-    asked: str, recorded: int, shards: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("TIDEGAUGE_SHARDS", raising=False)
-    if asked:
-        monkeypatch.setenv("TIDEGAUGE_SHARDS", asked)
-    assert upgrade.shards_of(JobSettings(), Submitted(shards=recorded)) == shards
 
 
 @pytest.mark.parametrize(
