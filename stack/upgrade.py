@@ -1,99 +1,35 @@
 """python -m stack.upgrade: bring the cluster's jobs to the code in the checkout.
 
-Jobs of another code version are stopped with a savepoint, the TaskManagers that still hold the old modules are
-restarted (in thread mode the interpreter lives as long as its TaskManager), and the jobs are submitted from there.
-What is stopped is written down before Flink is told and where its savepoint lies before anything else happens, so that
-an interrupted upgrade goes on from the savepoints, also from one that Flink finished meanwhile.
+Jobs of another code version, or with other settings, are stopped with a savepoint, the TaskManagers that still hold the
+old modules are restarted (in thread mode the interpreter lives as long as its TaskManager), and the jobs are submitted
+from there. What is stopped is written down before Flink is told and where its savepoint lies before anything else
+happens, so that an interrupted upgrade goes on from the savepoints, also from one that Flink finished meanwhile.
 """
 
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 from uuid import uuid4
 
-from jobs.settings import FORMER_SHARDS, JobSettings
+from jobs.settings import JobSettings
 from stack import state
 from stack.code import version
 from stack.flink import JOB_PACKAGES, TASKMANAGERS
 from stack.home import Home
-from stack.ports import write
+from stack.remembered import Remembered, changed, forgotten, remember, remembered, told
 from stack.rest import FlinkError, FlinkRest, Job, SavepointError
+from stack.submitted import Stop, Submitted, UpgradeError, left, load, local, save
 from stack.supervisor import ask
 
 JOBS = ("gate", "store", "rollup", "alert", "reroll")
 
+Told = Mapping[str, str]
+"""The settings that go into the jobs' graphs (stack/remembered.py)."""
 Submit = Callable[[Mapping[str, str], int], None]
 """Submits the jobs that do not run; takes the path of the state that a job starts from, by name, and the shards."""
-
-
-class UpgradeError(RuntimeError):
-    """The jobs cannot be brought to the current code; says why and what to do."""
-
-
-@dataclass(slots=True)
-class Stop:
-    """A job that was told to end, of which it is not known yet what it left.
-
-    job: its id. folder: of its own, for its savepoint; empty if it was cancelled. trigger: Flink's id of the savepoint.
-    checkpoint: the newest one before.
-    """
-
-    job: str
-    folder: str = ""
-    trigger: str = ""
-    checkpoint: str | None = None
-
-
-@dataclass(slots=True)
-class Submitted:
-    """jobs.json: what the jobs last submitted were.
-
-    code: empty while jobs of other code are being submitted, when each that runs may be of either. pending: state to
-    start from, of jobs stopped meanwhile. stopping: those that were told to stop.
-    """
-
-    code: str = ""
-    mode: str = ""
-    pending: dict[str, str] = field(default_factory=dict)
-    shards: int = 0
-    stopping: dict[str, Stop] = field(default_factory=dict)
-
-
-def load(home: Home) -> Submitted:
-    """Return what was submitted last; empty if nothing was. Raises UpgradeError."""
-    if not home.jobs.exists():
-        return Submitted()
-    try:
-        raw = {"shards": FORMER_SHARDS, "stopping": {}, **json.loads(home.jobs.read_text())}
-        return Submitted(**{**raw, "stopping": {name: Stop(**one) for name, one in raw["stopping"].items()}})
-    except (ValueError, TypeError, AttributeError) as error:
-        example = {"mode": "thread", "shards": 4, "pending": {"gate": "file:/…/savepoint-…"}}
-        raise UpgradeError(
-            f"TG-jobs-file {home.jobs} cannot be read ({error}). If all jobs run, delete it: they are stopped with a "
-            "savepoint and go on from that. A job that does not run would be started empty, which reads the topics "
-            "again from their start: to go on from its newest savepoint or checkpoint below "
-            f"{home.path / 'flink'}, write {json.dumps(example, ensure_ascii=False)} into the file"
-        ) from error
-
-
-def save(home: Home, submitted: Submitted) -> None:
-    """Write jobs.json whole or not at all. Returns once it is on the disk, since Flink acts on it behind."""
-    raw = asdict(submitted)
-    if not submitted.stopping:
-        del raw["stopping"]  # code from before does not know it, and someone may go back to that
-    write(home.jobs, json.dumps(raw, indent=1))
-    folder = os.open(home.path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def shards_of(settings: JobSettings, recorded: Submitted) -> int:
@@ -113,20 +49,6 @@ def settled(rest: FlinkRest, within_s: float = 45.0) -> dict[str, Job]:
         if not unsettled or time.monotonic() > deadline:
             return live
         time.sleep(0.3)
-
-
-def local(uri: str) -> Path:
-    """Return the path that a file URI of Flink's says."""
-    return Path(url2pathname(urlsplit(uri).path))
-
-
-def left(one: Stop) -> str | None:
-    """Return the newest state that a job which has ended left, None if it left none. `_metadata` is written last."""
-    whole = list(Path(one.folder).glob("*/_metadata")) if one.folder else []
-    if one.checkpoint is not None:
-        whole += local(one.checkpoint).parent.glob("chk-*/_metadata")
-    newest = max(whole, key=lambda path: path.stat().st_mtime_ns, default=None)
-    return one.checkpoint if newest is None else newest.parent.as_uri()
 
 
 def ended(home: Home, done: Submitted, name: str, start: str | None) -> None:
@@ -223,17 +145,21 @@ def check(done: Submitted, mode: str, shards: int) -> None:
         )
 
 
-def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, submit: Submit) -> None:
-    """Bring the jobs to `code`. Raises UpgradeError or FlinkError and can be called again."""
+def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, settings: Told, submit: Submit) -> None:
+    """Bring the jobs to `code` and these settings. Raises UpgradeError or FlinkError and can be called again."""
     done = load(home)
     live = settled(rest)
     take_up(home, done, live)
+    ran = remembered(home, done.code)
+    done.pending |= forgotten(home, ran.jobs, {*live, *done.pending, *done.stopping})
     if live or done.pending:
         check(done, mode, shards)
         done.mode, done.shards = mode, shards
+    if other := changed(ran.settings, settings):
+        print(f"not what the jobs run with: {', '.join(other)}", flush=True)
     for job in live.values():
         # One that was told to stop may end at any time: also with the same code as before it is stopped whole.
-        if code != done.code or job.name in done.stopping:
+        if code != done.code or other or job.name in done.stopping:
             stop(home, rest, done, job)
     lost = [f"{name}={path}" for name, path in done.pending.items() if not local(path).exists()]
     if lost:
@@ -244,9 +170,10 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, subm
     refresh_taskmanagers(home, rest, code)
     if not set(JOBS) <= rest.jobs().keys():
         # Who dies from here on leaves jobs of this code, and who comes next may have the former one.
-        done = Submitted(code if code == done.code else "", mode, done.pending, shards)
+        done = Submitted(code if code == done.code and not other else "", mode, done.pending, shards)
         save(home, done)
         submit(done.pending, shards)
+    remember(home, Remembered(code, {job.name: job.id for job in rest.jobs().values()}, dict(settings)))
     save(home, Submitted(code, mode, shards=shards))
 
 
@@ -284,7 +211,7 @@ def main() -> int:
     settings = JobSettings()
     try:
         shards = shards_of(settings, load(home))
-        upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, submit_jobs)
+        upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, told(settings), submit_jobs)
         wait_running(rest, JOBS)
     except (UpgradeError, FlinkError) as error:
         print(error, file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ from stack.flink import JOB_PACKAGES, flink_env
 from stack.home import Home
 from stack.plan import environment
 from stack.rest import FlinkRest
+from stack.submitted import Submitted, UpgradeError, load, save
 from tests.conftest import Stack, tidegauge
 
 pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
@@ -71,10 +72,8 @@ def test_topics_are_made_once_and_kept_in_shape(stack: Stack) -> None:
 def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     until(lambda: whole(stack))
     home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"])
-    recorded = upgrade.load(home)
-    assert recorded == upgrade.Submitted(
-        version(JOB_PACKAGES), JobSettings().execution_mode, shards=JobSettings().shards
-    )
+    recorded = load(home)
+    assert recorded == Submitted(version(JOB_PACKAGES), JobSettings().execution_mode, shards=JobSettings().shards)
     before = {name: job.id for name, job in rest.jobs().items()}
     monkeypatch.chdir(stack.home)
     for name, value in {**environment(home, state.load(home).ports), **flink_env(home)}.items():
@@ -86,8 +85,8 @@ def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: py
         upgrade.submit_jobs(start, shards)
 
     # As if the running jobs had been submitted by other code.
-    upgrade.save(home, replace(recorded, code="older"))
-    upgrade.upgrade(home, rest, version(JOB_PACKAGES), recorded.mode, recorded.shards, submit)
+    save(home, replace(recorded, code="older"))
+    upgrade.upgrade(home, rest, version(JOB_PACKAGES), recorded.mode, recorded.shards, {}, submit)
     until(lambda: whole(stack))
 
     after = rest.jobs()
@@ -96,7 +95,7 @@ def test_changed_code_is_taken_over_with_the_state(stack: Stack, monkeypatch: py
         assert job.id != before[name]
         restored = rest.call(f"/jobs/{job.id}/checkpoints")["latest"]["restored"]
         assert restored["external_path"] == taken[name]
-    assert upgrade.load(home) == recorded
+    assert load(home) == recorded
 
 
 def test_state_is_never_carried_to_another_mode_or_other_shards(stack: Stack) -> None:
@@ -104,13 +103,13 @@ def test_state_is_never_carried_to_another_mode_or_other_shards(stack: Stack) ->
         pytest.fail("submitted")
 
     home, rest = Home(stack.home), FlinkRest(stack.endpoints["flink"])
-    recorded = upgrade.load(home)
+    recorded = load(home)
     other = "process" if recorded.mode == "thread" else "thread"
-    with pytest.raises(upgrade.UpgradeError, match="TG-execution-mode"):
-        upgrade.upgrade(home, rest, recorded.code, other, recorded.shards, submit)
+    with pytest.raises(UpgradeError, match="TG-execution-mode"):
+        upgrade.upgrade(home, rest, recorded.code, other, recorded.shards, {}, submit)
     shards = recorded.shards + 1
-    with pytest.raises(upgrade.UpgradeError, match=f"TG-shards .* {recorded.shards} .* says {shards}"):
-        upgrade.upgrade(home, rest, recorded.code, recorded.mode, shards, submit)
+    with pytest.raises(UpgradeError, match=f"TG-shards .* {recorded.shards} .* says {shards}"):
+        upgrade.upgrade(home, rest, recorded.code, recorded.mode, shards, {}, submit)
     assert set(rest.jobs()) == set(upgrade.JOBS)
 
 
@@ -132,7 +131,8 @@ def test_two_stacks_side_by_side_and_one_survives_its_supervisor(stack: Stack, t
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
 
     pids = [one["pid"] for one in again["processes"].values() if one["pid"]]
-    assert "nothing runs" in tidegauge("down", "--home", str(home))
+    assert tidegauge("down", "--home", str(home)) == "stopped\n"
+    assert tidegauge("down", "--home", str(home)) == "nothing ran\n"
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
     until(lambda: whole(stack))
 

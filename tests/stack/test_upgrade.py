@@ -14,8 +14,8 @@ from stack.code import version
 from stack.home import Home
 from stack.rest import FlinkError, FlinkRest
 from stack.state import Running, State
+from stack.submitted import Stop, Submitted, UpgradeError, load, local, save
 from stack.supervisor import ask
-from stack.upgrade import Stop, Submitted
 
 
 class Killed(BaseException):
@@ -55,7 +55,7 @@ class Flink(FlinkRest):
     def finish(self, file: str = "") -> str:
         """End the job and write a file into the folder for its savepoint."""
         self.jobs_by_id.clear()
-        return write(upgrade.local(self.stops[-1]["targetDirectory"]) / file) if file else ""
+        return write(local(self.stops[-1]["targetDirectory"]) / file) if file else ""
 
 
 def write(path: Path) -> str:
@@ -65,11 +65,11 @@ def write(path: Path) -> str:
     return path.parent.as_uri()
 
 
-def run(home: Home, flink: Flink, code: str = "new") -> dict[str, str]:
+def run(home: Home, flink: Flink, code: str = "new", **settings: str) -> dict[str, str]:
     """Upgrade and return what is submitted."""
     started: list[dict[str, str]] = []
-    upgrade.upgrade(home, flink, code, "thread", 4, lambda start, _: started.append(dict(start)))
-    assert upgrade.load(home) == Submitted(code, "thread", shards=4)
+    upgrade.upgrade(home, flink, code, "thread", 4, settings, lambda start, _: started.append(dict(start)))
+    assert load(home) == Submitted(code, "thread", shards=4)
     return started[0]
 
 
@@ -77,7 +77,7 @@ def run(home: Home, flink: Flink, code: str = "new") -> dict[str, str]:
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home of mine")
     home.folder()
-    upgrade.save(home, Submitted("old", "thread", shards=4))
+    save(home, Submitted("old", "thread", shards=4))
     return home
 
 
@@ -109,11 +109,11 @@ def test_a_step_that_is_killed_while_flink_stops_a_job_forgets_nothing(
 
     if start is not None and start.startswith("TG-"):
         for _ in range(2):
-            with pytest.raises(upgrade.UpgradeError, match=start):
+            with pytest.raises(UpgradeError, match=start):
                 run(home, flink)
         return
     submitted = run(home, flink)
-    assert [upgrade.local(path).name for path in submitted.values()] == ([start] if start else [])
+    assert [local(path).name for path in submitted.values()] == ([start] if start else [])
 
 
 @pytest.mark.parametrize("code", ["new", "old"])
@@ -121,7 +121,7 @@ def test_a_stop_on_its_way_is_waited_for_and_not_asked_for_twice(code: str, home
     flink = Flink(meets=[Killed()])
     with pytest.raises(Killed):
         run(home, flink)
-    assert upgrade.local(run(home, flink, code)["gate"]).name == "savepoint-1"
+    assert local(run(home, flink, code)["gate"]).name == "savepoint-1"
     first, second = flink.stops
     assert first == second
     assert first["triggerId"] in first["targetDirectory"]
@@ -132,7 +132,7 @@ def test_a_stop_on_its_way_is_waited_for_and_not_asked_for_twice(code: str, home
     [
         (Killed(), "old", True),
         (Killed(), "new", True),
-        (upgrade.UpgradeError("TG-submit"), "old", True),
+        (UpgradeError("TG-submit"), "old", True),
         (None, "old", True),
         (None, "new", False),
     ],
@@ -149,15 +149,15 @@ def test_jobs_of_which_nobody_knows_the_code_are_stopped(
             raise fails
 
     try:
-        upgrade.upgrade(home, flink, "new", "thread", 4, submit)
-    except (Killed, upgrade.UpgradeError):
-        recorded = upgrade.load(home)
+        upgrade.upgrade(home, flink, "new", "thread", 4, {}, submit)
+    except (Killed, UpgradeError):
+        recorded = load(home)
         assert (recorded.code, recorded.mode, recorded.shards, list(recorded.pending)) == ("", "thread", 4, ["gate"])
     before = len(flink.stops)
     start = run(home, flink, follows)
     assert len(flink.stops) - before == stopped
-    assert [upgrade.local(path).parent for path in start.values()] == [
-        upgrade.local(one["targetDirectory"]) for one in flink.stops[before:]
+    assert [local(path).parent for path in start.values()] == [
+        local(one["targetDirectory"]) for one in flink.stops[before:]
     ]
 
 
@@ -165,11 +165,11 @@ def test_a_job_that_cannot_be_submitted_costs_no_other_a_stop(home: Home) -> Non
     flink = Flink()
 
     def submit(start: Mapping[str, str], shards: int) -> None:
-        raise upgrade.UpgradeError("TG-submit")
+        raise UpgradeError("TG-submit")
 
     for _ in range(2):
-        with pytest.raises(upgrade.UpgradeError, match="TG-submit"):
-            upgrade.upgrade(home, flink, "old", "thread", 4, submit)
+        with pytest.raises(UpgradeError, match="TG-submit"):
+            upgrade.upgrade(home, flink, "old", "thread", 4, {}, submit)
     assert not flink.stops
 
 
@@ -180,13 +180,13 @@ def test_another_mode_and_number_of_shards_are_known_before_a_job_has_them(home:
         raise Killed
 
     with pytest.raises(Killed):
-        upgrade.upgrade(home, flink, "new", "process", 8, submit)
-    recorded = upgrade.load(home)
+        upgrade.upgrade(home, flink, "new", "process", 8, {}, submit)
+    recorded = load(home)
     assert (recorded.mode, recorded.shards) == ("process", 8)
 
 
 def test_a_job_submitted_anew_meanwhile_is_left_alone(home: Home) -> None:
-    upgrade.save(home, Submitted("old", "thread", shards=4, stopping={"gate": Stop("0", "/nowhere", "t")}))
+    save(home, Submitted("old", "thread", shards=4, stopping={"gate": Stop("0", "/nowhere", "t")}))
     flink = Flink()
     assert run(home, flink, "old") == {}
     assert not flink.stops
@@ -204,9 +204,9 @@ def test_what_became_of_a_savepoint_is_said_and_the_next_try_follows(
     met: BaseException | str, says: str, same: bool, home: Home
 ) -> None:
     flink = Flink(meets=[met])
-    with pytest.raises(upgrade.UpgradeError, match=says):
+    with pytest.raises(UpgradeError, match=says):
         run(home, flink)
-    assert upgrade.local(run(home, flink)["gate"]).name == "savepoint-1"
+    assert local(run(home, flink)["gate"]).name == "savepoint-1"
     first, second = flink.stops
     assert (first["triggerId"] == second["triggerId"]) is same
 
@@ -258,5 +258,5 @@ def test_state_of_another_kind_is_refused(done: Submitted, refused: str) -> None
     if not refused:
         upgrade.check(done, "thread", 4)
         return
-    with pytest.raises(upgrade.UpgradeError, match=refused):
+    with pytest.raises(UpgradeError, match=refused):
         upgrade.check(done, "thread", 4)

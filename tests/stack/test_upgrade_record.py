@@ -11,25 +11,25 @@ import pytest
 from jobs.settings import FORMER_SHARDS, JobSettings
 from stack import upgrade
 from stack.home import Home
-from stack.upgrade import Stop, Submitted
+from stack.submitted import Stop, Submitted, load, save
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home of mine")
     home.folder()
-    upgrade.save(home, Submitted("old", "thread", shards=4))
+    save(home, Submitted("old", "thread", shards=4))
     return home
 
 
 def test_a_home_that_does_not_say_has_the_shards_of_its_time(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    assert upgrade.load(home) == Submitted()
+    assert load(home) == Submitted()
     home.jobs.write_text(json.dumps({"code": "c", "mode": "thread", "pending": {"gate": "file:/s"}}))
-    assert upgrade.load(home) == Submitted("c", "thread", {"gate": "file:/s"}, FORMER_SHARDS)
+    assert load(home) == Submitted("c", "thread", {"gate": "file:/s"}, FORMER_SHARDS)
     for now in (Submitted("d", "thread", shards=4), Submitted("d", "thread", {}, 4, {"gate": Stop("1", "/s", "t")})):
-        upgrade.save(home, now)
-        assert upgrade.load(home) == now
+        save(home, now)
+        assert load(home) == now
         assert ("stopping" in home.jobs.read_text()) is bool(now.stopping)
 
 
@@ -41,10 +41,10 @@ def test_what_is_written_is_on_the_disk_before_it_counts(home: Home, monkeypatch
         fsync(number)
         path = Path(f"/proc/self/fd/{number}").readlink()
         text = path.read_text() if path.is_file() else ""
-        kept.append((path.name if path == home.path else text, upgrade.load(home).code))
+        kept.append((path.name if path == home.path else text, load(home).code))
 
     monkeypatch.setattr(os, "fsync", kept_too)
-    upgrade.save(home, Submitted("new", "thread", shards=4))
+    save(home, Submitted("new", "thread", shards=4))
     assert kept == [(home.jobs.read_text(), "old"), (home.path.name, "new")]
     assert list(home.path.iterdir()) == [home.jobs]
 
@@ -59,7 +59,7 @@ def test_an_unreadable_record_is_one_line_with_a_way_out(text: str, home: Home) 
     assert step.stderr.count("\n") == 1
     example = step.stderr[step.stderr.rindex("write {") + 6 :].removesuffix(" into the file\n")
     home.jobs.write_text(example)
-    assert list(upgrade.load(home).pending) == ["gate"]
+    assert list(load(home).pending) == ["gate"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from tests.udfs.alert.stream import rule_of
 from udfs.alert.book import Book
-from udfs.alert.chain import link, relink
+from udfs.alert.chain import Linked, link, relink
 from udfs.alert.expression import check_expression
 from udfs.alert.rule import Rule, RuleFault
 
@@ -36,7 +36,7 @@ def test_what_one_change_links_anew_is_enough(changes: list[tuple[Rule, int]]) -
         except RuleFault as fault:
             assert fault.id == "TG-rule-loop"
         entries = [(known, check_expression(known.expr)) for known, _ in book.all()]
-        wanted = {}
+        wanted: dict[str, Linked] = {}
         for group in "gh":
             wanted |= relink([entry for entry in entries if entry[0].group == group])
         assert {known.key: linked for known, linked in book.all()} == wanted

@@ -1,0 +1,92 @@
+"""What ran when jobs.json was last written: ids of the jobs, and the settings that went into their graphs.
+
+A file of its own, which code from before need not know.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from jobs.settings import JobSettings
+from schemas.tiers import TIERS
+from stack.home import Home
+from stack.ports import write
+from stack.submitted import UpgradeError, newest
+
+# Where the client reaches Flink; what is checked by itself; the password's place, whose text is told as a hash.
+_NOT_TOLD = {"flink", "shards", "execution_mode"}
+_SECRET = "password"
+
+
+@dataclass(slots=True)
+class Remembered:
+    """code: of the jobs, as in jobs.json; of other code nothing is known. jobs: ids by name. settings: by name."""
+
+    code: str = ""
+    jobs: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+def _file(home: Home) -> Path:
+    return home.path / "jobs-run.json"
+
+
+def remembered(home: Home, code: str) -> Remembered:
+    """Return what was written down of jobs of this code."""
+    try:
+        found = Remembered(**json.loads(_file(home).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return Remembered()
+    return found if found.code == code else Remembered()
+
+
+def remember(home: Home, now: Remembered) -> None:
+    """Write it down, whole or not at all."""
+    write(_file(home), json.dumps(asdict(now), indent=1))
+
+
+def told(settings: JobSettings) -> dict[str, str]:
+    """Return what of the settings goes into the jobs' graphs, by its environment variable."""
+    found = {name: str(value) for name, value in settings if name not in _NOT_TOLD}
+    hashed = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in found.items() if _SECRET in name}
+    return {f"TIDEGAUGE_{name.upper()}": text for name, text in {**found, **hashed}.items()}
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the settings that are not what the jobs run with, as `NAME=…`; raises UpgradeError if they cannot go on.
+
+    before: empty if nothing is known.
+    """
+    if not before:
+        return []
+    _check_coarsest(before, now)
+    other = [name for name, text in now.items() if before.get(name) != text]
+    return [f"{name}={'…' if _SECRET in name.lower() else now[name]}" for name in other]
+
+
+def _check_coarsest(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    name, order = "TIDEGAUGE_ROLLUP_COARSEST", [tier.name for tier in TIERS]
+    old, new = before.get(name), now.get(name)
+    if old in order and new in order and order.index(new) < order.index(old):
+        raise UpgradeError(
+            f"TG-coarsest the jobs' state holds windows up to tier {old}, {name} says {new}: Flink does not restore "
+            f"state that no operator has. Set {name}={old}, or begin with another TIDEGAUGE_HOME"
+        )
+
+
+def forgotten(home: Home, jobs: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+    """Return the newest checkpoint of each of these jobs (ids by name) that is not among the known ones and left any.
+
+    ZooKeeper's data were lost, the job failed while it was set up, or someone cancelled it.
+    """
+    found = {}
+    for name in jobs.keys() - known:
+        start = newest((home.path / "flink" / "checkpoints" / jobs[name]).glob("chk-*/_metadata"))
+        if start is not None:
+            found[name] = start
+            print(
+                f"{name} does not run any more, state from {start}; to start it empty delete {_file(home)}", flush=True
+            )
+    return found
