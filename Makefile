@@ -2,6 +2,10 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# As Flink, Maven and the stack choose it.
+JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/java,java)
+# Without the option it prints escapes, quiet or not and terminal or not.
+MAVEN := MAVEN_OPTS="$$MAVEN_OPTS -Djansi.noreset=true" mvn --quiet --batch-mode
 
 .PHONY: help setup run stop status test tests-of-kills tests-of-the-stack tests-without archives check bench soak lock need-python need-java need-maven
 .DEFAULT_GOAL := help
@@ -18,24 +22,32 @@ need-python:
 		{ echo "missing: the venv module of $(PYTHON); apt-get install python3.11-venv" >&2; exit 1; }
 
 need-java:
-	@command -v java >/dev/null || { echo "missing: java 17; apt-get install openjdk-17-jre-headless" >&2; exit 1; }
-	@java -version 2>&1 | grep -q 'version "17' || \
-		{ echo "wrong java: $$(java -version 2>&1 | head -n 1), 17 is needed; apt-get install openjdk-17-jre-headless" >&2; exit 1; }
+	@command -v "$(JAVA)" >/dev/null || \
+		{ echo "missing: $(JAVA), Java 17; apt-get install openjdk-17-jre-headless, or set JAVA_HOME" >&2; exit 1; }
+	@"$(JAVA)" -version 2>&1 | grep -q 'version "17' || \
+		{ echo "wrong java: $(JAVA) is $$("$(JAVA)" -version 2>&1 | head -n 1), 17 is needed;" \
+		"apt-get install openjdk-17-jre-headless, or set JAVA_HOME" >&2; exit 1; }
 
 need-maven:
 	@command -v mvn >/dev/null || { echo "missing: mvn; apt-get install maven" >&2; exit 1; }
 
 # Order-only: a check is made when there is something to do, and makes nothing out of date.
 $(VENV)/.stamp: requirements.lock pyproject.toml | need-python
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@# Python is there before pip is: one that was interrupted in between is made anew.
+	@$(BIN)/python -m pip install --help >/dev/null 2>&1 || \
+		{ echo "setup: making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "setup: installing the packages of requirements.lock"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "setup: installing tidegauge"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
 .jars/.stamp: pom.xml | need-java need-maven
-	rm -rf .jars
-	mvn --quiet --batch-mode -P kafka package
-	mvn --quiet --batch-mode -P flink package
+	@rm -rf .jars
+	@echo "setup: fetching Kafka's jars"
+	@$(MAVEN) -P kafka package
+	@echo "setup: fetching the jars for Flink"
+	@$(MAVEN) -P flink package
 	@touch $@
 
 run: setup ## start everything, feed it with this machine's metrics, show three queries with their answers

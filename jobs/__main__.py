@@ -9,13 +9,13 @@ import importlib
 import json
 import os
 import sys
-import urllib.request
 from pathlib import Path
 
 import yaml
 from pyflink.common import Configuration
 
 from jobs.settings import JobSettings
+from sinks import direct
 
 NAMES = ("gate", "store", "rollup", "alert", "reroll")
 _OF_A_JOB = ("execution.checkpointing.", "pipeline.")
@@ -24,7 +24,7 @@ _ALIVE = {"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "RECONCILING", "FA
 
 def running(flink: str) -> set[str]:
     """Return the names of the jobs that live on the cluster; raises OSError if it does not answer."""
-    with urllib.request.urlopen(f"http://{flink}/jobs/overview", timeout=10) as answer:
+    with direct.urlopen(f"http://{flink}/jobs/overview", timeout=10) as answer:
         jobs = json.load(answer)["jobs"]
     return {job["name"] for job in jobs if job["state"] in _ALIVE}
 

@@ -5,7 +5,7 @@ control.rules is compacted: the newest record of a key is the rule, a null value
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -21,6 +21,12 @@ from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.rulefile import parse_file
 from udfs.duration import show_duration
 
+OWN = Path(__file__).resolve().parent.parent / "flink-conf" / "rules.yaml"
+"""Tidegauge's own rules, which `make run` applies."""
+
+OWN_NAME = "flink-conf/rules.yaml"
+"""What they are held under. No other file can have this name: a file's own name has no slash."""
+
 
 class RulesSettings(BaseSettings):
     """Every field is the environment variable TIDEGAUGE_<FIELD>."""
@@ -30,25 +36,46 @@ class RulesSettings(BaseSettings):
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port[,host:port].")
 
 
-def changes(before: Mapping[str, bytes], rules: Iterable[Rule], tenant: str, file: str) -> dict[str, bytes | None]:
+def name_of(path: Path) -> str:
+    """Return the name under which the rules of a file are held: they stay the same ones if it moves."""
+    return OWN_NAME if path.resolve() == OWN else path.name
+
+
+def changes(
+    before: Mapping[str, bytes], rules: Iterable[Rule], tenant: str, file: str, replace: bool = False
+) -> dict[str, bytes | None]:
     """Return the records that make control.rules hold exactly these rules of one tenant and file.
 
     before: the newest value of each key. What other files of the tenant brought is not touched. Raises RuleFault for a
-    rule whose group and name another file has, and for one that the job would refuse beside all others.
+    rule whose group and name another file has, for one that the job would refuse beside all others, and, unless
+    replace says so, for rules that share none with those held under the name of their file: another file of that name.
     """
+    # Before it had a name of its own, OWN was held under its file's name, as a user's file of that name is.
+    free = ("", file, OWN.name) if file == OWN_NAME else ("", file)
     wanted: dict[str, bytes] = {}
     for rule in rules:
         other = _owner(before.get(rule.key, b""))
-        if other is not None and other[1] not in ("", file):
+        if other is not None and other[1] not in free:
             reason = (
                 f"{other[1]} has a rule of this group and name already: rename the group, or first take it out there"
             )
             raise RuleFault("TG-rule-taken", reason, group=rule.group, rule=rule.name)
         wanted[rule.key] = rule.encode()
-    gone = [key for key, value in before.items() if key not in wanted and _owner(value) == (tenant, file)]
+    held = [key for key, value in before.items() if _owner(value) == (tenant, file)]
+    gone = [key for key in held if key not in wanted]
+    if wanted and held and gone == held and file != OWN_NAME and not replace:
+        raise RuleFault("TG-rule-replace", _replaced(file, gone))
     refuse(wanted, {key: value for key, value in before.items() if key not in wanted and key not in gone})
     changed: dict[str, bytes | None] = {key: value for key, value in wanted.items() if before.get(key) != value}
     return {**changed, **dict.fromkeys(gone)}
+
+
+def _replaced(file: str, gone: Sequence[str]) -> str:
+    shown = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
+    return (
+        f"this file has none of the rules that are held of a file named {file}, and would delete them: {shown}. "
+        "Give it another name if it is another file; --replace if it is the same one"
+    )
 
 
 def _owner(value: bytes) -> tuple[str, str] | None:
@@ -78,7 +105,7 @@ def _read(path: Path, tenant: str) -> list[Rule] | None:
     except (OSError, UnicodeDecodeError) as error:
         print(f"{path}: TG-rule-file: {error}", file=sys.stderr)
         return None
-    read = parse_file(text, tenant, path.name, stream=True)
+    read = parse_file(text, tenant, name_of(path), stream=True)
     for fault in read.faults:
         print(f"{path}: {fault}", file=sys.stderr)
     for warning in read.warnings:
@@ -86,21 +113,21 @@ def _read(path: Path, tenant: str) -> list[Rule] | None:
     return None if read.faults else read.rules
 
 
-def apply(path: Path, tenant: str, bootstrap: str) -> int:
-    """Bring one file into force, whole or not at all."""
+def apply(path: Path, tenant: str, bootstrap: str, replace: bool = False) -> int:
+    """Bring one file into force, whole or not at all. replace: also in place of all that is held under its name."""
     rules = _read(path, tenant)
     if rules is None:
         print(f"{path}: nothing was applied", file=sys.stderr)
         return 1
     try:
-        records = changes(stored(bootstrap, RULES), rules, tenant, path.name)
+        records = changes(stored(bootstrap, RULES), rules, tenant, name_of(path), replace)
     except RuleFault as fault:
         print(f"{path}: {fault}\n{path}: nothing was applied", file=sys.stderr)
         return 1
     publish(bootstrap, RULES, records)
     deleted = [key for key, value in records.items() if value is None]
     for key in deleted:
-        print(f"{path}: deleted {key}, which {path.name} held before")
+        print(f"{path}: deleted {key}, which {name_of(path)} held before")
     written = len(records) - len(deleted)
     print(f"{path}: {written} rules written, {len(rules) - written} unchanged, {len(deleted)} deleted")
     return 0
@@ -159,6 +186,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     applying.add_argument("file", type=Path, metavar="FILE")
     applying.add_argument("--tenant", default="default", help="owner of the rules (default: default)")
+    applying.add_argument(
+        "--replace", action="store_true", help="also if no rule stays of those that a file of this name held before"
+    )
     listing = commands.add_parser("list", help="print the rules in force")
     listing.add_argument("--tenant", help="of this tenant only")
     testing = commands.add_parser("test", help="run promtool's unit-test files")
@@ -172,8 +202,10 @@ def main(argv: list[str] | None = None) -> int:
         return run_files(args.files, args.run, args.diff)
     bootstrap = RulesSettings().kafka
     try:
-        return apply(args.file, args.tenant, bootstrap) if args.command == "apply" else show(bootstrap, args.tenant)
-    except KafkaError as error:
+        if args.command == "apply":
+            return apply(args.file, args.tenant, bootstrap, args.replace)
+        return show(bootstrap, args.tenant)
+    except (KafkaError, ValueError) as error:  # the latter: an address that is none
         print(f"TG-kafka: {bootstrap} (TIDEGAUGE_KAFKA): {error}", file=sys.stderr)
         return 1
 

@@ -49,12 +49,14 @@ def _up(args: argparse.Namespace) -> int:
 
 
 def _down(args: argparse.Namespace) -> int:
-    from stack.up import down
+    from stack.up import down, running
 
-    left = down(Home.choose(args.home))
+    home = Home.choose(args.home)
+    ran = running(home) is not None
+    left = down(home)
     if left:
         print("ended what a killed supervisor left behind:", ", ".join(left))
-    print("nothing runs")
+    print("stopped" if ran or left else "nothing ran")
     return 0
 
 
@@ -127,16 +129,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _elsewhere(module: str, arguments: Sequence[str]) -> int:
-    """Run a command of another package; return its exit code, 2 for a setting that cannot be."""
-    try:
-        return int(importlib.import_module(module).main(arguments) or 0)
-    except Exception as error:
-        told = _settings(error)
-        if not told:
-            raise
-        print("\n".join(told), file=sys.stderr)
-        return 2
+def _explained(error: Exception) -> tuple[int, list[str]]:
+    """Return the exit code for an error and what to tell of it; no lines if it is a fault of the program."""
+    from stack.supervisor import AlreadyRunning
+    from stack.up import StackError
+
+    if told := _settings(error):
+        return 2, told
+    if isinstance(error, OSError) and not str(error).startswith("TG-"):
+        what = error.filename or "the output, or what a command reads or writes"
+        return 1, [f"TG-os: {what}: {error.strerror or error}"]
+    return 1, [str(error)] if isinstance(error, StackError | PortError | AlreadyRunning | OSError) else []
 
 
 def _settings(error: Exception) -> list[str]:
@@ -153,23 +156,44 @@ def _settings(error: Exception) -> list[str]:
     return [str(error)] if isinstance(error, AddressError | ConfigError) else []
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code, 1 with one message for what can be explained."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+def _run_command(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in ELSEWHERE:
         _find_stack()
-        return _elsewhere(ELSEWHERE[arguments[0]][0], arguments[1:])
+        return int(importlib.import_module(ELSEWHERE[arguments[0]][0]).main(arguments[1:]) or 0)
     args = parser().parse_args(arguments)
-    from stack.supervisor import AlreadyRunning
-    from stack.up import StackError
+    return int(args.act(args))
 
+
+def _flush() -> None:
+    """Write what was printed, and raise here if that cannot be: Python would only complain of it as it ends."""
     try:
-        return int(args.act(args))
-    except (StackError, PortError, AlreadyRunning, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it tries, and complains, once more
+        raise
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code.
+
+    With one message 1 for what can be explained, 2 for a setting that cannot be; without any 130 for Ctrl-C, 141 if
+    nobody reads the output any more.
+    """
+    try:
+        try:
+            return _run_command(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            _flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        return 141
+    except Exception as error:
+        code, told = _explained(error)
+        if not told:
+            raise
+        print("\n".join(told), file=sys.stderr)
+        return code
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stack import ports
 from stack.home import JARS, ROOT, Home
+from stack.jars import java_command
 from stack.up import running
 
 DISK_BYTES = 5 << 30
@@ -33,19 +34,19 @@ class Finding:
 
 def java(output: Callable[[], str]) -> Finding:
     """Judge `java -version`; output raises OSError if there is no java."""
-    remedy = "apt-get install openjdk-17-jre-headless, or put a Java 17 first in PATH"
+    remedy = "apt-get install openjdk-17-jre-headless, and let JAVA_HOME, or PATH if that is not set, name a Java 17"
     try:
         text = output()
-    except OSError:
-        return Finding("java 17", False, "no java in PATH", remedy)
+    except OSError as error:
+        return Finding("java 17", False, f"no {error.filename or 'java'}", remedy)
     found = re.search(r'version "([^"]+)"', text)
     name = found.group(1) if found else text.strip()[:60] or "nothing"
     return Finding("java 17", name.split(".")[0] == "17", name, "" if name.split(".")[0] == "17" else remedy)
 
 
 def java_version() -> str:
-    """Return what `java -version` prints."""
-    return subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
+    """Return what `java -version` prints, of the Java that the stack would take."""
+    return subprocess.run([java_command(), "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
 
 
 def python(info: tuple[int, int]) -> Finding:

@@ -2,13 +2,13 @@
 
 import json
 import sys
-import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 
 import yaml
 
+from sinks import direct
 from stack.archive import CLIENT, JOBMANAGER, TASKMANAGER
 from stack.home import ROOT, Home
 from stack.jars import lib, pyflink_home
@@ -141,7 +141,7 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
 
     def ready() -> bool:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{ports['flink']}/taskmanagers", timeout=1.0) as response:
+            with direct.urlopen(f"http://{HOST}:{ports['flink']}/taskmanagers", timeout=1.0) as response:
                 listed = json.load(response)["taskmanagers"]
         except (OSError, HTTPException, ValueError):  # as in answers
             return False

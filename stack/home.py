@@ -10,6 +10,13 @@ ROOT = Path(__file__).resolve().parent.parent
 JARS = ROOT / ".jars"
 
 
+class HomeError(OSError):
+    """The folder that is to hold the state cannot be made or named."""
+
+    def __init__(self, folder: Path | str, reason: object) -> None:
+        super().__init__(f"TG-home {folder}: {reason}; --home or TIDEGAUGE_HOME names the folder of all state")
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The one folder under which all state of one stack lies; it survives down and up."""
@@ -18,14 +25,20 @@ class Home:
 
     @classmethod
     def choose(cls, given: str | None) -> "Home":
-        """Return the home named by --home, else by TIDEGAUGE_HOME, else .tidegauge in the checkout."""
+        """Return the home named by --home, else by TIDEGAUGE_HOME, else .tidegauge here; raises HomeError."""
         chosen = given or os.environ.get("TIDEGAUGE_HOME") or ROOT / ".tidegauge"
-        return cls(Path(chosen).expanduser().resolve())
+        try:
+            return cls(Path(chosen).expanduser().resolve())
+        except RuntimeError as error:  # no such user, or a loop of links
+            raise HomeError(chosen, str(error).rstrip(".")) from None
 
     def folder(self, *parts: str) -> Path:
-        """Return a folder under the home, made if it is missing."""
+        """Return a folder under the home, made if it is missing; raises HomeError."""
         folder = self.path.joinpath(*parts)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HomeError(folder, error.strerror) from error
         return folder
 
     @property

@@ -30,13 +30,18 @@ def flink_jars() -> list[Path]:
     return sorted([*wheel.glob("lib/*.jar"), *wheel.glob("opt/flink-python-*.jar"), *JARS.glob("flink/*.jar")])
 
 
+def java_command() -> str:
+    """Return the Java that everything runs on: that of JAVA_HOME, which Flink's scripts take first, else PATH's."""
+    home = os.environ.get("JAVA_HOME")
+    return (f"{home}/bin/java" if home else shutil.which("java")) or "java"
+
+
 @cache
 def folder() -> Path:
     """Return the folder for what fits these jars and this Java, and no others."""
-    home = os.environ.get("JAVA_HOME")  # what Flink's scripts take first
-    java = os.path.realpath((f"{home}/bin/java" if home else shutil.which("java")) or "java")
-    digest = hashlib.sha256(java.encode())
-    for file in [Path(java), *flink_jars(), *sorted(JARS.glob("kafka/*.jar"))]:
+    real = os.path.realpath(java_command())
+    digest = hashlib.sha256(real.encode())
+    for file in [Path(real), *flink_jars(), *sorted(JARS.glob("kafka/*.jar"))]:
         with contextlib.suppress(FileNotFoundError):  # of Java: `tidegauge doctor` says so
             digest.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
     return JARS / f"classes-{digest.hexdigest()[:12]}"

@@ -43,13 +43,17 @@ def text(found: Sequence[Lag], now_ms: int) -> str:
     for one in found:
         since = "" if one.since is None else f"{max(0, now_ms - one.since) / 1000:.0f} s"
         lines.append(f"{one.group:<20}{one.topic:<22}{one.behind:>12}{since:>12}{one.lost:>10}")
-    lost = [one for one in found if one.lost]
-    lines += [
+    return "\n".join([*lines, *losses(found)])
+
+
+def losses(found: Iterable[Lag]) -> list[str]:
+    """Return a line for each group and topic in which records are lost."""
+    return [
         f"TG-records-lost {one.group}: Kafka has deleted {one.lost} records of {one.topic} that it had not read; "
         "retention.ms of the topic says how long they stay"
-        for one in lost
+        for one in found
+        if one.lost
     ]
-    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with closing(Groups(settings.kafka, args.groups)) as groups:
             places = groups.places()
         found = lags(places, waiting_since(settings.kafka, places))
-    except KafkaError as error:
+    except (KafkaError, ValueError) as error:  # the latter: an address that is none
         print(f"TG-kafka: {settings.kafka} (TIDEGAUGE_KAFKA): {error}", file=sys.stderr)
         return 1
     print(json.dumps([asdict(one) for one in found], indent=1) if args.json else text(found, time.time_ns() // 10**6))

@@ -23,7 +23,9 @@ def addresses(ports: Mapping[str, int]) -> dict[str, str]:
 
 def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
     """Return the environment of every process: the caller's, with the shared TIDEGAUGE_ names set."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    # Kafka and ZooKeeper call `java`: it shall be the one that Flink takes.
+    first = [str(Path(sys.executable).parent), *([f"{java}/bin"] if (java := os.environ.get("JAVA_HOME")) else [])]
+    path = os.pathsep.join([*first, os.environ.get("PATH", os.defpath)])
     scraped = [f"flink=http://{HOST}:{ports['metrics']}/metrics", f"query=http://{HOST}:{ports['query']}/metrics"]
     return {
         **os.environ,

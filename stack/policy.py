@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "apply":
             return apply(args.file, bootstrap)
         return show(bootstrap) if args.command == "list" else remove(args.tenants, bootstrap)
-    except KafkaError as error:
+    except (KafkaError, ValueError) as error:  # the latter: an address that is none
         print(f"TG-kafka: {bootstrap} (TIDEGAUGE_KAFKA): {error}", file=sys.stderr)
         return 1
 

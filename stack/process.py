@@ -1,12 +1,12 @@
 """What the supervisor needs to know of one process, and the checks that tell that it answers."""
 
 import socket
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
+from sinks import direct
 from stack.archive import Archive
 from stack.ports import HOST
 
@@ -55,7 +55,7 @@ def answers(port: int, path: str, holds: bytes = b"") -> Check:
 
     def check() -> bool:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=1.0) as response:
+            with direct.urlopen(f"http://{HOST}:{port}{path}", timeout=1.0) as response:
                 return response.status == 200 and holds in response.read()
         except (OSError, HTTPException):  # the latter: the answer was cut, or is no HTTP
             return False

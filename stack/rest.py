@@ -5,7 +5,10 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
+
+from sinks import direct
 
 LIVE = ("INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING", "SUSPENDED", "RECONCILING")
 PREFIX = "tidegauge-"
@@ -43,12 +46,12 @@ class FlinkRest:
             f"http://{self.address}{path}", data=data, method=method, headers={"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
+            with direct.urlopen(request, timeout=self.timeout_s) as response:
                 return json.loads(response.read() or b"{}")
         except urllib.error.HTTPError as error:
             reason = error.read(2000).decode(errors="replace").partition("\\n")[0]
             raise FlinkError(f"TG-flink {path}: HTTP {error.code}: {reason}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:  # the second: the answer was cut, or is no HTTP
             raise FlinkError(f"TG-flink {path}: {error}") from error
 
     def jobs(self) -> dict[str, Job]:

@@ -2,13 +2,13 @@
 
 import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
+from sinks import direct
 from stack import plan, ports
 from stack.home import ROOT, Home
 from stack.up import StackError, up
@@ -27,9 +27,9 @@ class Example:
 
 def _get(url: str, data: bytes | None = None) -> str:
     try:
-        with urllib.request.urlopen(url, data=data, timeout=10) as response:
+        with direct.urlopen(url, data=data, timeout=10) as response:
             return str(response.read().decode())
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, HTTPException) as error:
         return f"(no answer: {error})"
 
 

@@ -30,17 +30,18 @@ def memory(pid: int | None) -> int:
 
 
 def status(home: Home) -> dict[str, Any]:
-    """Return everything that status shows, as the JSON that --json prints."""
+    """Return everything that status shows, as the JSON that --json prints. flink_error: why no jobs are known."""
     recorded = running(home)
     if recorded is None:
         return {"home": str(home.path), "phase": "stopped", "endpoints": {}, "processes": {}, "jobs": {}}
     addresses = plan.endpoints(recorded.ports)
     processes = {name: {**asdict(one), "rss": memory(one.pid)} for name, one in recorded.processes.items()}
     supervisor = {**asdict(recorded.supervisor), "rss": psutil.Process(recorded.supervisor.pid).memory_info().rss}
+    jobs, silent = {}, ""
     try:
         jobs = {job.name: {"id": job.id, "state": job.state} for job in FlinkRest(addresses["flink"]).jobs().values()}
-    except FlinkError:
-        jobs = {}
+    except FlinkError as error:
+        silent = str(error)
     return {
         "home": str(home.path),
         "phase": recorded.phase,
@@ -48,6 +49,7 @@ def status(home: Home) -> dict[str, Any]:
         "metrics": f"{addresses['query'].partition(':')[0]}:{recorded.ports['metrics']}",
         "processes": {"supervisor": supervisor, **processes},
         "jobs": jobs,
+        "flink_error": silent,
         "rss": supervisor["rss"] + sum(one["rss"] for one in processes.values()),
     }
 
@@ -65,5 +67,8 @@ def text(shown: dict[str, Any]) -> str:
         size = f"{one['rss'] / 2**20:.0f} MiB" if one["rss"] else ""
         lines.append(f"{name:<15}{one['state']:<10}{pid:>8}{one['restarts']:>10}{size:>10}")
     lines += [f"{'all together':<43}{shown['rss'] / 2**30:>6.2f} GiB", ""]
-    lines += [f"job {name:<11}{job['state']}" for name, job in shown["jobs"].items()] or ["no jobs run"]
+    none = (
+        f"jobs are not known: Flink does not answer: {shown['flink_error']}" if shown["flink_error"] else "no jobs run"
+    )
+    lines += [f"job {name:<11}{job['state']}" for name, job in shown["jobs"].items()] or [none]
     return "\n".join(lines)

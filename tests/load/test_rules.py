@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from load.rules import changes, main, table
+from load.rules import OWN, OWN_NAME, changes, main, name_of, table
 from udfs.alert.rule import Rule, RuleFault
 
 DATA = Path(__file__).parents[1] / "data" / "rules"
@@ -38,6 +38,71 @@ def test_a_file_replaces_what_it_held_and_nothing_else(
     assert {key for key, value in records.items() if value is None} == deleted
 
 
+@pytest.mark.parametrize(
+    ("wanted", "replace", "fault"),
+    [
+        ([rule("D"), rule("E")], False, "TG-rule-replace: .* named f.yaml, .*: acme/g/A, acme/g/B. .*--replace"),
+        ([rule("D"), rule("E")], True, ""),
+        ([rule("B"), rule("E")], False, ""),
+        # Who empties a file means it.
+        ([], False, ""),
+    ],
+)
+def test_another_file_of_the_same_name_deletes_nothing_unasked(wanted: list[Rule], replace: bool, fault: str) -> None:
+    if fault:
+        with pytest.raises(RuleFault, match=fault):
+            changes(STORED, wanted, "acme", "f.yaml", replace)
+    else:
+        assert None in changes(STORED, wanted, "acme", "f.yaml", replace).values()
+
+
+def test_only_so_many_of_them_are_named() -> None:
+    stored = {one.key: one.encode() for one in (rule(f"R{number}") for number in range(14))}
+    with pytest.raises(RuleFault, match=r"acme/g/R0, .*, acme/g/R4 and 9 more"):
+        changes(stored, [rule("A")], "acme", "f.yaml")
+
+
+OWN_RULES = [rule("Watchdog", file=OWN_NAME), rule("CpuBusy", file=OWN_NAME)]
+FORMER = {one.key: replace(one, file="rules.yaml").encode() for one in OWN_RULES}
+USERS = rule("Theirs", file="rules.yaml")
+
+
+@pytest.mark.parametrize(
+    ("before", "written"),
+    [
+        ({}, {"acme/g/Watchdog", "acme/g/CpuBusy"}),
+        (FORMER, {"acme/g/Watchdog", "acme/g/CpuBusy"}),
+        ({**FORMER, USERS.key: USERS.encode()}, {"acme/g/Watchdog", "acme/g/CpuBusy"}),
+        ({USERS.key: USERS.encode()}, {"acme/g/Watchdog", "acme/g/CpuBusy"}),
+        ({one.key: one.encode() for one in OWN_RULES} | {USERS.key: USERS.encode()}, set()),
+    ],
+)
+def test_rules_of_our_own_take_over_what_they_were_held_as_and_nothing_else(
+    before: dict[str, bytes], written: set[str]
+) -> None:
+    records = changes(before, OWN_RULES, "acme", OWN_NAME)
+    assert set(records) == written
+    for key, value in records.items():
+        assert value is not None
+        # An alert goes on as long as the rule's key and revision stay.
+        assert Rule.decode(value) == next(one for one in OWN_RULES if one.key == key)
+        assert Rule.decode(value).revision == Rule.decode(before.get(key, value)).revision
+
+
+def test_a_users_file_cannot_delete_our_own_rules() -> None:
+    before = {one.key: one.encode() for one in OWN_RULES}
+    assert set(changes(before, [USERS], "acme", "rules.yaml")) == {USERS.key}
+    with pytest.raises(RuleFault, match=f"TG-rule-taken: {OWN_NAME} has a rule"):
+        changes(before, [rule("CpuBusy", file="rules.yaml")], "acme", "rules.yaml")
+
+
+def test_only_our_own_file_has_the_name_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(OWN.parent)
+    assert OWN.exists()
+    assert name_of(OWN) == name_of(Path("rules.yaml")) == name_of(Path("../flink-conf/rules.yaml")) == OWN_NAME
+    assert name_of(tmp_path / "flink-conf" / "rules.yaml") == "rules.yaml"
+
+
 @pytest.mark.parametrize("value", [b"garbage", b"[]", b'["tenant"]', b"7", b"{}"])
 def test_a_record_that_cannot_be_read_is_left_alone(value: bytes) -> None:
     assert changes({"acme/g/X": value}, [], "acme", "f.yaml") == {}
@@ -64,10 +129,10 @@ def test_what_the_job_would_refuse_beside_the_others_is_not_applied(wanted: list
     other = record("b", "a", "other.yaml")
     stored = {**STORED, other.key: other.encode(), "acme/g/X": b"garbage"}
     if not fault:
-        assert changes(stored, wanted, "acme", "f.yaml")
+        assert changes(stored, wanted, "acme", "f.yaml", replace=True)
         return
     with pytest.raises(RuleFault, match=fault):
-        changes(stored, wanted, "acme", "f.yaml")
+        changes(stored, wanted, "acme", "f.yaml", replace=True)
 
 
 def test_check_says_what_is_wrong_and_where(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,18 @@
-"""`tidegauge` before a command begins: settings and arguments that cannot be."""
+"""`tidegauge` before a command begins, and when it cannot go on: settings, arguments, homes and outputs."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from stack.cli import main
 from stack.home import Home
+from stack.ports import HOST
 
 WRONG = [
     ("GATE_TOLERANCE_S", "2h", "retention check", "TG-settings: TIDEGAUGE_GATE_TOLERANCE_S='2h': Input should be"),
@@ -82,3 +89,76 @@ def test_the_end_of_a_log_is_as_long_as_asked(
     home.log("kafka").write_text("a\nb\nc\n")
     assert main(["logs", "kafka", "-n", count]) == 0
     assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("command", ["lag", "policy list", "rules list"])
+@pytest.mark.parametrize("address", ["localhost:x", "[::1"])
+def test_a_kafka_that_cannot_be_is_named(
+    command: str, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEGAUGE_KAFKA", address)
+    assert main(command.split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"TG-kafka: {address} (TIDEGAUGE_KAFKA): ")
+
+
+@pytest.mark.parametrize(
+    ("home", "command", "message"),
+    [
+        ("~nouser/", "status", "TG-home ~nouser/: "),
+        ("~nouser/", "retention check", "TG-home ~nouser/: "),
+        ("{0}/loop", "status", "TG-home {0}/loop: Symlink loop"),
+        ("{0}/file", "up", "TG-os: {0}/file/state.json: Not a directory"),
+        ("{0}/file", "logs kafka", "TG-home {0}/file/log: Not a directory; --home or TIDEGAUGE_HOME names"),
+        # Where nobody may write, not even root.
+        ("/proc/home", "up", "TG-home /proc/home: No such file or directory; --home"),
+    ],
+)
+def test_a_home_that_cannot_be_is_named(
+    home: str,
+    command: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("TIDEGAUGE_HOME", home.format(tmp_path))
+    assert main(command.split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(message.format(tmp_path))
+
+
+def started(command: str, **more: object) -> "subprocess.Popen[str]":
+    arguments = [sys.executable, "-m", "stack.cli", *command.split()]
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, **more)  # type: ignore[call-overload, no-any-return]  # a table of options
+
+
+@pytest.mark.parametrize("command", ["status", "retention check"])
+def test_a_reader_that_has_gone_is_no_fault(command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with started(command, stdout=writing) as process:
+        os.close(writing)
+        assert (process.communicate()[1], process.returncode) == ("", 141)
+
+
+@pytest.mark.parametrize("command", ["status", "retention check"])
+def test_an_output_that_cannot_be_written_is_a_fault(command: str) -> None:
+    with Path("/dev/full").open("w") as full, started(command, stdout=full) as process:
+        told = process.communicate()[1]
+    assert (process.returncode, told.count("\n")) == (1, 1)
+    assert told.startswith("TG-os: ")
+    assert told.endswith("No space left on device\n")
+
+
+def test_ctrl_c_ends_every_command_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server((HOST, 0))) as silent:
+        monkeypatch.setenv("TIDEGAUGE_KAFKA", f"{HOST}:{silent.getsockname()[1]}")
+        with started("lag") as process:
+            taken, _ = silent.accept()  # by now it waits for an answer
+            process.send_signal(signal.SIGINT)
+            told = process.communicate()[1]
+            taken.close()
+    assert (process.returncode, told) == (130, "")

@@ -1,10 +1,11 @@
+import os
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from stack import doctor
-from stack.home import JARS, ROOT
+from stack import doctor, plan, ports
+from stack.home import JARS, ROOT, Home
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,31 @@ def test_java_missing() -> None:
     finding = doctor.java(missing)
     assert not finding.good
     assert "openjdk-17" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("home", "found", "first"),
+    [
+        ("home", "17.0.15", "home/bin"),
+        ("gone", "no {0}/gone/bin/java", "gone/bin"),
+        ("", "11.0.2", "path"),
+    ],
+)
+def test_the_java_that_flink_takes_is_judged_and_taken_by_all(
+    home: str, found: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, version in (("home/bin", "17.0.15"), ("path", "11.0.2")):
+        command = tmp_path / folder / "java"
+        command.parent.mkdir(parents=True)
+        command.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    if home:
+        monkeypatch.setenv("JAVA_HOME", str(tmp_path / home))
+    assert doctor.java(doctor.java_version).found == found.format(tmp_path)
+    path = plan.environment(Home(tmp_path), ports.DEFAULTS)["PATH"].split(os.pathsep)
+    assert path[1] == str(tmp_path / first)
 
 
 def test_versions_name_what_differs() -> None:
