@@ -70,11 +70,19 @@ def main(argv: list[str] | None = None) -> int:
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
         parser.error(f"no job named {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    names = args.names or NAMES
+    savepoints = {name: path for name, _, path in (item.partition("=") for item in args.savepoints)}
+    # A job that is begun empty goes on from the offsets of its group: what its state held would be lost.
+    if wrong := sorted(name for name, path in savepoints.items() if name not in names or not path):
+        parser.error(f"--from {', '.join(wrong)}: NAME=SAVEPOINT is due, NAME one of {', '.join(names)}")
     settings = JobSettings()
-    alive = running(settings.flink)
-    savepoints = dict(item.split("=", 1) for item in args.savepoints)
-    for name in args.names or NAMES:
-        if f"{settings.job_prefix}-{name}" in alive:
+    live = running(settings.flink)
+    alive = {name for name in names if f"{settings.job_prefix}-{name}" in live}
+    if late := sorted(alive & savepoints.keys()):
+        print(f"TG-submit-from {', '.join(late)}: already running; stop it first", file=sys.stderr)
+        return 1
+    for name in names:
+        if name in alive:
             print(f"job {name}: already running", flush=True)
         else:
             submit(name, savepoints.get(name), settings)

@@ -8,11 +8,13 @@ from signal import SIGKILL, SIGTERM
 from typing import Literal
 
 from stack.archive import WRITING_S
-from stack.process import Process
+from stack.process import Check, Process
 from stack.state import Running, signal_group, started_at
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+LOOK_S = 10.0
+"""Between two looks whether a process that is up has been given up by others."""
 STEADY_S = 60.0
 """A process that was up for this long starts its pauses from the first one again."""
 
@@ -39,6 +41,7 @@ class Child:
     failures: int = 0
     intent: Literal["run", "restart", "stop"] = "run"
     killed_at: float | None = None
+    lost_since: float | None = None
     writes: bool = True
     writing: bool = False
     whole: bool = False
@@ -71,7 +74,7 @@ class Child:
             )
         self.record.pid, self.record.started = self.popen.pid, started_at(self.popen.pid)
         self.record.state, self.record.code, self.record.exit = "starting", code, None
-        self.since, self.next_check, self.killed_at = now, now, None
+        self.since, self.next_check, self.killed_at, self.lost_since = now, now, None, None
 
     def tick(self, now: float) -> None:
         """Follow the process one step: noticed its end, its readiness, the end of its pause."""
@@ -89,6 +92,8 @@ class Child:
                 self.signal(SIGKILL)
         elif self.record.state == "starting" and now >= self.next_check:
             self._check(now)
+        elif self.record.state == "up" and self.process.lost is not None and now >= self.next_check:
+            self._look(self.process.lost, now)
 
     def _check(self, now: float) -> None:
         assert self.popen is not None
@@ -97,6 +102,15 @@ class Child:
         elif now - self.since > self.process.ready_s:
             self._end(now)
         self.next_check = time.monotonic() + 0.25
+
+    def _look(self, lost: Check, now: float) -> None:
+        self.next_check = now + min(LOOK_S, self.process.lost_s)
+        if not lost():
+            self.lost_since = None
+        elif self.lost_since is None:
+            self.lost_since = now
+        elif now - self.lost_since >= self.process.lost_s:
+            self._end(now)
 
     def _ended(self, code: int, now: float) -> None:
         self.signal(SIGKILL)  # its own children end with it

@@ -139,18 +139,19 @@ def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> 
 def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Process:
     """Return one TaskManager's process. Its fixed id lets a restarted one take the dead one's place at once."""
 
-    def ready() -> bool:
+    def listed() -> bool | None:
+        """Tell whether the JobManager has it; None if that does not answer."""
         try:
             with direct.urlopen(f"http://{HOST}:{ports['flink']}/taskmanagers", timeout=1.0) as response:
-                listed = json.load(response)["taskmanagers"]
+                found = json.load(response)["taskmanagers"]
         except (OSError, HTTPException, ValueError):  # as in answers
-            return False
-        return any(one["id"] == name and one["slotsNumber"] > 0 for one in listed)
+            return None
+        return any(one["id"] == name and one["slotsNumber"] > 0 for one in found)
 
     return Process(
         name=name,
         command=(script("taskmanager.sh"), "start-foreground", "-D", f"taskmanager.resource-id={name}"),
-        # Of glibc's arenas, one a thread otherwise, each keeps what it once had; Flink's image has jemalloc instead.
+        # Of glibc's arenas, one a thread otherwise, each keeps what it once had; docker-compose.yml has the same.
         env={
             **env,
             **flink_env(home),
@@ -159,7 +160,9 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
             "MALLOC_TRIM_THRESHOLD_": "268435456",
         },
         cwd=home.folder("flink"),
-        ready=ready,
+        ready=lambda: listed() is True,
+        # One that only collects garbage misses its heartbeats, but does not end: nobody else has slots for its jobs.
+        lost=lambda: listed() is False,
         needs=("zookeeper",),
         code=JOB_PACKAGES,
         classes=TASKMANAGER,

@@ -20,7 +20,8 @@ class Process:
     ready tells whether it answers; needs names the processes that must be ready before it starts. once: it runs to
     its end, exit code 0 makes it ready. code names the packages it runs, so that an upgrade knows whom to restart.
     classes is the archive that its JVM starts from. prepare runs in the supervisor before each start and must be
-    quick. grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer.
+    quick. grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer. lost tells that
+    others have given it up though it runs: after lost_s of that it is started anew.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Process:
     grace_s: float = 10.0
     ready_s: float = 180.0
     prepare: Callable[[], object] | None = None
+    lost: Check | None = None
+    lost_s: float = 60.0
 
 
 def listens(port: int) -> Check:

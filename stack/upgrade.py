@@ -168,11 +168,11 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, sett
             f"the topics again from their start, take them out of `pending` in {home.jobs}"
         )
     refresh_taskmanagers(home, rest, code)
-    if not set(JOBS) <= rest.jobs().keys():
+    if not set(JOBS) <= (live := rest.jobs()).keys():
         # Who dies from here on leaves jobs of this code, and who comes next may have the former one.
         done = Submitted(code if code == done.code and not other else "", mode, done.pending, shards)
         save(home, done)
-        submit(done.pending, shards)
+        submit({name: path for name, path in done.pending.items() if name not in live}, shards)
     remember(home, Remembered(code, {job.name: job.id for job in rest.jobs().values()}, dict(settings)))
     save(home, Submitted(code, mode, shards=shards))
 

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_a_killed_process_comes_back_with_a_new_pid(home: Home) -> None:
         until(lambda: record.state == "up" and record.pid != first)
         assert record.restarts == 1
         assert record.exit is None
+
+
+def test_a_process_that_others_have_given_up_for_long_is_started_anew(home: Home) -> None:
+    lost: list[bool] = []
+    with running(home, process(home, "a", lost=lambda: bool(lost) and lost.pop(0), lost_s=0.3)) as supervisor:
+        record = supervisor.children["a"].record
+        until(lambda: record.state == "up")
+        first = record.pid
+        lost += [True, False, True, False]  # it comes back in time
+        until(lambda: not lost)
+        assert (record.pid, record.restarts) == (first, 0)
+        lost += [True] * 2
+        until(lambda: record.state == "up" and record.pid not in (None, first))
+        assert record.restarts == 1
 
 
 def test_pauses_grow_while_a_process_keeps_dying(home: Home) -> None:
@@ -119,7 +134,13 @@ def test_a_state_that_cannot_be_written_ends_nothing(home: Home, capfd: pytest.C
     with running(home, process(home, "a")) as supervisor:
         record = supervisor.children["a"].record
         until(lambda: supervisor.state.phase == "running")
-        draft.mkdir()
+
+        def taken() -> bool:
+            with suppress(FileExistsError):  # it is being written
+                draft.mkdir()
+            return draft.is_dir()
+
+        until(taken)
         first = record.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
