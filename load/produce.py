@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from pydantic import Field
 
 from load.jsonl import BadLine, Line, lines
 from load.load import arguments, check
@@ -25,6 +26,12 @@ BATCH_SAMPLES = 20_000
 SERIES_PER_SET = 1_000
 IN_FLIGHT = 64
 ACKNOWLEDGED_WITHIN_S = 60.0
+
+
+class ProduceSettings(LoadSettings):
+    """What the gate will do with the samples is worth a warning beforehand."""
+
+    gate_tolerance_s: int = Field(default=7200, description="How old a sample may be. As the gate's. s. Default: 7200.")
 
 
 class Sent(Protocol):
@@ -107,10 +114,23 @@ def _stretches(path: Path, progress: Progress, most: int) -> Iterator[list[Line]
             stretch.append(line)
             held += len(line.timestamps)
             progress.good(size, len(line.timestamps))
+            if len(line.timestamps):
+                progress.saw(int(line.timestamps.min()), int(line.timestamps.max()))
             if held >= most:
                 yield stretch
                 stretch, held = [], 0
     yield stretch
+
+
+def too_old(tolerance_s: int, oldest: int | None, began_ms: int) -> str | None:
+    """Return a warning if the oldest sample was too old for the gate when sending began."""
+    if oldest is None or oldest >= began_ms - tolerance_s * 1000:
+        return None
+    return (
+        f"TG-produce-old: the oldest sample is {(began_ms - oldest) / 3_600_000:,.1f} hours old; the gate refuses what "
+        f"is older than {tolerance_s} s (TG-too-old in v_rejections; TIDEGAUGE_GATE_TOLERANCE_S, `tolerance_s` of the "
+        "tenant's policy). `tidegauge load` stores old samples, past the stream"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,7 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     from kafka.errors import KafkaError
 
-    settings = LoadSettings()
+    settings = ProduceSettings()
+    began_ms = time.time_ns() // 1_000_000
     source = args.source or args.file.name
     progress = Progress("produce", args.file.stat().st_size)
     try:
@@ -139,6 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KafkaError as error:
         print(f"TG-kafka-unavailable: {settings.kafka}: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    if warning := too_old(settings.gate_tolerance_s, progress.oldest, began_ms):
+        print(warning, file=sys.stderr)
     print(
         f"{progress.samples} samples of {progress.lines} lines sent in {sent} batches for tenant {args.tenant},"
         f" {progress.rejected} lines refused, {progress.seconds:.1f} s"

@@ -23,6 +23,7 @@ from query.completeness import (
     reach,
     whole,
 )
+from query.distributions import distribution_infos
 from query.ending import ending
 from query.errors import UNAVAILABLE, QueryError, bad_data, refused
 from query.guard import Guard
@@ -76,7 +77,8 @@ class Api:
         keep_order = encode.ordered(expr)
         value, cut = _limited(params.limit(request.params), answer.value, keep_order)
         data = encode.instant(value, at, keep_order)
-        return _reply(request, data, [*answer.infos, *infos], [*answer.warnings, *cut])
+        of_types = distribution_infos(self.store, request.tenant, expr, answer.value)
+        return _reply(request, data, [*answer.infos, *infos, *of_types], [*answer.warnings, *cut])
 
     def query_range(self, request: Request) -> Reply:
         """Answer /api/v1/query_range."""
@@ -128,7 +130,8 @@ class Api:
 
         def made(answer: Answer) -> Body:
             value, cut = _limited(most, answer.value, False)
-            return Body(encode.matrix(value, left.times()), tuple(answer.infos), (*answer.warnings, *cut))
+            of_types = distribution_infos(self.store, request.tenant, expr, answer.value)
+            return Body(encode.matrix(value, left.times()), (*answer.infos, *of_types), (*answer.warnings, *cut))
 
         form = f"matrix, limit {most}", made
         body = self.ranges.body(request.tenant, expr, left, request.now_ms, seen, written, form)

@@ -20,6 +20,7 @@ from query.errors import QueryError
 from query.guard import Guard
 from query.metrics import REGISTRY
 from query.places import Places
+from query.pulse import PROBE_S, Pulse, answers
 from query.ranges import Ranges
 from query.reach import connect, limits
 from query.recent import Layered, Lru, Recent
@@ -152,5 +153,6 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
     if settings.query_auth == "key":
         tenants = KeyTenants.read(settings.query_keys)
     retention = RetentionSettings(retention=settings.retention).policy()
-    store = ClickhouseStore(clickhouse, limits(settings), settings.query_compression)
+    pulse = Pulse(partial(answers, connect(settings, 1, PROBE_S)), time.monotonic)
+    store = ClickhouseStore(clickhouse, limits(settings), settings.query_compression, pulse)
     return build(settings, store, cache, tenants, clock, retention)

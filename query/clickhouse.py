@@ -16,6 +16,7 @@ from query.blocks import HOUR_MS
 from query.completeness import HOUR_S, Completeness
 from query.errors import QueryError, refused, timeout, unavailable
 from query.grids import LACKING, Able, ClickhouseGrids
+from query.pulse import Pulse
 from query.rolled import ClickhouseRows
 from query.shared import Shared
 from query.source import ClickhouseSource, Limits, labels_of
@@ -52,10 +53,16 @@ T = TypeVar("T")
 
 
 class ClickhouseStore:
-    """The store over one ClickHouse. compression: of answers on their way, by Arrow's name."""
+    """The store over one ClickHouse. compression: of answers on their way, by Arrow's name.
 
-    def __init__(self, clickhouse: Clickhouse, limits: Limits, compression: str = "none") -> None:
+    pulse: tells whether it answers at all; None: every statement is waited for.
+    """
+
+    def __init__(
+        self, clickhouse: Clickhouse, limits: Limits, compression: str = "none", pulse: Pulse | None = None
+    ) -> None:
         self._clickhouse = clickhouse
+        self._pulse = pulse
         self.limits = limits
         self._always = {**BLOCKS, COMPRESSION: compression}
         self._said: dict[tuple[str, Tier], tuple[int, int | None, Completeness | None]] = {}
@@ -80,6 +87,13 @@ class ClickhouseStore:
         return self._beside.submit(copy_context().run, call)
 
     def _rows(
+        self, statement: sql.Statement, left_s: float, limit_s: float, more: Mapping[str, str] | None
+    ) -> pa.Table:
+        if self._pulse is None:
+            return self._asked(statement, left_s, limit_s, more)
+        return self._pulse.run(lambda: self._asked(statement, left_s, limit_s, more), left_s)
+
+    def _asked(
         self, statement: sql.Statement, left_s: float, limit_s: float, more: Mapping[str, str] | None
     ) -> pa.Table:
         text, params = statement

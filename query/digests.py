@@ -4,6 +4,7 @@ import numpy as np
 
 from promql.columns import Floats, Int64s, runs
 from promql.tiers import Digests
+from query.spent import check
 from udfs.rollup.digest import COARSE, COMPRESSION, Centroids, merge
 from udfs.rollup.digest import quantiles as interpolated
 
@@ -12,11 +13,15 @@ CHUNK = 50_000
 
 
 def quantiles(digests: Digests, low: Int64s, high: Int64s, level: float) -> Floats:
-    """Return the quantile, [C], of the merged digests of the rows [low, high) of each group; level within 0..1."""
+    """Return the quantile, [C], of the merged digests of the rows [low, high) of each group; level within 0..1.
+
+    Raises QueryError once the running request has no time left.
+    """
     out = np.empty(len(low))
     total = np.cumsum(high - low)
     start = 0
     while start < len(low):
+        check()
         done = total[start - 1] if start else 0
         stop = max(int(np.searchsorted(total, done + CHUNK, side="right")), start + 1)
         out[start:stop] = quantile(_merged(digests, low[start:stop], high[start:stop]), level)

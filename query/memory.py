@@ -23,7 +23,7 @@ class MemoryStore:
     """Samples by tenant, series and time. fresh_tail_ms: writes younger than it raise no version.
 
     late_after_ms: samples that arrive later keep their arrival. complete: what the stream would say, active: what the
-    alert job would, by tenant. applied: its rules, (id, JSON).
+    alert job would, by tenant. applied: its rules, (id, JSON). types: of metrics, by tenant and name.
     """
 
     def __init__(self, fresh_tail_ms: int = 300_000, late_after_ms: int = 30_000) -> None:
@@ -35,6 +35,7 @@ class MemoryStore:
         self.complete: dict[str, Completeness] = {}
         self.active: dict[str, list[Alert]] = {}
         self.applied: dict[str, list[tuple[str, str]]] = {}
+        self.types: dict[tuple[str, str], str] = {}
         self.reads = 0
         self.writes = 0
 
@@ -126,9 +127,10 @@ class MemoryStore:
         return set(sorted({labels[label] for labels in found if label in labels})[: limit + 1])
 
     def metadata(self, tenant: str, metric: str, limit: int) -> list[tuple[str, str, str]]:
-        """Return (metric, type, unit): memory knows no types."""
-        names = sorted({dict(labels)[NAME] for labels in self._samples.get(tenant, {})})
-        return [(name, "", "") for name in names if metric in ("", name)][:limit]
+        """Return (metric, type, unit): of what has samples, and of what was put into `types`."""
+        typed = {name for owner, name in self.types if owner == tenant}
+        names = sorted(typed | {dict(labels)[NAME] for labels in self._samples.get(tenant, {})})
+        return [(name, self.types.get((tenant, name), ""), "") for name in names if metric in ("", name)][:limit]
 
     def cardinality(self, tenant: str, limit: int) -> Cardinality:
         """Return how many series, labels and pairs there are, and the largest of each."""

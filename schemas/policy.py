@@ -80,14 +80,18 @@ class Policy(BaseModel):
     )
     dry_run: bool = Field(False, description="Forward everything, and count in the ledger what would not have been.")
     metrics: tuple[Metric, ...] = Field((), description="Limits per metric.")
-    samples_per_second: StrictFloat | None = Field(None, gt=0, description="Rate of the tenant. Default: no limit.")
+    samples_per_second: StrictFloat | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Rate of the tenant. Default: no limit."
+    )
     samples_burst: StrictFloat | None = Field(
-        None, gt=0, description="Samples at once. Default: ten seconds of the rate."
+        None, gt=0, allow_inf_nan=False, description="Samples at once. Default: ten seconds of the rate."
     )
     source_samples_per_second: StrictFloat | None = Field(
-        None, gt=0, description="Rate of each source. Default: no limit."
+        None, gt=0, allow_inf_nan=False, description="Rate of each source. Default: no limit."
     )
-    source_samples_burst: StrictFloat | None = Field(None, gt=0, description="Likewise for each source.")
+    source_samples_burst: StrictFloat | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Likewise for each source."
+    )
     priority: Literal["high", "normal", "low"] = Field(
         "normal", description="When the gate lags, low is shed first, then normal, high never."
     )

@@ -87,14 +87,18 @@ def _named(row: Mapping[str, Any]) -> Iterator[LateSample]:
         yield LateSample(tuple(sorted(one["labels"].items())), one["timestamp"], value, one["arrived_at"])
 
 
-def revision(clickhouse: Rows, event: Mapping[str, Any]) -> tuple[Rule, Linked]:
-    """Return the rule as it decided, linked with its group as that was then; raises WhyFault."""
+def revision(clickhouse: Rows, event: Mapping[str, Any]) -> tuple[Rule, Linked, int]:
+    """Return the rule as it decided, linked with its group as that was then, and since when it was so, ms.
+
+    Raises WhyFault.
+    """
     group = event["rule_id"].partition("/")[0] + "/"
     rows = clickhouse.query(_REVISIONS, {"tenant": event["tenant"], "group": group}).to_pylist()
     if event["alert"] in ("RuleFailing", "RulePaused"):
         raise WhyFault(f"TG-why-trouble: {event['alert']} is about the rule itself; its annotation says why")
     held: dict[str, Rule] = {}
     decided: Rule | None = None
+    since = 0
     for row in rows:
         try:
             rule = None if row["gone"] else Rule.decode(row["body"].encode())
@@ -103,15 +107,17 @@ def revision(clickhouse: Rows, event: Mapping[str, Any]) -> tuple[Rule, Linked]:
         if rule and rule.rule_id == event["rule_id"] and rule.revision == event["revision"]:
             decided = rule
         if row["version"] <= event["emitted_at"]:
-            held.pop(row["rule_id"], None)
+            before = held.pop(row["rule_id"], None)
             if rule:
+                if rule is decided and (before is None or before.revision != rule.revision):
+                    since = row["version"]
                 held[rule.rule_id] = rule
     if decided is None:
         reason = f"revision {event['revision']} of rule {event['rule_id']!r} is not in table alert_rule_revisions"
         raise WhyFault(f"TG-why-revision: {reason}")
     held[decided.rule_id] = decided
     same = [(one, check_expression(one.expr)) for one in held.values() if (one.file, one.group) == _group(decided)]
-    return decided, relink(same)[decided.key]
+    return decided, relink(same)[decided.key], since
 
 
 def _group(rule: Rule) -> tuple[str, str]:
@@ -138,6 +144,8 @@ def lines(event: Mapping[str, Any], rule: Rule, found: Explanation) -> list[str]
     ]
     if found.left:
         told.append(f"(the {found.left} ticks before are left out: at most {MAX_TICKS} are replayed)")
+    if found.since:
+        told.append(f"(active since {at(event['active_at'])}, under another revision up to {at(found.since)})")
     for row in found.rows:
         state, today = row.then.instance.state, row.now.instance.state
         mark = "  <- the decision" if row.tick == found.decided_at else ""
@@ -172,8 +180,9 @@ def at(milliseconds: int) -> str:
 def why(clickhouse: Rows, source: Callable[[View], Source], tenant: str, key: str) -> list[str]:
     """Return the lines about one event; raises WhyFault."""
     event, named = find(clickhouse, tenant, key)
-    rule, expression = revision(clickhouse, event)
-    found = explain(event, rule, expression, lambda as_of: source(View(as_of)), source(View(late_data=True)), named)
+    rule, expression, since = revision(clickhouse, event)
+    today = source(View(late_data=True))
+    found = explain(event, rule, expression, lambda as_of: source(View(as_of)), today, named, since)
     return lines(event, rule, found)
 
 

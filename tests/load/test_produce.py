@@ -150,3 +150,18 @@ def test_lines_of_one_series_that_differ_in_type_are_one_column() -> None:
     (batch,) = produce.batches([parse(line.encode()) for line in lines], "t", "s", lambda: 0)
     assert [(one.name, one.type) for one in decode_series_set(batch.series_set)] == [("m", "counter")]
     assert batch.values.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_what_the_gate_will_find_too_old_is_said(tmp_path: Path) -> None:
+    """2160 samples were sent and none was kept, and nothing said so."""
+    path = file_of(tmp_path / "a.jsonl", {"a": [[7_000, 1], [9_000, 1]], "b": [[5_000, 1]], "c": []})
+    produce.produce(Kept(), "t", "s", path, progress := Progress("produce", 1))
+    assert progress.oldest == 5_000
+    hour = 3_600_000
+    told = produce.too_old(7200, progress.oldest, 5_000 + 3 * hour)
+    assert told is not None
+    assert told.startswith(
+        "TG-produce-old: the oldest sample is 3.0 hours old; the gate refuses what is older than 7200 s"
+    )
+    for oldest, began in ((5_000, 5_000 + 2 * hour), (None, 5 * hour), (5_000, 0)):
+        assert produce.too_old(7200, oldest, began) is None

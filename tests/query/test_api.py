@@ -247,3 +247,40 @@ def test_a_staleness_marker_is_never_an_answer(api: Client) -> None:
     found = ask(api, "/api/v1/query", query=query, time=NOW / 1000 + 180)[1]["data"]["result"]
     assert [value for _, value in found[0]["values"]] == ["1", "2"]
     assert STALE[0] != STALE[0]
+
+
+def test_an_empty_answer_says_that_a_metric_is_a_distribution() -> None:
+    store = MemoryStore()
+    store.types = {
+        ("default", "rpc_seconds"): "distribution",
+        ("default", "up"): "gauge",
+        ("other", "x"): "distribution",
+    }
+    at = {"time": NOW / 1000 + 60}
+    span = {"start": NOW / 1000, "end": NOW / 1000 + 120, "step": 60}
+    with client(store=store) as api:
+
+        def told(query: str) -> list[list[str]]:
+            answers = [ask(api, f"/api/v1/{name}", query=query, **more)[1] for name, more in asked]
+            return [[one for one in answer.get("infos", []) if "TG-distribution" in one] for answer in answers]
+
+        asked = [("query", at), ("query_range", span), ("query_range", span)]
+        for query in ("rpc_seconds", 'quantile_over_time(0.9, rpc_seconds{a="b"}[5m])', "rpc_seconds + up"):
+            for (info,) in told(query):
+                assert info.startswith("rpc_seconds is a distribution, of which PromQL reads nothing: SQL has")
+        for query in ("rpc_seconds or up", "up > 100", "x", "absent", "1"):
+            assert told(query) == [[], [], []], query
+        asked = [("query", at)]
+        assert len(told("rpc_seconds[5m]")[0]) == 1
+
+
+class Untold(MemoryStore):
+    """Away when it is asked for types."""
+
+    def metadata(self, tenant: str, metric: str, limit: int) -> list[tuple[str, str, str]]:
+        raise unavailable("gone")
+
+
+def test_an_empty_answer_stands_where_nobody_tells_its_type() -> None:
+    with client(store=Untold()) as api:
+        assert ask(api, "/api/v1/query", query="nothing")[0] == 200

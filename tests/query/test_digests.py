@@ -1,5 +1,6 @@
 """Quantiles over time from digests: right within the bound that they state, and cached as they would be fresh."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -16,9 +17,11 @@ from query.blocks import Steps
 from query.cache import NoCache
 from query.completeness import Completeness
 from query.digests import quantiles
+from query.errors import QueryError
 from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.recent import Layered, Recent
+from query.spent import Spent, begin
 from query.view import DAY_MS
 from schemas.tiers import Tier
 from tests.query.test_guarantee import DictCache, body_of
@@ -116,3 +119,17 @@ def test_the_answer_says_what_it_may_be_off_by() -> None:
         "t", parse("quantile_over_time(0.9, m[2h])"), Steps(NOW - 6 * H, NOW, H), NOW
     )
     assert [info.rpartition("[")[2] for info in answer.infos] == ["TG-digest-bound]"]
+
+
+def test_merging_ends_with_the_time_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = stored(drawn("normal", 1, 4000), [100] * 40)
+    low = np.arange(30)
+    monkeypatch.setattr("query.digests.CHUNK", 25)
+    # A second a look at the clock: the second piece is one too many.
+    begin(Spent(2.5, map(float, itertools.count()).__next__))
+    try:
+        with pytest.raises(QueryError) as caught:
+            quantiles(digests, low, low + 10, 0.9)
+    finally:
+        begin(None)
+    assert caught.value.id == "TG-query-timeout"

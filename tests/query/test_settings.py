@@ -42,8 +42,11 @@ def test_without_authentication_the_header_names_the_tenant() -> None:
     tenants = OpenTenants("default")
     assert tenants.of({}) == "default"
     assert tenants.of({"x-scope-orgid": "acme"}) == "acme"
-    with pytest.raises(QueryError, match="X-Scope-OrgID"):
-        tenants.of({"x-scope-orgid": "a b"})
+    assert tenants.of({"x-scope-orgid": "t" * 64}) == "t" * 64
+    for wrong in ("a b", "t" * 65):
+        with pytest.raises(QueryError, match="is not 1 to 64 of") as caught:
+            tenants.of({"x-scope-orgid": wrong})
+        assert caught.value.id == "TG-query-tenant"
 
 
 def test_with_keys_only_the_key_does(tmp_path: Path) -> None:
@@ -57,7 +60,12 @@ def test_with_keys_only_the_key_does(tmp_path: Path) -> None:
         assert caught.value.status == 401
 
 
-@pytest.mark.parametrize("text", ["", "- a", "secret: acme", "{", f"{'0' * 64}: 'a b'"])
+KEY = f"{'a' * 64}: "
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a", "secret: acme", "{", f"{KEY}'a b'", KEY + "t" * 65, f"{KEY}one\n{KEY}other\n"]
+)
 def test_a_key_file_that_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.yaml"
     path.write_text(text)

@@ -45,6 +45,13 @@ def test_a_number_is_a_number(field: str, value: str) -> None:
         parse(f"policies: [{{tenant: a, {field}: {value}}}]", "f.yaml")
 
 
+@pytest.mark.parametrize("field", RATES)
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+def test_a_rate_is_finite(field: str, value: str) -> None:
+    with pytest.raises(PolicyFault, match=rf"TG-policy-field: f.yaml: policies\[0\]: {field}: Input should be "):
+        parse(f"policies: [{{tenant: a, {field}: {value}}}]", "f.yaml")
+
+
 def test_a_rate_may_be_whole_and_is_kept_as_it_always_was() -> None:
     (policy,) = parse("policies: [{tenant: a, max_series: 1_000, samples_per_second: 5}]", "f.yaml")
     assert policy.encode() == b'{"max_series":1000,"samples_per_second":5.0,"tenant":"a"}'

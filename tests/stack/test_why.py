@@ -1,5 +1,6 @@
 """`tidegauge why`: what a decision was made of; the stream's own events and rules, in a real ClickHouse."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from stack.cli import main as tidegauge
 from stack.why import WhyFault, why
 from tests import embedded
 from tests.udfs.alert.scenario import T0
-from tests.udfs.alert.stream import LATE, LATE_ROW, STEP, play, rule_of
+from tests.udfs.alert.stream import LATE, LATE_ROW, STEP, one_host, play, rule_of
 from udfs.alert.rule import Rule
 
 DATABASE = "why_test"
@@ -40,8 +41,14 @@ def keep(
     late: dict[tuple[str, int], int],
     *rules: Rule,
     delay: int = DELAY,
+    edit: tuple[int, Rule] | None = None,
+    begin: int = 0,
 ) -> MemoryStore:
-    """Run the stream, and store what it would have stored."""
+    """Run the stream, and store what it would have stored.
+
+    edit: (tick, what the rule becomes before it). begin: the first tick of which the rule knows; no sample before it is
+    seen by the job, all are stored.
+    """
     store = MemoryStore(late_after_ms=0)
     for host, values in cells.items():
         for place, value in enumerate(values):
@@ -49,13 +56,21 @@ def keep(
             arrived = T0 + late[host, place] * STEP + 7 if (host, place) in late else at
             if value is not None:
                 store.write(tenant, {"__name__": "load", "host": host}, [(at, value)], arrived)
-    job = play(rules[0], cells, late)
+    if edit or begin:
+        seen = [math.nan if one is None else one for one in next(iter(cells.values()))]
+        job = one_host(rules[0], [math.nan] * begin + seen[begin:], edit=edit)
+    else:
+        job = play(rules[0], cells, late)
     for one in job.events:
         event = {**one, "tenant": tenant, "emitted_at": one["evaluated_at"] + delay}
         clickhouse.insert("alert_events", alert_events([codec("alert_event").encode(event)]))
     for number, rule in enumerate(rules):
         body = replace(rule, tenant=tenant).encode()
         clickhouse.insert("alert_rules", alert_rule(f"{tenant}/{rule.rule_id}".encode(), body, 1000 + number))
+    if edit:
+        body = replace(edit[1], tenant=tenant).encode()
+        stamp = T0 + edit[0] * STEP + DELAY - 1
+        clickhouse.insert("alert_rules", alert_rule(f"{tenant}/{edit[1].rule_id}".encode(), body, stamp))
     return store
 
 
@@ -126,6 +141,28 @@ def test_the_revision_that_decided_is_replayed(clickhouse: Clickhouse) -> None:
     store = keep(clickhouse, "edited", {"a": [*[1.0] * 3, *[9.0] * 9]}, {}, RULE, edited)
     told = explained(clickhouse, store, "edited", "firing")
     assert told[2] == "expr     load > 5" and told[-1] == "today's data give the same decision"
+
+
+def test_nothing_is_told_of_the_time_before_the_rule(clickhouse: Clickhouse) -> None:
+    store = keep(clickhouse, "young", {"a": [9.0] * 12}, {}, RULE, begin=4)
+    assert table(explained(clickhouse, store, "young", "firing")) == [
+        "2023-11-14T22:01:00Z 9 > 5 pending pending",
+        "2023-11-14T22:01:15Z 9 > 5 pending pending",
+        "2023-11-14T22:01:30Z 9 > 5 firing firing <- the decision",
+    ]
+    pending = explained(clickhouse, store, "young", "pending")
+    assert table(pending) == ["2023-11-14T22:01:00Z 9 > 5 pending pending <- the decision"]
+    assert pending[-1] == "today's data give the same decision"
+
+
+def test_a_revision_is_replayed_from_its_first_tick(clickhouse: Clickhouse) -> None:
+    store = keep(clickhouse, "shorter", {"a": [9.0] * 12}, {}, rule_of(for_s=600), edit=(6, RULE))
+    told = explained(clickhouse, store, "shorter", "firing")
+    assert table(told) == [
+        "(active since 2023-11-14T22:00:00Z, under another revision up to 2023-11-14T22:01:30Z)",
+        "2023-11-14T22:01:30Z 9 > 5 firing firing <- the decision",
+    ]
+    assert told[-1] == "today's data give the same decision"
 
 
 def test_what_is_gone_is_said_by_a_stable_id(clickhouse: Clickhouse) -> None:

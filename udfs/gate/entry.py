@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from schemas.batch import Batch, Series, encode_series_set
-from schemas.codec import CodecError, codec
+from schemas.codec import MAGIC, CodecError, codec
 from schemas.reason import Reason
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
@@ -31,7 +31,11 @@ _REASONS = {
 
 def refusal_of(error: CodecError, record: bytes) -> Refusal:
     """Return the refusal that stands for a record which could not be read."""
-    return Refusal(_REASONS[error.kind], str(error), sample=record)
+    reason = _REASONS[error.kind]
+    # What is shorter than a header may still show that it is none.
+    if reason is Reason.TRUNCATED and not MAGIC.startswith(record[:2]):
+        reason = Reason.NOT_AVRO
+    return Refusal(reason, str(error), sample=record)
 
 
 def enter(record: bytes, limits: Limits) -> Batch | Refusal:

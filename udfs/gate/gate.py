@@ -223,7 +223,7 @@ def _refused_series(batch: Batch, admission: Admission, timely: Mask, account: A
     """Yield the admission's refusals, with the number of samples of this batch that they cost."""
     for refusal, positions in admission.refused:
         samples = _of_series(batch, positions, timely, account)
-        yield Refusal(refusal.reason, refusal.value, refusal.limit, len(positions), samples, refusal.sample)
+        yield replace(refusal, series=len(positions), samples=samples)
 
 
 def _of_series(batch: Batch, positions: npt.NDArray[np.intp], timely: Mask, account: Account) -> int:

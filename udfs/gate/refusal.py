@@ -11,7 +11,10 @@ _SAMPLE_BYTES = 512
 
 @dataclass(slots=True)
 class Refusal:
-    """Series or samples of one batch refused for one reason; value is the first offender."""
+    """Series or samples of one batch refused for one reason; value is the first offender.
+
+    setting: what changes the limit, where it is not the reason's own; empty if nothing does.
+    """
 
     reason: Reason
     value: str
@@ -19,12 +22,14 @@ class Refusal:
     series: int = 0
     samples: int = 0
     sample: bytes = b""
+    setting: str | None = None
 
     def encode(self, tenant: str, source: str, received_at: int) -> bytes:
         """Return the Rejected record."""
         shown = self.value if len(self.value) <= _SHOWN else f"{self.value[:_SHOWN]}… ({len(self.value)} characters)"
         limit = f"; the limit is {self.limit}" if self.limit else ""
-        change = f"; {self.reason.setting} changes it" if self.reason.setting else ""
+        setting = self.reason.setting if self.setting is None else self.setting
+        change = f"; {setting} changes it" if setting else ""
         return codec("rejected").encode(
             {
                 "tenant": tenant,
@@ -33,7 +38,7 @@ class Refusal:
                 "message": f"{self.reason.meaning}: {shown!r}{limit}{change}",
                 "value": shown,
                 "limit": self.limit,
-                "setting": self.reason.setting,
+                "setting": setting,
                 "series": self.series,
                 "samples": self.samples,
                 "received_at": received_at,

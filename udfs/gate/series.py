@@ -12,6 +12,7 @@ from udfs.gate.refusal import Refusal
 # Prometheus's charset, and dots: metric names of StatsD and OpenTelemetry come with them.
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")
+_UTF8 = "utf8 in the tenant's policy"
 
 
 def check(series: Series, limits: Limits, good: set[str]) -> Refusal | None:
@@ -20,7 +21,7 @@ def check(series: Series, limits: Limits, good: set[str]) -> Refusal | None:
     good: label names that were found to be so under these limits; those of this one are added.
     """
     if not _is_metric(series.name, limits.max_name_length, limits.utf8):
-        return Refusal(Reason.NAME, series.name, f"{limits.max_name_length} characters")
+        return _misnamed(Reason.NAME, series.name, limits, _METRIC)
     if len(series.labels) > limits.max_labels:
         return Refusal(Reason.LABEL_COUNT, f"{series.name} has {len(series.labels)}", f"{limits.max_labels} labels")
     if len(series.unit) > limits.max_name_length or "\0" in series.unit:
@@ -32,7 +33,7 @@ def _of_labels(series: Series, limits: Limits, good: set[str]) -> Refusal | None
     for name, value in series.labels:
         if name not in good:
             if not _is_label(name, limits.max_name_length, limits.utf8):
-                return Refusal(Reason.LABEL_NAME, name, f"{limits.max_name_length} characters")
+                return _misnamed(Reason.LABEL_NAME, name, limits, _LABEL)
             good.add(name)
         if len(value) > limits.max_label_value_length or "\0" in value:
             return Refusal(Reason.LABEL_VALUE, f"{name}={value}", f"{limits.max_label_value_length} characters")
@@ -40,6 +41,15 @@ def _of_labels(series: Series, limits: Limits, good: set[str]) -> Refusal | None
         names = [name for name, _ in series.labels]
         return Refusal(Reason.LABEL_DUPLICATE, next(name for name in names if names.count(name) > 1))
     return None
+
+
+def _misnamed(reason: Reason, name: str, limits: Limits, charset: re.Pattern[str]) -> Refusal:
+    """Return the refusal of a name with what would let it in: more characters, another charset, or nothing."""
+    if len(name) > limits.max_name_length:
+        return Refusal(reason, name, f"{limits.max_name_length} characters")
+    if not name or "\0" in name or (reason is Reason.LABEL_NAME and name.startswith("__")):
+        return Refusal(reason, name, setting="")
+    return Refusal(reason, name, charset.pattern, setting=_UTF8)
 
 
 def _bounded(judge: Callable[[str, int, bool], bool]) -> Callable[[str, int, bool], bool]:

@@ -25,7 +25,8 @@ def told(growth: Growth, first: int, count: int, now: int, source: str = "web-1"
 def test_the_culprit_is_named() -> None:
     growth = Growth()
     told(growth, 0, 50, NOW, "web-2")
-    one = codec("growth").decode(*told(growth, 50, 450, NOW + 1000))
+    (record,) = told(growth, 50, 450, NOW + 1000)
+    one = codec("growth").decode(record)
     policy = one.pop("policy")
     assert one == {
         **{"tenant": "acme", "metric": "hits", "hour": HOUR, "label": "user", "values": 500, "series": 500},
@@ -46,7 +47,8 @@ def test_it_is_told_at_most_every_two_seconds_and_only_while_it_grows() -> None:
 def test_an_hour_begins_anew() -> None:
     growth = Growth()
     told(growth, 0, 200, NOW)
-    one = codec("growth").decode(*told(growth, 0, 150, NOW + 3_600_000))
+    (record,) = told(growth, 0, 150, NOW + 3_600_000)
+    one = codec("growth").decode(record)
     assert (one["series"], one["hour"]) == (150, HOUR + 3_600_000)
 
 
