@@ -109,6 +109,8 @@ def _tick(evaluator: Evaluator, book: Book, address: Address, key: Key, at: int)
     held = Window.decode(key.window) if key.window is not None else Window.empty(TENANT)
     pieces = [Batch.decode(piece) for piece in key.pieces]
     made = evaluator.tick(address, entry, memory, held, pieces, at, at, key)
+    if made.failed:
+        raise RuntimeError(f"TG-bench-evaluation: {address}: {made.failed}")  # it would be cheap
     key.pieces = []
     key.memory = made.memory.encode()
     if made.window is not None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
 
+from bench.beside import Beside
 from bench.panels import HOUR_MS, SCRAPE_MS, Data
 from load.load import series_rows
 from schemas.rollups import Rollups
@@ -65,9 +66,8 @@ def closed(clickhouse: Clickhouse, data: Data, until_ms: int) -> None:
 @contextmanager
 def arriving(clickhouse: Clickhouse, data: Data) -> Iterator[None]:
     """Write a scrape of a part of the series each second, the same rows that are there already, while this is open."""
-    done = threading.Event()
 
-    def write() -> None:
+    def write(done: threading.Event) -> None:
         turn = 0
         while not done.wait(1.0):
             end = time.time_ns() // 1_000_000
@@ -75,13 +75,8 @@ def arriving(clickhouse: Clickhouse, data: Data) -> Iterator[None]:
             clickhouse.insert("samples", part.slice(turn % _PARTS * part.num_rows // _PARTS, part.num_rows // _PARTS))
             turn += 1
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
+    with Beside("the writer", write):
         yield
-    finally:
-        done.set()
-        writer.join()
 
 
 def _rolled(data: Data, tier: Tier, begin_ms: int, end_ms: int, progress: Callable[[str], None]) -> Iterator[Rollups]:

@@ -9,10 +9,13 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 
 import numpy as np
 
+from bench import program
+from bench.report import Progress, verdict
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.policy import Policy
 from udfs.gate.gate import Gate, Unknown
@@ -21,7 +24,8 @@ from udfs.gate.policies import Policies
 from udfs.gate.standing import Owner, Standing, Verdict
 
 NOW = 1_800_000_000_000
-BARS = {"us_a_sample": 0.1, "hit_over_not_hit": 1.2, "folding_over_not_hit": 1.2, "new_series_a_second": 50_000}
+MOST = {"us_a_sample": 0.1, "hit_over_not_hit": 1.2, "folding_over_not_hit": 1.2}
+LEAST = {"new_series_a_second": 50_000}
 
 
 def rows(first: int, count: int) -> list[Series]:
@@ -118,17 +122,31 @@ def measured() -> Iterator[tuple[str, float]]:
     yield "flood_hit_over_not_hit", flood({"max_series": 1000}) / new
 
 
-def main() -> None:
+def missed(found: Mapping[str, float]) -> list[str]:
+    """Return the bars that are missed; a figure that is not there misses its own."""
+    # Not >, which nothing is that is no number.
+    high = [
+        f"{name} {found.get(name)}, at most {bar:g}" for name, bar in MOST.items() if not found.get(name, inf) <= bar
+    ]
+    low = [
+        f"{name} {found.get(name)}, at least {bar:g}" for name, bar in LEAST.items() if not found.get(name, 0) >= bar
+    ]
+    return high + low
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures here too")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     found = dict(measured())
     for name, value in found.items():
-        bar = BARS.get(name)
-        print(f"{name:32} {value:12.3f}" + (f"   bar {bar:g}" if bar else ""))
+        bar = f"   at most {MOST[name]:g}" if name in MOST else f"   at least {LEAST[name]:,}" if name in LEAST else ""
+        print(f"{name:32} {value:12.3f}{bar}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
+    return verdict(missed(found), Progress())
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

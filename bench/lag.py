@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
+from bench.cluster import ClusterError
+
 
 def await_read(kafka: str, group: str, topic: str, progress: Callable[[str], None], seconds: float = 300.0) -> None:
-    """Wait until the group has committed all that the topic holds; raises TimeoutError."""
+    """Wait until the group has committed all that the topic holds; raises ClusterError."""
     admin = KafkaAdminClient(bootstrap_servers=kafka)
     consumer = KafkaConsumer(bootstrap_servers=kafka)
     try:
@@ -15,7 +17,7 @@ def await_read(kafka: str, group: str, topic: str, progress: Callable[[str], Non
         parts = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         while lag := behind(admin, consumer, group, parts):
             if time.monotonic() > end:
-                raise TimeoutError(f"TG-bench-stall: {group} is {lag} records of {topic} behind after {seconds:.0f} s")
+                raise ClusterError(f"TG-bench-stall: {group} is {lag} records of {topic} behind after {seconds:.0f} s")
             progress(f"{group} is {lag:,} records of {topic} behind")
             time.sleep(0.5)
     finally:

@@ -6,15 +6,16 @@ sums are compared with numpy's. Run: python -m bench.late [--samples N] [--json 
 """
 
 import argparse
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from bench import cpu
+from bench import cpu, program
+from bench.beside import Beside
 from bench.cluster import Cluster, ClusterError
 from bench.produce import produce
 from bench.report import Progress, conclude
@@ -22,6 +23,7 @@ from schemas.batch import Batch, Series, encode_series_set
 from schemas.columns import Int64s
 from schemas.nan import Floats
 from sinks.clickhouse import Clickhouse
+from stack.whole import whole
 
 TENANT = "late"
 HOUR_MS = 3_600_000
@@ -39,6 +41,12 @@ class Fleet:
     def __init__(self, samples: int, sources: int, series: int, now_ms: int) -> None:
         self.sources, self.series = sources, series
         self.rows = samples // series
+        # Two samples of a series are two milliseconds apart at least: the late ones lie between.
+        if series % sources or not 1 <= self.rows <= HOUR_MS // 2:
+            raise ValueError(
+                f"TG-bench-fleet: {samples} samples of {series} series over {sources} hosts: --series must be a "
+                f"multiple of --sources, and --samples from 1 to {HOUR_MS // 2} times --series"
+            )
         self.start = now_ms // HOUR_MS * HOUR_MS - HOUR_MS
         self.step = HOUR_MS // self.rows
         share = series // sources
@@ -96,7 +104,7 @@ def _sums(client: Clickhouse, table: str) -> tuple[int, float]:
     return row["count"], row["sum"]
 
 
-def beat(kafka: str, done: threading.Event, lags: list[float], client: Clickhouse) -> None:
+def beat(kafka: str, lags: list[float], client: Clickhouse, done: threading.Event) -> None:
     """Send a fresh sample a second, and note how far behind the clock its newest closed minute is."""
     encoded = encode_series_set([Series("beat")])
     while not done.wait(1.0):
@@ -107,9 +115,19 @@ def beat(kafka: str, done: threading.Event, lags: list[float], client: Clickhous
             lags.append(now / 1000 - newest - 60)
 
 
-def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+def await_fresh(fresh: Beside, lags: list[float], progress: Progress) -> None:
+    """Wait until a fresh minute has closed: before, nobody could see whether the next ones wait."""
+    began = time.monotonic()
+    while not lags:
+        fresh.check()
+        progress("no fresh minute has closed")
+        if time.monotonic() - began > _STALL_S:
+            raise ClusterError(f"TG-bench-stall: no fresh minute has closed for {_STALL_S} s")
+        time.sleep(0.5)
+
+
+def run(fleet: Fleet, options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Return the figures."""
-    fleet = Fleet(int(options.samples * 1e6), options.sources, options.series, time.time_ns() // 1_000_000)
     progress.say("starting a stack of its own")
     with Cluster({"TIDEGAUGE_GATE_TOLERANCE_S": str(4 * 3600)}, options.without, options.keep) as cluster:
         cluster.submit(("gate", "store", "rollup", "reroll"))
@@ -117,12 +135,10 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         kafka, quiet = cluster.endpoints["kafka"], lambda _: None
         produce(kafka, fleet.batches(0), quiet)
         lags: list[float] = []
-        done = threading.Event()
-        beating = threading.Thread(target=beat, args=(kafka, done, lags, client))
-        beating.start()
-        try:
+        with Beside("the fresh source", partial(beat, kafka, lags, client)) as fresh:
             in_time = await_sums(client, fleet.total(0), time.monotonic(), progress)
             progress.say(f"in time: every tier closed after {in_time:.0f} s")
+            await_fresh(fresh, lags, progress)
             lags.clear()
             before, started = cluster.cpu(), time.monotonic()
             produce(kafka, fleet.batches(fleet.step // 2), quiet)
@@ -130,9 +146,6 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             wanted = fleet.total(0, fleet.step // 2)
             healed = await_sums(client, wanted, started, progress)
             used = cpu.difference(before, cluster.cpu())
-        finally:
-            done.set()
-            beating.join()
         late = fleet.rows * fleet.series
         return {
             "late_samples": late,
@@ -144,17 +157,30 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         }
 
 
+def missed(figures: dict[str, Any]) -> list[str]:
+    """Return what was not measured; that all is healed is what the run itself waits for."""
+    return [] if figures["fresh_lag_s"] else ["no fresh minute was seen while the fleet healed"]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns 0 if every tier healed."""
     parser = argparse.ArgumentParser(prog="python -m bench.late", description=__doc__)
     parser.add_argument("--samples", type=float, default=1, metavar="N", help="millions of late samples (default 1)")
-    parser.add_argument("--sources", type=int, default=20, help="hosts (default 20)")
-    parser.add_argument("--series", type=int, default=10_000, help="series of all hosts (default 10,000)")
+    parser.add_argument("--sources", type=whole(1, 1_000_000), default=20, help="hosts (default 20)")
+    parser.add_argument(
+        "--series", type=whole(1, 1_000_000), default=10_000, help="series of all hosts (default 10,000)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--without", action="append", default=["query"], metavar="PART", help="as in `tidegauge up`")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
-    return conclude(run, parser.parse_args(argv))
+    options = parser.parse_args(argv)
+    try:
+        fleet = Fleet(int(options.samples * 1e6), options.sources, options.series, time.time_ns() // 1_000_000)
+    except ValueError as error:
+        Progress().say(str(error))
+        return 2
+    return conclude(partial(run, fleet), options, missed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

@@ -1,4 +1,4 @@
-"""ClickHouse is away for minutes while samples keep coming: is anything lost, and how fast is the backlog worked off?
+"""ClickHouse is away for minutes while samples keep coming: is anything lost, how fast is the backlog worked off?
 
 The jobs reach ClickHouse through a gate of ours, which refuses connections during the outage; the benchmark's own
 queries go past it. Run: python -m bench.outage [--seconds N] [--json FILE].
@@ -7,28 +7,37 @@ queries go past it. Run: python -m bench.outage [--seconds N] [--json FILE].
 import argparse
 import contextlib
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from bench import program
+from bench.beside import Beside
 from bench.cluster import Cluster, ClusterError
 from bench.hosts import host_series
 from bench.produce import produce
 from bench.report import Progress, conclude
 from schemas.batch import Batch, encode_series_set
 from sinks.clickhouse import Clickhouse
+from stack.whole import whole
 
 TENANT = "outage"
-JOBS = ("gate", "store", "rollup")
-_COUNT = "SELECT count() AS n, sum(value) AS s FROM samples FINAL WHERE tenant = {tenant:String}"
-_ROLLED = "SELECT sum(count) AS n, sum(sum) AS s FROM rollup_1m FINAL WHERE tenant = {tenant:String}"
+# What was read in disorder behind the outage comes late to its windows: reroll heals them.
+JOBS = ("gate", "store", "rollup", "reroll")
+_HELD = {
+    "samples": "SELECT count() AS n, sum(value) AS s FROM samples FINAL WHERE tenant = {tenant:String}",
+    "rollup_1m": "SELECT sum(count) AS n, sum(sum) AS s FROM rollup_1m FINAL WHERE tenant = {tenant:String}",
+}
 _LIMIT_S = 900
 _LEAST_TIMES = 3
+# Under it there is no backlog to speak of: six seconds count as none.
+_LEAST_S = 30
 _MOST_MB = 1500  # -Xmx of both, first touched when there is much to hold (docs/sizing.md)
+
+Send = Callable[[Iterable[Batch]], object]
 
 
 class Door:
@@ -72,37 +81,39 @@ class Door:
             self._ends.discard(end)
 
 
-class Inflow:
-    """A scrape a second of every host, until stopped; counts and adds up what it has sent."""
+class Inflow(Beside):
+    """A scrape a second of every host while the `with` block lasts; counts and adds up what it has sent."""
 
-    def __init__(self, kafka: str, sources: int, series: int) -> None:
-        self._kafka, self._sources, self._series = kafka, sources, series
+    def __init__(self, send: Send, sources: int, series: int) -> None:
+        super().__init__("the inflow", self._flow)
+        self._send, self._series = send, series
         self._sets = [encode_series_set(host_series(host, series)) for host in range(sources)]
-        self._done = threading.Event()
-        self.rate = sources * series
+        self.a_second = sources * series
         self.samples, self.total = 0, 0.0
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        self._began = time.monotonic()
 
-    def _run(self) -> None:
+    @property
+    def rate(self) -> float:
+        """Samples a second as they were sent, not as they were due."""
+        return self.samples / (time.monotonic() - self._began)
+
+    def scrape(self, tenant: str, second: int) -> float:
+        """Send one sample of every series; return the sum of their values."""
+        values = (np.arange(self._series) % 97 + second % 89).astype(np.float64).reshape(1, -1)
+        stamps = np.array([second * 1000])
+        self._send(
+            Batch(tenant, f"host-{host}", second * 1000, encoded, stamps, values)
+            for host, encoded in enumerate(self._sets)
+        )
+        return float(values.sum()) * len(self._sets)
+
+    def _flow(self, done: threading.Event) -> None:
         second = time.time_ns() // 1_000_000_000
-        while not self._done.is_set():
+        while not done.is_set():
             second += 1
-            self._done.wait(max(0.0, second - time.time()))
-            stamps = np.array([second * 1000])
-            values = (np.arange(self._series) % 97 + second % 89).astype(np.float64).reshape(1, -1)
-            batches = [
-                Batch(TENANT, f"host-{host}", second * 1000, encoded, stamps, values)
-                for host, encoded in enumerate(self._sets)
-            ]
-            produce(self._kafka, batches, lambda _: None)
-            self.samples += self.rate
-            self.total += float(values.sum()) * self._sources
-
-    def stop(self) -> None:
-        """End it; then samples and total are final."""
-        self._done.set()
-        self._thread.join()
+            done.wait(max(0.0, second - time.time()))
+            self.total += self.scrape(TENANT, second)
+            self.samples += self.a_second
 
 
 def until(what: str, ask: Callable[[], bool], progress: Progress, shown: Callable[[], str]) -> float:
@@ -122,6 +133,24 @@ def memory_mb(cluster: Cluster) -> float:
     return float(round(sum(int(processes[f"taskmanager-{n}"]["rss"]) for n in (1, 2)) / 1e6))
 
 
+def outage(cluster: Cluster, door: Door, seconds: int) -> tuple[float, float]:
+    """Close the door for so long; return how long it was, s, and the most memory seen meanwhile, MB."""
+    began = time.monotonic()
+    door.close()
+    peak = 0.0
+    while (left := began + seconds - time.monotonic()) > 0:
+        time.sleep(min(10.0, left))
+        peak = max(peak, memory_mb(cluster))
+    door.open.set()
+    return time.monotonic() - began, peak
+
+
+def held(client: Clickhouse) -> dict[str, tuple[int, float]]:
+    """Return (count, sum) of the samples that each table holds."""
+    found = {table: client.query(sql, {"tenant": TENANT}).to_pylist()[0] for table, sql in _HELD.items()}
+    return {table: (row["n"] or 0, row["s"] or 0.0) for table, row in found.items()}
+
+
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Return the figures."""
     progress.say("starting a stack of its own")
@@ -130,50 +159,45 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         door = Door(cluster.endpoints["clickhouse"])
         cluster.reach("clickhouse", door.address)
         cluster.submit(JOBS)
-        inflow = Inflow(cluster.endpoints["kafka"], options.sources, options.series)
+        kafka = cluster.endpoints["kafka"]
+        inflow = Inflow(lambda batches: produce(kafka, batches, lambda _: None), options.sources, options.series)
 
         def stored() -> int:
-            return int(client.query(_COUNT, {"tenant": TENANT})["n"][0].as_py())
+            return int(client.query(_HELD["samples"], {"tenant": TENANT})["n"][0].as_py())
 
         def behind() -> int:
+            inflow.check()
             return inflow.samples - stored()
 
-        try:
-            caught_up = 6 * inflow.rate
+        caught_up = 6 * inflow.a_second
+        with inflow:
             until("begin", lambda: stored() > 0 and behind() < caught_up, progress, lambda: f"{behind():,} behind")
             before = memory_mb(cluster)
-            progress.say(f"ClickHouse is away for {options.seconds} s at {inflow.rate:,} samples/s")
-            door.close()
-            peak = before
-            for _ in range(options.seconds // 10):
-                time.sleep(10)
-                peak = max(peak, memory_mb(cluster))
-            backlog = behind()
-            door.open.set()
+            progress.say(f"ClickHouse is away for {options.seconds} s at {inflow.rate:,.0f} samples/s")
+            lasted, peak = outage(cluster, door, options.seconds)
+            backlog, at_first = behind(), stored()
             progress.say(f"ClickHouse is back, {backlog:,} samples behind")
             took = until("catching up", lambda: behind() < caught_up, progress, lambda: f"{behind():,} behind")
-        finally:
-            inflow.stop()
+            worked_off, rate = stored() - at_first, inflow.rate
         wanted = (inflow.samples, inflow.total)
-        seen: dict[str, Any] = {}
+        seen: dict[str, tuple[int, float]] = {}
 
-        def whole() -> bool:
-            for name, sql in (("raw", _COUNT), ("1m", _ROLLED)):
-                row = client.query(sql, {"tenant": TENANT}).to_pylist()[0]
-                seen[name] = (row["n"], row["s"])
-            return bool(seen["raw"] == wanted)
+        def closed() -> bool:
+            # Windows close by what comes after them: of another tenant, so that nothing is added to what is counted.
+            inflow.scrape("closing", time.time_ns() // 1_000_000_000)
+            seen.update(held(client))
+            return all(one == wanted for one in seen.values())
 
-        until("the rest", whole, progress, lambda: f"{seen} of {wanted}")
+        until("the rest", closed, progress, lambda: f"{seen} of {wanted}")
         return {
-            "inflow_per_s": inflow.rate,
-            "outage_s": options.seconds,
+            "inflow_per_s": round(rate),
+            "outage_s": round(lasted, 1),
             "backlog": backlog,
             "caught_up_s": round(took, 1),
-            # What came meanwhile was worked off too.
-            "times_the_inflow": round((backlog + took * inflow.rate) / took / inflow.rate, 1),
-            "sent": inflow.samples,
-            "stored": seen["raw"][0],
-            "taskmanagers_mb": {"before": before, "peak": peak},
+            "times_the_inflow": round(worked_off / took / rate, 1),
+            "sent": wanted[0],
+            "held": {table: count for table, (count, _) in seen.items()},
+            "taskmanagers_mb": {"before": before, "peak": max(peak, memory_mb(cluster))},
         }
 
 
@@ -188,16 +212,23 @@ def missed(figures: dict[str, Any]) -> list[str]:
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; returns 0 if nothing was lost, the backlog soon gone and the memory bounded."""
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m bench.outage", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=300, help="length of the outage (default 300)")
-    parser.add_argument("--sources", type=int, default=20, help="hosts (default 20)")
-    parser.add_argument("--series", type=int, default=500, help="series of each host (default 500)")
+    parser.add_argument(
+        "--seconds", type=whole(_LEAST_S, 86_400), default=300, help="length of the outage (default 300)"
+    )
+    parser.add_argument("--sources", type=whole(1, 100_000), default=20, help="hosts (default 20)")
+    parser.add_argument("--series", type=whole(1, 100_000), default=500, help="series of each host (default 500)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
-    return conclude(run, parser.parse_args(argv), missed)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns 0 if nothing was lost, the backlog soon gone and the memory bounded."""
+    return conclude(run, parse(argv), missed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

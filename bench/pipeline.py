@@ -6,12 +6,11 @@ from the first produced record until both tables hold everything; then each row 
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import cpu
+from bench import cpu, program
 from bench.cluster import Cluster, ClusterError
 from bench.compare import Generated
 from bench.hosts import Workload
@@ -22,6 +21,7 @@ from bench.report import Progress, report
 from bench.results import Results
 from schemas import topics
 from schemas.tiers import TIERS
+from stack.whole import whole
 
 JOBS = ("gate", "store", "rollup")
 TENANT = "bench"
@@ -213,13 +213,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m bench.pipeline", description=__doc__)
     parser.add_argument("--samples", type=float, default=10, metavar="N", help="millions of samples (default 10)")
-    parser.add_argument("--sources", type=int, default=20, help="hosts (default 20)")
-    parser.add_argument("--series", type=int, default=1000, help="series of each host (default 1000)")
-    parser.add_argument("--interval", type=int, default=10, help="seconds between scrapes (default 10)")
+    parser.add_argument("--sources", type=whole(1, 1_000_000), default=20, help="hosts (default 20)")
+    parser.add_argument("--series", type=whole(1, 1_000_000), default=1000, help="series of each host (default 1000)")
+    parser.add_argument("--interval", type=whole(1, 1_000_000), default=10, help="seconds between scrapes (default 10)")
     parser.add_argument(
         "--values", choices=["integers", "decimals"], default="decimals", help="two decimals by default"
     )
-    parser.add_argument("--rows", type=int, default=10, metavar="R", help="scrapes in one batch (default 10)")
+    parser.add_argument(
+        "--rows", type=whole(1, 1_000_000), default=10, metavar="R", help="scrapes in one batch (default 10)"
+    )
     parser.add_argument(
         "--prefill", action="store_true", help="produce everything, then start the jobs, and count that"
     )
@@ -244,20 +246,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.say(str(error))
         return 2
     progress.say("starting a stack of its own")
-    try:
-        with Cluster(env, options.without, options.keep) as cluster:
-            figures: dict[str, Any] = {
-                "samples": load.samples,
-                "values": load.values,
-                "mode": "prefill" if options.prefill else "stream",
-                "rows_per_batch": options.rows,
-                "series": load.sources * load.series,
-            }
-            figures |= measure(cluster, load, closing, options, progress)
-            figures |= inspect(cluster, load, progress, not options.only_rollup)
-    except ClusterError as error:
-        progress.say(str(error))
-        return 2
+    with Cluster(env, options.without, options.keep) as cluster:
+        figures: dict[str, Any] = {
+            "samples": load.samples,
+            "values": load.values,
+            "mode": "prefill" if options.prefill else "stream",
+            "rows_per_batch": options.rows,
+            "series": load.sources * load.series,
+        }
+        figures |= measure(cluster, load, closing, options, progress)
+        figures |= inspect(cluster, load, progress, not options.only_rollup)
     progress.say(report(figures))
     if options.json:
         with open(options.json, "w") as out:
@@ -266,4 +264,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

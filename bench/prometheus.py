@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from bench.panels import HOUR_MS, Data
 from bench.peers import find
+from bench.program import end
 from schemas.batch import Series
 from schemas.columns import Int64s
 from schemas.nan import Floats
@@ -45,8 +46,7 @@ def server(folder: Path, more: str = "") -> Iterator[str | None]:
         _await(endpoint, process)
         yield endpoint
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        end(process, 60)
 
 
 def version() -> str:

@@ -7,8 +7,6 @@ checked: the cached against the uncached, those against Prometheus where there i
 import argparse
 import json
 import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import fill, panels, prometheus
+from bench import fill, panels, program, prometheus
 from bench.panels import FINE, HOUR_MS, MONTH, PANELS, WIDE, Data, Panel
 from bench.reference import cpu_seconds
 from bench.report import Progress
@@ -27,6 +25,7 @@ from bench.serving import Client, query_service, redis_server
 from bench.storage import server as clickhouse_server
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from stack.whole import whole
 
 DATABASE, TENANT = "tidegauge", "default"
 MINUTE_MS = 60_000
@@ -279,12 +278,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a bar is missed or an answer is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench.query", description=__doc__)
     parser.add_argument("--samples", type=float, default=20, metavar="N", help="millions of raw samples; default 20")
-    parser.add_argument("--runs", type=int, default=20, help="how often each panel is asked from the cache; default 20")
+    parser.add_argument(
+        "--runs", type=whole(1, 10_000), default=20, help="how often each panel is asked from the cache; default 20"
+    )
     parser.add_argument("--serve", action="store_true", help="wait before measuring, with everything up")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="tidegauge-query-") as home, ExitStack() as stack:
-        figures = run(options, Path(home), stack, Progress())
+    with program.folder("query") as home, ExitStack() as stack:
+        figures = run(options, home, stack, Progress())
     wide = ", ".join(f"{name} {statistics.median(ms):.0f} ms" for name, ms in figures["wide_ms"].items())
     print(f"{WIDE.name}: {wide}")
     print(f"reference {figures['reference_cpu_s']:.2f} CPU s; Prometheus {figures['prometheus']}")
@@ -296,4 +297,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.cluster import ClusterError
-
 Figures = dict[str, Any]
 
 
@@ -37,21 +35,21 @@ def conclude(
     options: argparse.Namespace,
     missed: Callable[[Figures], Sequence[str]] = lambda figures: (),
 ) -> int:
-    """Run a benchmark, print its figures, write them to options.json; return 1 if a bar was missed, 2 on trouble."""
+    """Run a benchmark, print its figures, write them to options.json; return 1 if a bar was missed."""
     progress = Progress()
-    try:
-        figures = run(options, progress)
-    except ClusterError as error:
-        progress.say(str(error))
-        return 2
+    figures = run(options, progress)
     progress.say(json.dumps(figures, indent=1))
     if options.json:
         with open(options.json, "w") as out:
             json.dump(figures, out, indent=1)
-    below = missed(figures)
-    for line in below:
+    return verdict(missed(figures), progress)
+
+
+def verdict(missed: Sequence[str], progress: Progress) -> int:
+    """Tell the bars that were missed; return the exit code."""
+    for line in missed:
         progress.say(f"TG-bench-bar: {line}")
-    return 1 if below else 0
+    return 1 if missed else 0
 
 
 def report(figures: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import clickhouse_connect
 import numpy as np
 import pyarrow as pa
+from clickhouse_connect.driver.httputil import get_pool_manager
 
 from bench import compare
 from bench.compare import Columns, Generated
@@ -45,7 +46,14 @@ class Results:
     def __init__(self, endpoint: str, database: str, user: str, password: str) -> None:
         host, port = endpoint.rsplit(":", 1)
         self.client: Any = clickhouse_connect.get_client(
-            host=host, port=int(port), database=database, username=user, password=password, send_receive_timeout=600
+            host=host,
+            port=int(port),
+            database=database,
+            username=user,
+            password=password,
+            send_receive_timeout=600,
+            # A pool of one's own takes no proxy from the environment.
+            pool_mgr=get_pool_manager(),
         )
 
     def rows(self, table: str, tenant: str) -> int:

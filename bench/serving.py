@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from bench.panels import Panel
+from bench.program import end
 from stack.ports import free_ports
 from stack.redis import SETTINGS
 
@@ -86,8 +87,7 @@ def _running(command: list[str], log: Path, port: int, env: dict[str, str] | Non
             time.sleep(0.1)
         yield
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        end(process)
 
 
 def _listens(port: int) -> bool:

@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench import cpu, peers
+from bench import cpu, peers, program
 from bench.hosts import Values, Workload, walk
+from bench.report import Progress, verdict
 from schemas.columns import UInt64s
 from schemas.frame import Frame
 from schemas.ids import series_id
@@ -28,6 +28,7 @@ from schemas.nan import Floats
 from schemas.tiers import TIERS
 from sinks import ddl, rows
 from sinks.clickhouse import Clickhouse
+from stack.whole import whole
 from udfs.rollup.rows import rollup
 
 DATABASE = "storage"
@@ -89,8 +90,7 @@ def server(path: str) -> Iterator[tuple[int, str]]:
             raise RuntimeError("TG-bench-clickhouse: the embedded ClickHouse did not start")
         yield process.pid, found.group(1)
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        program.end(process)
 
 
 class Bench:
@@ -175,10 +175,19 @@ def report(name: str, codec: str, got: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def lost(name: str, data: Data, got: dict[str, Any]) -> list[str]:
+    """Return the tables that do not hold a row a sample, or a window and series: their bytes a row say nothing."""
+    wanted = {"samples": (got["rows"], data.values.size)}
+    for tier in TIERS if "tiers" in got else ():
+        windows = len(np.unique(data.stamps // tier.width_ms))
+        wanted[tier.table] = got["tiers"][tier.name]["rows"], windows * len(data.series)
+    return [f"{name}: {table} has {rows} rows, not {wants}" for table, (rows, wants) in wanted.items() if rows != wants]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 1 if a bar is missed."""
+    """Run the benchmark; 1 if a bar is missed or a row is lost."""
     parser = argparse.ArgumentParser(prog="python -m bench.storage", description=__doc__)
-    parser.add_argument("--hours", type=int, default=24, help="hours of data; default 24")
+    parser.add_argument("--hours", type=whole(1, 10_000), default=24, help="hours of data; default 24")
     parser.add_argument("--codec", action="append", default=[], help="also with this codec of digits; repeatable")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args(argv)
@@ -186,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     end_ms = int(time.time()) // 86_400 * 86_400_000
     figures: dict[str, Any] = {}
     missed = []
-    with tempfile.TemporaryDirectory(prefix="tidegauge-storage-") as home, server(f"{home}/clickhouse") as (pid, at):
+    with program.folder("storage") as home, server(f"{home}/clickhouse") as (pid, at):
         bench = Bench(pid, at)
         for shape, make in (("tsbs", tsbs), ("node", node)):
             for kind in ("integers", "decimals"):
@@ -195,16 +204,18 @@ def main(argv: Sequence[str] | None = None) -> int:
                     got = bench.run(data, codec, tiers=not codec)
                     figures[f"{name} {codec}".strip()] = got
                     print(report(name, codec, got), flush=True)
+                    missed += lost(name, data, got)
                     if shape == "tsbs" and not codec and got["bytes_per_row"] > BARS[kind]:
                         missed.append(f"{name}: {got['bytes_per_row']} bytes a sample, the bar is {BARS[kind]}")
-                beside = peers.prometheus(data.series, data.stamps, data.values, Path(home))
+                beside = peers.prometheus(data.series, data.stamps, data.values, home)
                 figures[f"{name} prometheus"] = beside
                 print(f"{name:<14} {peers.said(beside)}", flush=True)
-    print("\n".join(missed) or "both bars are met")
+    if not missed:
+        print("both bars are met, all rows are there", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
-    return 1 if missed else 0
+    return verdict(missed, Progress())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)
