@@ -11,7 +11,7 @@ def of_endpoint(target: Target, timeout_s: float, max_bytes: int, max_samples: i
     exposition = Exposition(target.job, target.instance)
 
     def read() -> Samples:
-        text, openmetrics = fetch(target.url, timeout_s, max_bytes)
+        text, openmetrics = fetch(target.url, timeout_s, max_bytes, target.authorization)
         try:
             samples = exposition.parse(text, openmetrics)
         except ValueError as error:

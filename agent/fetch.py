@@ -20,21 +20,24 @@ class ScrapeError(Exception):
         self.id = error_id
 
 
-def fetch(url: str, timeout_s: float, limit: int) -> tuple[str, bool]:
+def fetch(url: str, timeout_s: float, limit: int, authorization: str = "") -> tuple[str, bool]:
     """Return (text, is it OpenMetrics); raises ScrapeError.
 
     timeout_s holds for the whole answer, headers too, so that an endpoint that sends a byte a second cannot hold a
-    round. limit: bytes of the largest answer.
+    round. limit: bytes of the largest answer. authorization: value of that header; the url holds none.
     """
     parts = urlsplit(url)
     deadline = monotonic() + timeout_s
     factory = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = factory(parts.hostname or "", parts.port, timeout=timeout_s)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"Accept": _ACCEPT, "User-Agent": "tidegauge-agent"}
+    if authorization:
+        headers["Authorization"] = authorization
     try:
         connection.connect()
         with _ended_by(connection.sock, deadline):
-            connection.request("GET", path, headers={"Accept": _ACCEPT, "User-Agent": "tidegauge-agent"})
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             if answer.status != 200:
                 raise ScrapeError("TG-scrape-http", f"{url} answered {answer.status} {answer.reason}")

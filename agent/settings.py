@@ -4,13 +4,14 @@ import socket
 from typing import Annotated
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from agent.target import Target
+from agent.target import Target, targets
+from sinks.security import KafkaSecurity
 
 
-class Settings(BaseSettings):
-    """What the agent may be told. TIDEGAUGE_KAFKA is shared with the other processes, the rest is TIDEGAUGE_AGENT_*."""
+class Settings(KafkaSecurity):
+    """What the agent may be told. TIDEGAUGE_KAFKA… are shared with other processes, the rest is TIDEGAUGE_AGENT_*."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
 
@@ -26,7 +27,9 @@ class Settings(BaseSettings):
     )
     agent_scrape: Annotated[tuple[Target, ...], NoDecode] = Field(
         default=(),
-        description="Endpoints to scrape: comma-separated URLs, each as URL or job=URL. Default: none.",
+        description="Endpoints to scrape, each as URL or job=URL, spaces or commas between; other commas stay "
+        "in the URL's query. user:password@ before the host is sent as basic authentication and never shown; other "
+        "characters than letters and digits there as %40 and so on. Default: none.",
     )
     agent_groups: str = Field(
         default="",
@@ -52,5 +55,20 @@ class Settings(BaseSettings):
     @classmethod
     def _targets(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(Target.parse(part) for part in value.split(",") if part.strip())
+            return tuple(targets(value))
         return value
+
+    # Runs first, so that what is told of a wrong list is what this makes of it.
+    @field_validator("agent_scrape", mode="before")
+    @classmethod
+    def _hidden(cls, value: object) -> object:
+        return _Hidden(value) if isinstance(value, str) else value
+
+
+class _Hidden(str):
+    """A list of targets that may hold passwords: errors show their input."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(not shown: it may hold passwords)'" if "@" in self else super().__repr__()

@@ -1,36 +1,71 @@
 """What is scraped, and the labels that say so."""
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit
 
-_ENTRY = re.compile(r"^(?:([A-Za-z_][A-Za-z0-9_.:-]*)=)?(https?://.+)$")
+_NAME = "[A-Za-z_][A-Za-z0-9_.:-]*"
+_ENTRY = re.compile(rf"^(?:({_NAME})=)?(https?://.+)$")
+# A comma may be part of a query: /federate?match[]={a="1",b="2"}.
+_BETWEEN = re.compile(rf"\s+|,(?=(?:{_NAME}=)?https?://)")
 
 Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One endpoint. job defaults to `scrape`; instance is host:port, as in Prometheus."""
+    """One endpoint. job defaults to `scrape`; instance is host:port, as in Prometheus.
+
+    url is without user and password: these are in authorization, the header's value, which nobody is shown.
+    """
 
     url: str
     job: str
     instance: str
+    authorization: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, entry: str) -> "Target":
-        """Return the target of `URL` or `job=URL`; raises ValueError."""
+        """Return the target of `URL` or `job=URL`; raises ValueError, which quotes nothing: it may be a password."""
         matched = _ENTRY.match(entry.strip())
         if matched is None:
-            raise ValueError(f"{entry.strip()!r} is neither http(s)://host:port/path nor job=http(s)://host:port/path")
+            raise ValueError("is neither http(s)://host:port/path nor job=http(s)://host:port/path")
         job, url = matched[1] or "scrape", matched[2]
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            raise ValueError("has a host or a port that is none; in a user or password, write / as %2F") from None
         if not parts.hostname:
-            raise ValueError(f"{url!r} names no host")
+            raise ValueError("names no host")
+        if "," in parts.path:
+            raise ValueError("has a comma in its path: write it as %2C, or http:// before the next target")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        return cls(url, job, f"{host}:{port}")
+        address = parts.netloc.rpartition("@")[2]
+        return cls(url.replace(parts.netloc, address, 1), job, f"{host}:{port}", _authorization(parts))
+
+
+def targets(value: str) -> list[Target]:
+    """Return the targets of a list; raises ValueError, which quotes the entry unless the list holds passwords."""
+    found = []
+    for entry in _BETWEEN.split(value):
+        if not (bare := entry.strip(",")):
+            continue
+        try:
+            found.append(Target.parse(bare))
+        except ValueError as error:
+            which = f"target {len(found) + 1}" if "@" in value else repr(bare)
+            raise ValueError(f"{which} {error}") from None
+    return found
+
+
+def _authorization(parts: SplitResult) -> str:
+    if not (parts.username or parts.password):
+        return ""
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return f"Basic {b64encode(pair.encode()).decode()}"
 
 
 def relabel(labels: Mapping[str, str], job: str, instance: str) -> Labels:

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from sinks.security import KafkaSecurity
 from sinks.target import Target
 from udfs.alert.budget import Budget
 from udfs.gate.limits import Limits
@@ -14,7 +15,7 @@ FORMER_SHARDS = 8
 """Of state that does not say: what the default was when uids and homes did not name it."""
 
 
-class JobSettings(BaseSettings):
+class JobSettings(KafkaSecurity):
     """Every field is the environment variable TIDEGAUGE_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)

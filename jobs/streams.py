@@ -14,8 +14,9 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
+from jobs import security
+from jobs.fetch import patience
 from jobs.settings import FORMER_SHARDS, JobSettings
-from schemas import topics
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 KEYED = Types.TUPLE([Types.STRING(), BYTES])
@@ -36,9 +37,6 @@ _POLL_BYTES = 20 << 20
 # Behind the gate, whose records, and what comes of them, are seldom more than 400 KB (udfs/gate/cut.py): half of
 # _POLL_BYTES, because three jobs read them at once.
 _POLL = 25
-# An idle stack fetches in vain, by default twice a second a consumer. Not where a consumer has several partitions: one
-# that has records would wait until the others have some, since a consumer asks a broker once at a time.
-_ALONE = {"properties.fetch.max.wait.ms": "5000"}
 _SEND = {
     "max.request.size": str(9 << 20),
     "compression.type": "lz4",
@@ -68,6 +66,10 @@ def at_once(stream: Stream) -> Stream:
     for transformation in stream._j_data_stream.getTransformation().getTransitivePredecessors():
         transformation.setBufferTimeout(0)
     return stream
+
+
+def _in_sql(value: str) -> str:
+    return value.replace("'", "''")
 
 
 class Streams:
@@ -111,6 +113,7 @@ class Streams:
         self._tables.get_config().set("table.exec.uid.generation", "ALWAYS")
         self._statements = self._tables.create_statement_set()
         self._made = 0
+        self._secured = security.client(settings)
 
     def _options(self, topic: str, extra: dict[str, str]) -> str:
         options = {
@@ -118,14 +121,10 @@ class Streams:
             "topic": topic,
             "properties.bootstrap.servers": self.settings.kafka,
             "format": "raw",
+            **{f"properties.{key}": value for key, value in self._secured.items()},
             **extra,
         }
-        return ", ".join(f"'{key}'='{value}'" for key, value in options.items())
-
-    def _patience(self, topic: str) -> dict[str, str]:
-        """Return how long a fetch waits at the broker for a record."""
-        partitions = {one.name: one.partitions for one in topics.TOPICS}[topic]
-        return _ALONE if partitions <= self.settings.parallelism else {}
+        return ", ".join(f"'{key}'='{_in_sql(value)}'" for key, value in options.items())
 
     def source(
         self,
@@ -161,7 +160,7 @@ class Streams:
                 "scan.topic-partition-discovery.interval": "30 s",  # 5 min by default: a partition more waits so long
                 "scan.watermark.idle-timeout": f"{round(1000 * idle_s)} ms",
                 **(drift if drift_s is not None else {}),
-                **self._patience(topic),
+                **patience(topic, self.settings.parallelism),
                 **{f"properties.{key}": value for key, value in _FETCH.items()},
                 "properties.max.poll.records": str(_POLL if longest is None else max(1, _POLL_BYTES // longest)),
             },
@@ -198,7 +197,7 @@ class Streams:
                 "properties.group.id": self.full_name,
                 "scan.startup.mode": "earliest-offset" if whole else "latest-offset",
                 "scan.watermark.idle-timeout": "1 s",
-                **self._patience(topic),
+                **patience(topic, self.settings.parallelism),
             },
         )
         table = self._name("control", topic)

@@ -33,6 +33,8 @@ def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "TIDEGAUGE_HOME": str(home.path),
+        # The stack's own broker asks nobody who comes.
+        "TIDEGAUGE_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         "TIDEGAUGE_CLICKHOUSE_USER": "default",
         "TIDEGAUGE_CLICKHOUSE_PASSWORD": "",
         "TIDEGAUGE_CLICKHOUSE_DATABASE": "tidegauge",

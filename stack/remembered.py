@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from jobs.settings import JobSettings
 from schemas.tiers import TIERS
 from stack.home import Home
@@ -49,9 +51,13 @@ def remember(home: Home, now: Remembered) -> None:
 
 def told(settings: JobSettings) -> dict[str, str]:
     """Return what of the settings goes into the jobs' graphs, by its environment variable."""
-    found = {name: str(value) for name, value in settings if name not in _NOT_TOLD}
+    found = {name: _text(value) for name, value in settings if name not in _NOT_TOLD}
     hashed = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in found.items() if _SECRET in name}
     return {f"TIDEGAUGE_{name.upper()}": text for name, text in {**found, **hashed}.items()}
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

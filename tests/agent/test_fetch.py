@@ -15,6 +15,7 @@ from agent.target import Target
 
 ANSWERS = {
     "/ok": (200, "text/plain; version=0.0.4", b"a 1\nb 2\nup 7\n"),
+    "/guarded": (200, "text/plain; version=0.0.4", b"a 1\n"),
     "/openmetrics": (200, "application/openmetrics-text; version=1.0.0", b"# TYPE a gauge\na 1\n# EOF\n"),
     "/big": (200, "text/plain", b"a 1\n" * 1000),
     "/missing": (404, "text/plain", b"no"),
@@ -43,6 +44,9 @@ class Endpoint(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "14")
             self.end_headers()
             self.wfile.write(b"a 1\nb 12")  # of 123456789, by an endpoint that died
+            return
+        if self.path == "/guarded" and self.headers["Authorization"] != "Basic bWU6c2VjcmV0":  # me:secret
+            self.send_error(401)
             return
         status, kind, body = ANSWERS[self.path]
         self.send_response(status)
@@ -124,6 +128,16 @@ def test_too_many_samples(server: str, caplog: pytest.LogCaptureFixture) -> None
     one.scrape()
     # once per change of state, not each round
     assert [record.message.split(":")[0] for record in caplog.records] == ["TG-scrape-samples"]
+
+
+def test_a_target_that_asks_who_it_is(server: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tidegauge.agent")
+    guarded = f"{server}/guarded"
+    right, wrong = (scraper(guarded.replace("//", f"//me:{one}@")) for one in ("secret", "other-secret"))
+    assert (scraped(right)["up"], scraped(wrong)["up"], scraped(scraper(guarded))["up"]) == (1.0, 0.0, 0.0)
+    assert f"{guarded} answered 401" in caplog.text
+    shown = f"{caplog.text} {right} {wrong} {[series for series, _ in right.scrape()]}"
+    assert "secret" not in shown and "me:" not in shown and "bWU6" not in shown
 
 
 @pytest.mark.parametrize(("now", "expected"), [(0, 0), (9_999, 0), (10_000, 10_000), (10_001, 10_000)])

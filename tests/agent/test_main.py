@@ -34,6 +34,16 @@ def test_settings_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"TIDEGAUGE_{field.upper()}=" in shown
 
 
+def test_settings_are_shown_without_passwords(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEGAUGE_AGENT_SCRAPE", "http://me:secret@h:1/m")
+    assert main(["--settings"]) == 0
+    shown = capsys.readouterr().out
+    assert "http://h:1/m" in shown
+    assert "secret" not in shown
+
+
 @pytest.mark.stack
 def test_metrics_of_this_machine_come_out_of_clickhouse(stack: "Stack") -> None:
     source = f"agent-test-{os.getpid()}"

@@ -74,8 +74,10 @@ def test_a_tier_is_not_taken_away_from_state_that_has_it() -> None:
 
 def test_no_password_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE_PASSWORD", "hunter2")
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_PASSWORD", "hunter2")
     found = told(JobSettings())
     assert "hunter2" not in str(found)
+    assert found["TIDEGAUGE_KAFKA_PASSWORD"] == found["TIDEGAUGE_CLICKHOUSE_PASSWORD"] != "**********"
     assert found["TIDEGAUGE_CLICKHOUSE_PASSWORD"] != told(JobSettings(clickhouse_password="other"))[
         "TIDEGAUGE_CLICKHOUSE_PASSWORD"
     ]  # fmt: skip
