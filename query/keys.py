@@ -10,6 +10,9 @@ from query.blocks import HOUR_MS, Steps, hulls
 from query.cache import CacheKey
 from query.store import Store, Version, Versions, Written
 
+# A writer's clock may be so far ahead of ours.
+_AHEAD_MS = 5_000
+
 Told = tuple[tuple[str, Version], ...]
 
 
@@ -29,12 +32,13 @@ class Keys:
         start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
         versions = self.store.versions(asked.tenant, metrics, start, end, written)
         plan = canonical(asked.expr)
-        return [
-            self._key(
-                asked, plan, block, covering(versions, asked.expr, block, self.lookback_ms) + self._closed(asked, block)
-            )
-            for block in blocks
-        ]
+        keys = []
+        for block in blocks:
+            told = covering(versions, asked.expr, block, self.lookback_ms)
+            if ahead(told, asked.now_ms):
+                told += tables(asked, {"samples": asked.now_ms} if written is None else written)
+            keys.append(self._key(asked, plan, block, told + self._closed(asked, block)))
+        return keys
 
     def unversioned(self, asked: Asked, blocks: Sequence[Steps]) -> list[CacheKey]:
         """Return keys that name blocks, whatever their data."""
@@ -65,6 +69,11 @@ class Keys:
                 (table, (until, "lacking" if share.lacks else "closed", share.steps.size)) for table, until in ends
             ]
         return tuple(told)
+
+
+def ahead(told: Told, now_ms: int) -> bool:
+    """Tell whether a version is of later than now, by a writer whose clock was ahead: no later write can raise it."""
+    return any(version[1] == "data" and int(version[2]) > (now_ms + _AHEAD_MS) * 1_000_000 for _, version in told)
 
 
 def tables(asked: Asked, written: Written) -> Told:

@@ -23,6 +23,7 @@ from stack.remembered import Remembered, changed, forgotten, remember, remembere
 from stack.rest import FlinkError, FlinkRest, Job, SavepointError
 from stack.submitted import Stop, Submitted, UpgradeError, left, load, local, save
 from stack.supervisor import ask
+from stack.sweep import sweep
 
 JOBS = ("gate", "store", "rollup", "alert", "reroll")
 
@@ -213,6 +214,7 @@ def main() -> int:
         shards = shards_of(settings, load(home))
         upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, told(settings), submit_jobs)
         wait_running(rest, JOBS)
+        sweep(home, load(home), {job.id for job in rest.jobs().values()})
     except (UpgradeError, FlinkError) as error:
         print(error, file=sys.stderr, flush=True)
         return 1

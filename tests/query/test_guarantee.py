@@ -9,6 +9,7 @@ import pytest
 from promql.parse import parse
 from promql.windows import STALE_BITS
 from query import keys
+from query.asked import Asked
 from query.blocks import HOUR_MS, Steps
 from query.bodies import Bodies, Body
 from query.cache import Block, CacheKey, NoCache, RedisCache, decode, encode
@@ -17,6 +18,7 @@ from query.encode import matrix
 from query.memory import MemoryStore
 from query.ranges import Ranges
 from query.recent import Layered, Recent
+from query.store import Versions
 from query.view import EVERYTHING
 from tests.query.test_cache import outcome
 
@@ -225,3 +227,16 @@ def test_an_error_before_the_range_is_not_an_error_of_the_range() -> None:
     # The block of this hour begins with two series on a side that may have one.
     steps = Steps(START + 31 * M, START + 90 * M, M)
     assert body_of(cached, "one + on() m", steps, now) == body_of(plain, "one + on() m", steps, now)
+
+
+@pytest.mark.parametrize(("ahead_s", "same"), [(-60, True), (2, True), (3600, False)])
+def test_a_writer_whose_clock_was_ahead_hides_no_later_write(ahead_s: int, same: bool) -> None:
+    class Dated(MemoryStore):
+        def versions(self, *_: object) -> Versions:
+            return {"m": [(START // 1000, "data", (now + ahead_s * 1000) * 1_000_000)]}
+
+    now = START + 9 * H
+    asked = Asked("t", parse("m"), (), now, EVERYTHING, 2)
+    blocks = [Steps(START + M, START + H, M)]
+    of_writes = [keys.Keys(Dated(), TAIL).finished(asked, blocks, {"samples": writes}) for writes in (1, 2)]
+    assert (of_writes[0] == of_writes[1]) is same

@@ -1,9 +1,10 @@
 """The rules in force, as the control topic has told them so far."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
-from udfs.alert.chain import Linked, relink
+from udfs.alert.chain import Linked, link, relink
 from udfs.alert.expression import Expression, check_expression
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.template import check_template
@@ -18,6 +19,9 @@ class Book:
     def __init__(self) -> None:
         self._rules: dict[str, Entry] = {}
         self._groups: dict[Group, dict[str, Entry]] = {}
+        # By group: how many rules read a name, and how many record it.
+        self._reads: dict[Group, Counter[str]] = {}
+        self._records: dict[Group, Counter[str]] = {}
         # By tenant and name of the series: the rules that record it.
         self._recording: dict[tuple[str, str], dict[str, Entry]] = {}
         self._linked: dict[str, Linked] = {}
@@ -46,6 +50,39 @@ class Book:
             self._linked.update(self._relinked(_group(before[0]), before, None))
         self.generation += 1
 
+    def load(self, records: Mapping[str, bytes]) -> dict[str, RuleFault]:
+        """Take many records, as put() would one by one; return why some are refused. Groups are linked once."""
+        faults: dict[str, RuleFault] = {}
+        groups: dict[Group, list[str]] = {}
+        for key, value in records.items():
+            try:
+                entry = self._checked(key, value)
+            except RuleFault as fault:
+                faults[key] = fault
+                continue
+            self._enter(key, entry)
+            groups.setdefault(_group(entry[0]), []).append(key)
+        for group, keys in groups.items():
+            try:
+                self._linked.update(relink(list(self._groups[group].values())))
+            except RuleFault:
+                faults |= self._one_by_one(keys, records)
+        self.generation += 1
+        return faults
+
+    def _one_by_one(self, keys: Iterable[str], records: Mapping[str, bytes]) -> dict[str, RuleFault]:
+        """Take rules of a group that cannot be linked as a whole; return which of them it is for."""
+        faults = {}
+        for key in keys:
+            self._leave(key)
+            del self._rules[key]
+        for key in keys:
+            try:
+                self.put(key, records[key])
+            except RuleFault as fault:
+                faults[key] = fault
+        return faults
+
     def _checked(self, key: str, value: bytes) -> Entry:
         rule = Rule.decode(value)
         if rule.key != key:
@@ -62,15 +99,19 @@ class Book:
     def _enter(self, key: str, entry: Entry) -> None:
         if key in self._rules:
             self._leave(key)
-        rule = entry[0]
+        rule, expression = entry
         self._rules[key] = entry
         self._groups.setdefault(_group(rule), {})[key] = entry
+        self._reads.setdefault(_group(rule), Counter()).update(one.metric for one in expression.selectors)
+        self._records.setdefault(_group(rule), Counter())[rule.record] += 1
         if rule.record:
             self._recording.setdefault((rule.tenant, rule.record), {})[key] = entry
 
     def _leave(self, key: str) -> None:
-        rule = self._rules[key][0]
+        rule, expression = self._rules[key]
         del self._groups[_group(rule)][key]
+        self._reads[_group(rule)].subtract(one.metric for one in expression.selectors)
+        self._records[_group(rule)][rule.record] -= 1
         if rule.record:
             del self._recording[rule.tenant, rule.record][key]
 
@@ -99,10 +140,15 @@ class Book:
 
     def _relinked(self, group: Group, before: Entry | None, after: Entry | None) -> dict[str, Linked]:
         """Return what the change of one rule links anew in a group: itself, and those that read what it records."""
+        changed = [rule for rule, _ in filter(None, (before, after))]
+        reads, records = self._reads.get(group, Counter()), self._records.get(group, Counter())
+        read = any(reads.get(rule.record) for rule in changed if rule.record)
+        reading = after is not None and any(records.get(one.metric) for one in after[1].selectors if one.metric)
+        if not read and not reading:  # most rules: nothing that is looked for among all others
+            return {after[0].key: link(*after, {})} if after is not None else {}
         members = dict(self._groups.get(group, {}))
         if after is not None:
             members[after[0].key] = after
-        changed = [rule for rule, _ in filter(None, (before, after))]
         known = {key: self._linked[key] for key in members if key != changed[0].key}
         return relink(list(members.values()), known, [rule.record for rule in changed])
 

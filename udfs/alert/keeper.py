@@ -52,8 +52,9 @@ class Keeper:
             self._loaded = True
             found = {key: text.encode() for key, text in state().items()}
             waiting = {key.removeprefix(_WAITING): found.pop(key) for key in list(found) if key.startswith(_WAITING)}
-            for key, value in (found or self._stored()).items():
-                self._put(key, value)
+            records = found or self._stored()
+            for key, fault in self.book.load(records).items():
+                self._refuse(key, records[key], fault)
             self._waiting.update(waiting)
             # Here the state may be read only: what comes into force now does so again after the next start.
             self._retry(None)
@@ -78,12 +79,15 @@ class Keeper:
         try:
             self.book.put(key, value)
         except RuleFault as fault:
-            self._refused()
-            _log.warning("rule %r refused, what was in force stays: %s", key, fault)
-            if fault.id in _OTHERS and value is not None:
-                self._waiting[key] = value
+            self._refuse(key, value, fault)
             return False
         return True
+
+    def _refuse(self, key: str, value: bytes | None, fault: RuleFault) -> None:
+        self._refused()
+        _log.warning("rule %r refused, what was in force stays: %s", key, fault)
+        if fault.id in _OTHERS and value is not None:
+            self._waiting[key] = value
 
     def _retry(self, state: State | None) -> None:
         """Take what waits, as far as other rules let it now."""

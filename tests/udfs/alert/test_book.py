@@ -42,6 +42,32 @@ def test_what_one_change_links_anew_is_enough(changes: list[tuple[Rule, int]]) -
         assert {known.key: linked for known, linked in book.all()} == wanted
 
 
+@given(st.lists(rules(), max_size=12))
+def test_many_at_once_are_as_one_after_the_other(some: list[Rule]) -> None:
+    records = {rule.key: rule.encode() for rule in some}
+    book, one_by_one = Book(), Book()
+    faults = {}
+    for key, value in records.items():
+        try:
+            one_by_one.put(key, value)
+        except RuleFault as fault:
+            faults[key] = fault.id
+    assert {key: fault.id for key, fault in book.load(records).items()} == faults
+    assert list(book.all()) == list(one_by_one.all())
+
+
+def test_a_rule_of_a_group_that_looks_back_too_far_costs_no_other() -> None:
+    exprs = {"a": "sum(load)", "b": "sum_over_time(a[20h])", "c": "sum_over_time(b[20h])", "d": "b > 1"}
+    made = [
+        Rule("acme", f"x/{name}", "g", "", expr, record=name, position=place)
+        for place, (name, expr) in enumerate(exprs.items())
+    ]
+    book = Book()
+    faults = book.load({rule.key: rule.encode() for rule in made})
+    assert {key: fault.id for key, fault in faults.items()} == {"acme/x/c": "TG-rule-span"}
+    assert [rule.name for rule, _ in book.all()] == ["a", "b", "d"]
+
+
 def test_a_group_of_many_rules_links_each_but_once() -> None:
     book = Book()
     expression = check_expression("sum(load)")

@@ -68,8 +68,9 @@ class RerollFunction(KeyedProcessFunction):
     def process_element(self, value: tuple[str, bytes], ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Keep the frame; the first starts the clock."""
         self._late.add(value[1])
-        if self._since.value() is None:
-            now = ctx.timer_service().current_processing_time()
+        now = ctx.timer_service().current_processing_time()
+        since = self._since.value()
+        if since is None or since > now:  # or the clock was ahead
             self._since.update(now)
             ctx.timer_service().register_processing_time_timer(now + self._settle)
         yield from ()
@@ -79,6 +80,8 @@ class RerollFunction(KeyedProcessFunction):
         key, timers = ctx.get_current_key(), ctx.timer_service()
         now = timers.current_processing_time()
         since = self._since.value()
+        if since is not None and since > now:
+            self._since.update(since := now)
         ripe = since is not None and now >= since + self._settle
         if since is not None and not ripe:
             timers.register_processing_time_timer(since + self._settle)  # which may be longer since a restart

@@ -1,5 +1,6 @@
 """What a tier does with the payloads of a pane: the first has frames, every other the rows of the finer one."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,9 @@ from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
 from udfs.rollup.rows import rollup
 
+# Of one late frame of rows: 1 MB, of the 9 that Kafka's sink takes.
+_SERIES = 50_000
+
 
 class Closing(Protocol):
     """What a tier does with the payloads of a pane."""
@@ -29,8 +33,8 @@ class Closing(Protocol):
         """Return the hashes of a tenant's sources."""
         ...
 
-    def late(self, key: str, payload: bytes) -> bytes:
-        """Return the frame that tells the reroll job of a payload that came too late."""
+    def late(self, key: str, payload: bytes) -> Iterator[bytes]:
+        """Yield the frames that tell the reroll job of a payload that came too late."""
         ...
 
 
@@ -55,9 +59,9 @@ class OfFrames:
         found: UInt64s = np.unique(np.frombuffer(b"".join(payloads), "<u8"))
         return found
 
-    def late(self, key: str, payload: bytes) -> bytes:
-        """Return the late frame itself."""
-        return payload
+    def late(self, key: str, payload: bytes) -> Iterator[bytes]:
+        """Yield the late frame itself."""
+        yield payload
 
 
 class OfRows:
@@ -76,10 +80,12 @@ class OfRows:
         found: UInt64s = np.unique(lists.flatten().to_numpy().astype(np.uint64, copy=False))
         return found
 
-    def late(self, key: str, payload: bytes) -> bytes:
-        """Return a frame without samples: it marks the rows' window as dirty."""
+    def late(self, key: str, payload: bytes) -> Iterator[bytes]:
+        """Yield frames without samples: they mark the rows' window as dirty."""
         (part,) = rows.rollups(rows.unpack([payload]))
-        cells = np.repeat(MISSING, len(part)).reshape(1, len(part))
         shard = int(key.split("/")[-2])
         stamps = np.array([part.window + 1], dtype=np.int64)
-        return Frame(part.tenant, shard, part.metrics, part.metric_codes, part.series_ids, stamps, cells).encode()
+        for first in range(0, len(part), _SERIES):
+            ids, codes = part.series_ids[first : first + _SERIES], part.metric_codes[first : first + _SERIES]
+            cells = np.repeat(MISSING, len(ids)).reshape(1, len(ids))
+            yield Frame(part.tenant, shard, part.metrics, codes, ids, stamps, cells).encode()

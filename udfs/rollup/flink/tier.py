@@ -45,7 +45,8 @@ class RollupFunction(KeyedProcessFunction):
             if self._closed.value() or timers.current_watermark() >= end:
                 # A source that is late was not there in time: nothing to tell.
                 if not owner.endswith(f"/{SOURCES}"):
-                    yield Row(topics.LATE, owner.encode(), self._closing.late(key, payload), ctx.timestamp())
+                    for frame in self._closing.late(key, payload):
+                        yield Row(topics.LATE, owner.encode(), frame, ctx.timestamp())
                 return
             self._open_panes.add(key)
             timers.register_event_time_timer(end)
