@@ -6,6 +6,7 @@ unchanged set passes by one look-up.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from cachetools import LRUCache
@@ -22,6 +23,10 @@ from udfs.gate.limits import Limits
 from udfs.gate.members import Positions, UInt8s
 from udfs.gate.refusal import Refusal
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+SERIES_BYTES = 400  # what is known of a series takes, labels of the usual length included
 _SET_BYTES = 256 << 10  # a part travels with its labels, in every record (cut)
 _REASONS = {SERIES: Reason.SERIES_LIMIT, TENANT: Reason.TENANT_SERIES_LIMIT, VALUES: Reason.LABEL_VALUES_LIMIT}
 
@@ -69,6 +74,26 @@ class Admission:
     refused: tuple[tuple[Refusal, Positions], ...]
     would: tuple[tuple[str, Positions], ...] = ()
     merging: Merging | None = None
+
+    def weight(self, verdict: int = 0) -> int:
+        """Return the bytes of a cache that it takes with its verdict: what it has, or SERIES_BYTES a series."""
+        arrays = [positions for _, positions in (*self.refused, *self.would)]
+        if self.merging is not None:
+            arrays += [self.merging.members, self.merging.heads, self.merging.into]
+        for part in self.parts:
+            arrays += [one for one in (part.columns, part.members, part.groups) if one is not None]
+        data = sum(one.nbytes for one in arrays)
+        data += sum(len(part.series_set) + part.series_ids.nbytes for part in self.parts)
+        data += sum(len(refusal.value) + len(refusal.sample) for refusal, _ in self.refused)
+        return max(SERIES_BYTES * (self.width + 1), data + verdict)
+
+
+def keep(cache: "LRUCache[K, V]", key: K, value: V) -> bool:
+    """Keep a value, unless it is larger than the whole cache: then return False."""
+    if cache.getsizeof(value) > cache.maxsize:
+        return False
+    cache[key] = value
+    return True
 
 
 def resolve(tenant: str, source: str, asked: Candidates, shards: int, decision: Decision, dry_run: bool) -> Admission:
@@ -176,7 +201,7 @@ class Admissions:
     _known: "LRUCache[tuple[str, bytes], Admission]" = field(init=False)
 
     def __post_init__(self) -> None:
-        self._known = LRUCache(self.max_series, getsizeof=lambda admission: admission.width + 1)
+        self._known = LRUCache(SERIES_BYTES * self.max_series, getsizeof=Admission.weight)
 
     def limits_of(self, tenant: str, received_at: int) -> Limits:
         """Return the limits of a tenant."""
@@ -192,6 +217,5 @@ class Admissions:
         if admission is None:
             asked = candidates(batch.tenant, batch.source, batch.series_set, self.limits)
             admission = resolve(batch.tenant, batch.source, asked, self.shards, Decision(0), dry_run=False)
-            if admission.width < self.max_series:
-                self._known[key] = admission
+            keep(self._known, key, admission)
         return admission

@@ -259,19 +259,21 @@ class Budget:
     def restore(cls, tenant: str, chunks: Sequence[bytes]) -> "Budget":
         """Return the budget that a snapshot and the changes after it make; raises CodecError."""
         budget = cls(tenant)
+        parts = []
         for chunk in chunks:
             read = codec("budget").decode(chunk)
             names = np.array([budget._code(name) for name in read["metrics"]], dtype=np.uint32)
             codes = np.frombuffer(read["codes"], "<u4")
-            budget.members.put(
+            parts.append(
                 Level(
                     np.frombuffer(read["ids"], "<u8"),
                     names[codes] if len(names) else codes,
                     np.frombuffer(read["overflow"], np.uint8),
-                    np.frombuffer(read["epochs"], "<i8").copy(),
+                    np.frombuffer(read["epochs"], "<i8"),
                 )
             )
             budget.values.put(read["values"])
             budget.epoch, budget.epoch_ms, budget.judged_by = read["epoch"], read["epoch_ms"], read["judged_by"]
+        budget.members = Members.restore(parts)
         budget._count()
         return budget

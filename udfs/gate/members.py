@@ -4,6 +4,7 @@ New series go to a small level that is merged into the large one when it is full
 costs microseconds, not a copy of the million.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,9 +39,26 @@ class Level:
         places[places == len(self)] = 0
         return places, self.ids[places] == ids
 
-    def where(self, kept: Mask) -> "Level":
-        """Return the masked rows."""
+    def where(self, kept: Mask | Positions) -> "Level":
+        """Return the masked rows, or those at the positions."""
         return Level(self.ids[kept], self.codes[kept], self.overflow[kept], self.epochs[kept])
+
+    @classmethod
+    def latest(cls, parts: Sequence["Level"]) -> "Level":
+        """Return of each id the row of the last part that has one; parts need not be sorted."""
+        if not parts:
+            return cls()
+        ids = np.concatenate([part.ids for part in parts])
+        order = np.argsort(ids, kind="stable")
+        last = np.ones(len(ids), dtype=bool)
+        last[:-1] = ids[order[1:]] != ids[order[:-1]]
+        rows = cls(
+            ids,
+            np.concatenate([part.codes for part in parts]),
+            np.concatenate([part.overflow for part in parts]),
+            np.concatenate([part.epochs for part in parts]),
+        )
+        return rows.where(order[last])
 
     def with_rows(self, more: "Level") -> "Level":
         """Return both; no id may be in both, and more need not be sorted."""
@@ -93,11 +111,10 @@ class Members:
             if len(self._small) > max(_SMALL, len(self._large) // 64):
                 self._large, self._small = self._large.with_rows(self._small), Level()
 
-    def put(self, rows: Level) -> None:
-        """Add rows, or replace those that are there: how state is read back."""
-        kept = [level.where(~np.isin(level.ids, rows.ids)) for level in (self._large, self._small)]
-        self._large, self._small = kept
-        self.add(rows)
+    @classmethod
+    def restore(cls, parts: Sequence[Level]) -> "Members":
+        """Return the series of all parts, a later row in place of an earlier one: how state is read back."""
+        return cls(Level.latest(parts))
 
     def expire(self, oldest: int) -> None:
         """Forget what was last seen before an epoch."""

@@ -1,5 +1,8 @@
 """The policies in force, as control.policies has told them so far, each from its own time on.
 
+Of a tenant's records the later one in the topic counts: it ends whatever was to hold at its time or after, which a
+clock that was ahead has stamped.
+
 A policy is in force for what the broker stamped DELAY_MS after it stamped the policy, and later. By then the gate has
 heard of it; so a record is judged by the same policy whenever it is judged, and a replay decides as the first run did.
 """
@@ -36,19 +39,23 @@ class Policies:
     max_series: int = 1_000_000
     _stored: dict[str, list[tuple[int, Policy | None]]] = field(default_factory=dict)
     _chosen: dict[str, _Choice] = field(default_factory=dict)
+    _taken: set[int] = field(default_factory=set)  # hashes of all records: the topic is read twice
 
     def put(self, key: str, value: bytes | None, at: int = -DELAY_MS) -> None:
-        """Take one record of control.policies with its stamp; None deletes. A repeat changes nothing.
+        """Take the next record of control.policies with its stamp; None deletes. A repeat changes nothing.
 
         Raises PolicyFault and keeps what was in force before.
         """
         policy = None if value is None else Policy.decode(value)
         if policy is not None and policy.tenant != key:
             raise PolicyFault(f"TG-policy-key: the record's key is {key!r}, its policy says {policy.tenant!r}")
+        taken = hash((key, value, at))
+        if taken in self._taken:
+            return
+        self._taken.add(taken)
         versions = self._stored.setdefault(key, [])
         place = bisect.bisect_left(versions, at + DELAY_MS, key=lambda one: one[0])
-        known = place < len(versions) and versions[place][0] == at + DELAY_MS
-        versions[place : place + known] = [(at + DELAY_MS, policy)]
+        versions[place:] = [(at + DELAY_MS, policy)]
         if len(versions) > _VERSIONS:
             versions[:2] = [(0, versions[1][1])]
         self._chosen.clear()

@@ -15,7 +15,7 @@ from schemas.batch import Batch
 from schemas.codec import codec
 from schemas.ids import set_hash
 from schemas.policy import Policy
-from udfs.gate.admission import Admission, resolve
+from udfs.gate.admission import SERIES_BYTES, Admission, keep, resolve
 from udfs.gate.budget import Budget, Decision
 from udfs.gate.candidates import candidates
 from udfs.gate.growth import Growth
@@ -96,6 +96,11 @@ class Known:
     admission: Admission
     asked: int
 
+    @property
+    def weight(self) -> int:
+        """Return how many bytes of a cache it takes."""
+        return self.admission.weight(_weight(self.verdict) - _ANSWER)
+
 
 @dataclass(slots=True)
 class Standing:
@@ -112,7 +117,7 @@ class Standing:
     _asked: "LRUCache[Key, Verdict | None]" = field(init=False)
 
     def __post_init__(self) -> None:
-        self._known = LRUCache(self.max_series, getsizeof=lambda known: known.admission.width + 1)
+        self._known = LRUCache(SERIES_BYTES * self.max_series, getsizeof=lambda known: known.weight)
         # Verdicts are broadcast: only those of sets that were seen here are kept. A set that churns never comes again.
         self._asked = LRUCache(100 * self.max_series, getsizeof=_weight)
 
@@ -147,8 +152,7 @@ class Standing:
         asked = candidates(batch.tenant, batch.source, batch.series_set, limits, policy)
         admission = resolve(batch.tenant, batch.source, asked, self.shards, verdict.decision, policy.dry_run)
         known = Known(verdict, admission, verdict.decision.epoch)
-        if admission.width < self.max_series:
-            self._known[key] = known
+        if keep(self._known, key, known):
             self._asked.pop(key, None)
         return known
 
@@ -186,7 +190,7 @@ class Owner:
     _made: "LRUCache[Key, Known]" = field(init=False)
 
     def __post_init__(self) -> None:
-        self._made = LRUCache(self.max_series, getsizeof=lambda known: known.admission.width + 1)
+        self._made = LRUCache(SERIES_BYTES * self.max_series, getsizeof=lambda known: known.weight)
 
     def limits_of(self, tenant: str, received_at: int) -> Limits:
         """Return the limits of a tenant."""
@@ -205,8 +209,7 @@ class Owner:
         # Decided in this epoch: nothing becomes free before the next one.
         if made is None or made.verdict.revision != policy.revision or made.verdict.decision.epoch != epoch:
             made = self._decide(batch, received_at, policy)
-            if made.admission.width < self.max_series:
-                self._made[key] = made
+            keep(self._made, key, made)
         self.verdict = key, made.verdict
         return made.admission
 

@@ -22,7 +22,10 @@ _STALE_MS = 5000
 
 @dataclass(slots=True)
 class Bucket:
-    """level: samples that may pass now; it was so at `at`, ms. A batch larger than the burst passes when it is full."""
+    """level: samples that may pass now; it was so at `at`, ms. A batch larger than the burst passes when it is full.
+
+    A clock that went back gives nothing for the time it repeats, and the bucket fills from there on.
+    """
 
     level: float
     at: int
@@ -30,7 +33,7 @@ class Bucket:
     def take(self, samples: int, rate: float, burst: float, now: int) -> bool:
         """Take samples out if they are there; rate in samples a second, now in ms."""
         self.level = min(burst, self.level + max(0, now - self.at) * rate / 1000)
-        self.at = max(self.at, now)
+        self.at = now
         if self.level < min(samples, burst):
             return False
         self.level -= samples
@@ -75,6 +78,7 @@ class Throttle:
     shed_lag_ms: int = 0
     reports: list[Usage] = field(default_factory=list)
     _sources: "LRUCache[tuple[str, str], Bucket]" = field(default_factory=lambda: LRUCache(_BUCKETS))
+    _stamps: "LRUCache[tuple[str, str], int]" = field(default_factory=lambda: LRUCache(_BUCKETS))
     _tenants: "LRUCache[str, _Share]" = field(default_factory=lambda: LRUCache(_BUCKETS))
 
     def refuse(self, policy: Policy, tenant: str, source: str, samples: int, now: int, lag_ms: int) -> Refusal | None:
@@ -91,19 +95,20 @@ class Throttle:
             if not bucket.take(samples, rate, burst, now):
                 limit = f"{rate:g} samples a second, {burst:g} at once"
                 return Refusal(Reason.SOURCE_RATE, f"{source}: {samples} samples", limit, samples=samples)
-        if policy.samples_per_second is not None and not self._pass(policy, tenant, samples, now):
+        if policy.samples_per_second is not None and not self._pass(policy, tenant, source, samples, now):
             burst = policy.samples_burst or policy.samples_per_second * _BURST_S
             limit = f"{policy.samples_per_second:g} samples a second, {burst:g} at once"
             return Refusal(Reason.RATE, f"{tenant}: {samples} samples", limit, samples=samples)
         return None
 
-    def _pass(self, policy: Policy, tenant: str, samples: int, now: int) -> bool:
+    def _pass(self, policy: Policy, tenant: str, source: str, samples: int, now: int) -> bool:
         assert policy.samples_per_second is not None  # the caller asked
         whole = policy.samples_per_second
         burst = policy.samples_burst or whole * _BURST_S
         share = self._tenants.get(tenant)
         if share is None:
             share = self._tenants[tenant] = _Share(Bucket(burst / self.subtasks, now), now)
+        now = self._clock(share, tenant, source, now)
         others = sum(one.rate for one in share.others.values() if one.at > now - _STALE_MS)
         rate = max(whole / self.subtasks, whole - others)
         passed = share.bucket.take(samples, rate, burst * rate / whole, now)
@@ -114,6 +119,18 @@ class Throttle:
                 self.reports.append(Usage(tenant, self.subtask, now, used))
             share.since, share.passed = now, 0
         return passed
+
+    def _clock(self, share: _Share, tenant: str, source: str, now: int) -> int:
+        """Return the tenant's time: of its partitions the latest, until a source shows that the clock went back."""
+        # A source lies in one partition: only a clock turns its stamps back. Partitions among each other do it always.
+        back = now < self._stamps.get((tenant, source), now)
+        self._stamps[tenant, source] = now
+        if not back:
+            return max(now, share.bucket.at)
+        if now < share.since:
+            share.since, share.passed = now, 0
+        share.others.clear()
+        return now
 
     def hear(self, usage: Usage) -> None:
         """Take what another subtask says."""

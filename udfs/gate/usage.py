@@ -71,8 +71,8 @@ class Tally:
                 counts[name] += samples
 
     def due(self, now: int) -> Iterator[tuple[str, bytes]]:
-        """Yield (tenant, record for metrics.pending), all every five seconds."""
-        if now < self._told + TALLY_MS:
+        """Yield (tenant, record for metrics.pending), all every five seconds, and at once when the clock went back."""
+        if self._told <= now < self._told + TALLY_MS:
             return
         told, self._counts, self._told = self._counts, {}, now
         for tenant, counts in told.items():
@@ -104,9 +104,9 @@ class Use:
             used.counts[name] += samples
 
     def due(self, tenant: str, budget: Budget, policy: Policy, now: int) -> Told:
-        """Return the tenant's series with their values, every 15 s; now: the machine's time, ms."""
+        """Return the tenant's series with their values, every 15 s or when now, the machine's ms, went back."""
         used = self._tenants.get(tenant)
-        if used is None or now < used.told + TELL_MS:
+        if used is None or used.told <= now < used.told + TELL_MS:
             return []
         return [*_of_budget(tenant, budget, policy), *_of_samples(tenant, used, policy, now)]
 
@@ -155,7 +155,7 @@ def _of_budget(tenant: str, budget: Budget, policy: Policy) -> Iterator[tuple[Se
 def _of_samples(tenant: str, used: _Used, policy: Policy, now: int) -> Iterator[tuple[Series, float]]:
     counts = used.counts
     passed = counts["received"] - counts["shed"] - sum(counts[one] for one in _OVER_RATE)
-    if policy.samples_per_second is not None and used.told:
+    if policy.samples_per_second is not None and 0 < used.told < now:
         rate = (passed - used.passed) * 1000 / (now - used.told)
         yield from _pair("samples_per_second", rate, policy.samples_per_second, tenant=tenant)
     used.told, used.passed = now, passed

@@ -35,6 +35,8 @@ _LANES = {
 _ORDER = {"series": -1, "late_samples": -1, "completeness": 1}
 
 _END = b"\0"  # of the table's name before a waiting payload
+# A block waits as one value, of which the Java heap holds several copies: so many bytes at most, whatever its rows.
+_MOST_BYTES = 24 << 20
 
 
 def is_block(row: Row) -> bool:
@@ -69,7 +71,7 @@ class BlockWriter(KeyedProcessFunction):
         target = self._target
         self._clickhouse = Clickhouse(target.clickhouse, target.user, target.password, target.database)
         self._blocks = runtime_context.get_list_state(ListStateDescriptor("blocks", Types.PICKLED_BYTE_ARRAY()))
-        self._filled: dict[str, int] = {}
+        self._filled: dict[str, tuple[int, int]] = {}  # rows and bytes
 
     def process_element(self, value: Payload, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Add a payload; write the block if it is full."""
@@ -84,8 +86,9 @@ class BlockWriter(KeyedProcessFunction):
             timers.register_processing_time_timer(
                 timers.current_processing_time() + int(self._target.block_delay_s * 1000)
             )
-        self._filled[key] = (filled or 0) + count
-        if self._filled[key] >= self._target.block_rows:
+        held, size = filled or (0, 0)
+        self._filled[key] = held + count, size + len(payload)
+        if held + count >= self._target.block_rows or size + len(payload) >= _MOST_BYTES:
             yield from self._write(key, ctx.timer_service().current_processing_time())
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:

@@ -25,12 +25,12 @@ CHANGES: list[tuple[str, bytes | None, int]] = [
 IN_FORCE = [(-1, 9, 9), (0, 1, 9), (99, 1, 9), (100, 1, 2), (199, 1, 2), (200, 3, 2), (300, 2, 2), (400, 9, 9)]
 
 
-@given(st.permutations(CHANGES * 2), st.permutations(IN_FORCE))
-def test_what_is_in_force_follows_from_the_stamps_and_from_nothing_else(
-    changes: list[tuple[str, bytes | None, int]], asked: list[tuple[int, int, int]]
+@given(st.integers(0, 5), st.permutations(IN_FORCE))
+def test_what_is_in_force_follows_from_the_stamps_however_often_the_topic_is_read(
+    start: int, asked: list[tuple[int, int, int]]
 ) -> None:
     policies = Policies(LIMITS, max_series=9)
-    for change in changes:
+    for change in CHANGES + CHANGES[start:]:
         policies.put(*change)
     for after, own, other in asked:
         at = NOW + DELAY_MS + after
@@ -43,6 +43,40 @@ def test_of_many_versions_the_newest_are_kept_and_the_oldest_of_them_counts_for_
         policies.put("acme", policy(number + 1), NOW + number)
     found = [policies.of("acme", NOW + DELAY_MS + number).max_series for number in (0, 84, 85, 99)]
     assert found == [85, 85, 86, 100]
+
+
+RECORDS = st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=12, unique=True)
+
+
+@given(RECORDS, st.integers(0, 12), st.integers(0, 12), st.integers(0, 10))
+def test_of_records_that_a_clock_stamped_out_of_order_the_later_counts_after_any_restart(
+    records: list[tuple[int, bool]], stop: int, again: int, at: int
+) -> None:
+    topic = [
+        ("acme", policy(number + 1) if kept else None, NOW + stamp) for number, (stamp, kept) in enumerate(records)
+    ]
+    # What holds at a time: of the records stamped up to then the last one.
+    known = [change for change in topic if change[2] <= NOW + at]
+    value = known[-1][1] if known else None
+    expected = 99 if value is None else Policy.decode(value).max_series
+    policies = Policies(LIMITS, max_series=99)
+    for change in topic + topic[again:]:
+        policies.put(*change)
+        if change is topic[-1]:
+            assert policies.of("acme", NOW + at + DELAY_MS).max_series == expected
+    assert policies.of("acme", NOW + at + DELAY_MS).max_series == expected
+    compacted = Policies(LIMITS, max_series=99)
+    for change in topic[min(stop, len(topic) - 1) :]:
+        compacted.put(*change)
+    newest = NOW + 10 + DELAY_MS
+    assert compacted.of("acme", newest).max_series == policies.of("acme", newest).max_series
+
+
+def test_of_a_topic_longer_than_what_is_kept_a_repeat_changes_nothing() -> None:
+    policies = Policies(LIMITS)
+    for number in [*range(100), *range(50)]:
+        policies.put("acme", policy(number + 1), NOW + number)
+    assert policies.of("acme", NOW + DELAY_MS + 100).max_series == 100
 
 
 def test_a_policy_under_anothers_key_is_refused_and_changes_nothing() -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from schemas.batch import Batch, encode_series_set
 from tests.udfs.gate.pair import LIMITS, NOW, series
-from udfs.gate.budget import FOLDED, SERIES, Decision
+from udfs.gate.admission import Admissions
+from udfs.gate.budget import FOLDED, SERIES, Budget, Decision
 from udfs.gate.policies import Policies
-from udfs.gate.standing import Standing, Verdict, set_key
+from udfs.gate.standing import Owner, Standing, Verdict, set_key
 
 EPOCH = NOW // 300_000
 
@@ -58,6 +59,51 @@ def test_answers_that_no_batch_comes_for_take_100_bytes_a_series_of_the_bound(sa
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken < 1.2 * 100 * standing.max_series
+
+
+def long(number: int) -> Batch:
+    rows = [series("hits", **{f"l{n}": f"{number}-{one}-".ljust(1000, "x") for n in range(8)}) for one in range(5)]
+    return Batch("acme", "s", 0, encode_series_set(rows), np.array([NOW]), np.ones((1, 5)))
+
+
+@pytest.mark.parametrize("who", ["gate", "owner", "without policies"])
+def test_what_is_known_of_sets_with_long_labels_takes_400_bytes_a_series_of_the_bound(who: str) -> None:
+    policies = Policies(LIMITS)
+    authorities: dict[str, Standing | Owner | Admissions] = {
+        "gate": Standing(2, policies, max_series=4000),
+        "owner": Owner(2, policies, max_series=4000),
+        "without policies": Admissions(2, LIMITS, max_series=4000),
+    }
+    authority = authorities[who]
+    if isinstance(authority, Owner):
+        authority.budget = Budget("acme")
+    tracemalloc.start()
+    for number in range(150):
+        one = long(number)
+        if authority.admission(one, NOW) is None and isinstance(authority, Standing):
+            answer(authority, one, Decision(EPOCH))
+            assert authority.admission(one, NOW) is not None
+    del one
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 2 * 400 * 4000  # with what growth tells of them, at the owner
+
+
+def test_a_set_larger_than_the_whole_bound_passes_and_is_not_kept() -> None:
+    policies = Policies(LIMITS)
+    one, small = long(0), batch("set", 3)
+    standing, owner = Standing(2, policies, max_series=90), Owner(2, policies, max_series=90)
+    owner.budget = Budget("acme")
+    for each in (small, one):
+        assert standing.admission(each, NOW) is None
+        answer(standing, each, Decision(EPOCH))
+        for authority in (standing, owner, Admissions(2, LIMITS, max_series=90)):
+            for _ in range(2):
+                admission = authority.admission(each, NOW)
+                assert admission is not None
+                assert sum(len(part.columns) for part in admission.parts) == len(each.values[0])
+    assert standing.admission(small, NOW) is not None  # it is still known
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=120))

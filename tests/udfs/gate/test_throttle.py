@@ -78,6 +78,45 @@ def test_the_refused_are_named_and_use_up_nothing() -> None:
     assert pair.budgets["acme"].counts() == {"m": (1, 0), "k": (1, 0)}
 
 
+H = 3_600_000
+
+
+@pytest.mark.parametrize("field", ["samples_per_second", "source_samples_per_second"])
+def test_a_clock_that_was_ahead_for_a_minute_costs_no_rate_afterwards(field: str) -> None:
+    limits = policy(**{field: 100})
+    throttle = Throttle()
+    for second in range(1200):
+        now = NOW + second * 1000 + (3 * H if 600 <= second < 660 else 0)
+        for source in "ab" if field == "samples_per_second" else "a":
+            batch = 50 if field == "samples_per_second" else 100
+            assert throttle.refuse(limits, "acme", source, batch, now, 0) is None, second
+
+
+@pytest.mark.parametrize("field", ["samples_per_second", "source_samples_per_second"])
+def test_a_clock_that_steps_back_gives_no_more_than_a_burst(field: str) -> None:
+    limits, throttle, total = policy(**{field: 10}), Throttle(), 0
+    for second in range(600):
+        now = NOW + second * 1000 - (H if second >= 300 else 0)
+        total += 100 * (throttle.refuse(limits, "acme", "s", 100, now, 0) is None)
+    assert total <= 10 * 600 + 2 * 100
+
+
+def test_partitions_read_in_turns_share_one_rate() -> None:
+    limits, throttle, total = policy(samples_per_second=10), Throttle(), 0
+    for second in range(600):
+        for source, ahead in (("a", 0), ("b", 60_000)):
+            total += 10 * (throttle.refuse(limits, "acme", source, 10, NOW + second * 1000 + ahead, 0) is None)
+    assert total <= 10 * (600 + 60) + 100
+
+
+def test_what_a_subtask_heard_from_a_clock_that_was_ahead_counts_no_longer_than_that() -> None:
+    limits, throttle = policy(samples_per_second=100, samples_burst=100), Throttle(1, 2)
+    throttle.refuse(limits, "acme", "s", 1, NOW + 3 * H, 0)
+    throttle.hear(Usage("acme", 2, NOW + 3 * H, 50.0))
+    taken = [50 * (throttle.refuse(limits, "acme", "s", 50, NOW + 500 * n, 0) is None) for n in range(120)]
+    assert sum(taken) >= 100 * 55
+
+
 SHED: list[tuple[str, int, bool]] = [
     ("low", 30_000, False),
     ("low", 30_001, True),

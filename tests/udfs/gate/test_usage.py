@@ -121,6 +121,20 @@ def test_a_tally_is_told_every_five_seconds_and_tells_what_came_since() -> None:
     ]
 
 
+def test_a_clock_that_went_back_makes_use_due() -> None:
+    tally, use, pair = Tally(), Use("ops"), Pair(POLICY)
+    pair.send(record([series("up")]))
+    ahead = NOW + 3 * 3_600_000
+    assert told(pair, use, ahead)
+    use.add("acme", {"received": 3})
+    assert "samples_per_second{}" not in text(told(pair, use, NOW))
+    assert told(pair, use, NOW + TELL_MS - 1) == []
+    tally.add("acme")
+    assert len(list(tally.due(ahead))) == 1
+    tally.add("acme")
+    assert len(list(tally.due(NOW))) == 1
+
+
 def test_counters_have_names_that_the_metrics_endpoint_gives_out() -> None:
     names = [counter_of(name) for name in (*OUTCOMES, *(reason.id for reason in Reason))]
     names += [name for reason in Reason for name, _ in counted(Refused("acme", "s", Refusal(reason, "")))]

@@ -1,9 +1,14 @@
 """What the first tier makes of a pane in which plain samples and distributions lie side by side."""
 
+import numpy as np
+import pyarrow as pa
+import pytest
+
 from schemas.tiers import MINUTE, TIERS
 from sinks import rows
 from tests.udfs.rollup.test_distribution import weighted
 from tests.udfs.rollup.test_rows import frame_of
+from udfs.rollup.flink import closing
 from udfs.rollup.flink.closing import OfFrames, OfRows
 from udfs.rollup.rows import rollup
 
@@ -12,12 +17,11 @@ MANY = weighted([(2, 0, ((5.0, 2), (6.0, 1))), (3, 0, ((1.0, 4),))])
 
 
 def counts(payloads: list[bytes]) -> dict[int, int]:
-    table = OfFrames().rows(0, payloads)
-    if table is None:
-        return {}
     # Through state into the next tier, as a closed pane goes.
-    coarse = OfRows(TIERS[1]).rows(0, [rows.pack(table)])
-    assert coarse is not None
+    packed = [rows.pack(table) for table in OfFrames().rows(0, payloads)]
+    if not packed:
+        return {}
+    (coarse,) = OfRows(TIERS[1]).rows(0, packed)
     return dict(zip(coarse["series_id"].to_pylist(), coarse["count"].to_pylist(), strict=True))
 
 
@@ -29,9 +33,26 @@ def test_each_by_its_own_rule_in_one_block() -> None:
 def test_a_pane_of_plain_samples_is_the_rollup_itself() -> None:
     made = rollup([PLAIN], 0)
     assert made is not None
-    assert OfFrames().rows(0, [PLAIN.encode()]) == rows.rollup(made)
+    assert list(OfFrames().rows(0, [PLAIN.encode()])) == [rows.rollup(made)]
     assert OfFrames().tier == MINUTE
     assert counts([]) == {}
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 4000])
+def test_a_large_pane_is_merged_some_series_at_a_time(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    minutes = []
+    for minute in range(5):
+        known = sorted(rng.choice(60, 40, replace=False).tolist())
+        points = [(one, 60_000 * minute + at, float(rng.normal())) for one in known for at in (1000, 31_000)]
+        (table,) = OfFrames().rows(60_000 * minute, [frame_of(points).encode()])
+        minutes += [rows.pack(table.slice(0, 15)), rows.pack(table.slice(15))]
+    tier = OfRows(TIERS[1])
+    (whole,) = tier.rows(0, minutes)
+    monkeypatch.setattr(closing, "_AT_ONCE", at_once)
+    parts = list(tier.rows(0, minutes))
+    assert len(parts) > 1
+    assert pa.concat_tables(parts).unify_dictionaries().sort_by("series_id") == whole.sort_by("series_id")
 
 
 def test_of_a_series_that_was_sent_as_both_the_fuller_row_stands() -> None:

@@ -16,17 +16,20 @@ from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
 from udfs.rollup.rows import rollup
 
+# Bytes of a pane, as it lies in state, that are merged at once; that takes some ten times as many.
+_AT_ONCE = 32 << 20
 # Of one late frame of rows: 1 MB, of the 9 that Kafka's sink takes.
 _SERIES = 50_000
 
 
 class Closing(Protocol):
-    """What a tier does with the payloads of a pane."""
+    """What a tier does with the payloads of a pane. apart: they are large, and lie in state one by one."""
 
     tier: Tier
+    apart: bool
 
-    def rows(self, window: int, payloads: list[bytes]) -> pa.Table | None:
-        """Return the rows of a shard's closed window; None if it holds no value."""
+    def rows(self, window: int, payloads: list[bytes]) -> Iterator[pa.Table]:
+        """Yield the rows of a shard's closed window, each series in one of the tables; none if it holds no value."""
         ...
 
     def sources(self, payloads: list[bytes]) -> UInt64s:
@@ -42,8 +45,9 @@ class OfFrames:
     """The first tier: payloads are frames, and hashes of sources."""
 
     tier = MINUTE
+    apart = False
 
-    def rows(self, window: int, payloads: list[bytes]) -> pa.Table | None:
+    def rows(self, window: int, payloads: list[bytes]) -> Iterator[pa.Table]:
         """Roll the frames up: plain ones and those of distributions each by their own rule."""
         frames = [Frame.decode(payload) for payload in payloads]
         plain = [frame for frame in frames if frame.weights is None]
@@ -52,7 +56,8 @@ class OfFrames:
             many = distributions([frame for frame in frames if frame.weights is not None])
             made.append(None if many is None else roll_distributions(many, window))
         tables = [rows.rollup(one) for one in made if one is not None]
-        return pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else next(iter(tables), None)
+        if tables:
+            yield pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else tables[0]
 
     def sources(self, payloads: list[bytes]) -> UInt64s:
         """Return each hash once."""
@@ -67,12 +72,22 @@ class OfFrames:
 class OfRows:
     """A coarser tier: payloads are what the finer one closed, as Arrow."""
 
+    apart = True
+
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
 
-    def rows(self, window: int, payloads: list[bytes]) -> pa.Table | None:
-        """Merge the finer rows."""
-        return rows.rollup(merge(rows.rollups(rows.unpack(payloads)), window))
+    def rows(self, window: int, payloads: list[bytes]) -> Iterator[pa.Table]:
+        """Merge the finer rows: of a large pane some series at a time, since merging takes many times their bytes."""
+        parts = -(-sum(map(len, payloads)) // _AT_ONCE)
+        if parts == 1:
+            yield rows.rollup(merge(rows.rollups(rows.unpack(payloads)), window))
+            return
+        ids = np.unique(np.concatenate([rows.unpack([payload])["series_id"].to_numpy() for payload in payloads]))
+        for some in np.array_split(ids, min(parts, len(ids))):
+            finer = (one for payload in payloads for one in rows.rollups(rows.unpack([payload])))
+            mine = [one.where((one.series_ids >= some[0]) & (one.series_ids <= some[-1])) for one in finer]
+            yield rows.rollup(merge([one for one in mine if len(one)], window))
 
     def sources(self, payloads: list[bytes]) -> UInt64s:
         """Return each hash once."""

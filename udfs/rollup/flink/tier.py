@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
-from pyflink.datastream.state import ListStateDescriptor, ValueStateDescriptor
+from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 
 from schemas import topics
 from sinks import rows
 from udfs.mode import announce
 from udfs.rollup.flink.closing import Closing
 from udfs.rollup.flink.pane import SOURCES, Pane
+
+# Of one block: some 10 MB at most, of which Flink holds several copies.
+_ROWS = 10_000
 
 
 class RollupFunction(KeyedProcessFunction):
@@ -31,7 +34,11 @@ class RollupFunction(KeyedProcessFunction):
     def open(self, runtime_context: RuntimeContext) -> None:
         """State: the pane's payloads, and whether it is closed."""
         announce(f"rollup_{self._closing.tier.name}", runtime_context)
-        self._payloads = runtime_context.get_list_state(ListStateDescriptor("frames", Types.PICKLED_BYTE_ARRAY()))
+        kept = Types.PICKLED_BYTE_ARRAY()
+        self._payloads = runtime_context.get_list_state(ListStateDescriptor("frames", kept))
+        # A list is one value, which the Java heap would have to hold whole, and more than once.
+        self._blocks = runtime_context.get_map_state(MapStateDescriptor("blocks", Types.INT(), kept))
+        self._count = runtime_context.get_state(ValueStateDescriptor("count", Types.INT()))
         self._closed = runtime_context.get_state(ValueStateDescriptor("closed", Types.BOOLEAN()))
         self._open_panes: set[str] = set()
 
@@ -50,7 +57,24 @@ class RollupFunction(KeyedProcessFunction):
                 return
             self._open_panes.add(key)
             timers.register_event_time_timer(end)
-        self._payloads.add(payload)
+        if not self._closing.apart:
+            self._payloads.add(payload)
+            return
+        count = self._count.value() or 0
+        self._blocks.put(count, payload)
+        self._count.update(count + 1)
+
+    def _held(self) -> list[bytes]:
+        """Return the pane's payloads and forget them."""
+        # What a tier keeps apart lay in the list before.
+        held = list(self._payloads.get())
+        self._payloads.clear()
+        if self._closing.apart and (count := self._count.value()):
+            # Each by its key: RocksDB's iterators load many values at once.
+            held += [self._blocks.get(place) for place in range(count)]
+            self._blocks.clear()
+            self._count.clear()
+        return held
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Close the pane, or forget that it was closed."""
@@ -60,9 +84,8 @@ class RollupFunction(KeyedProcessFunction):
         if timestamp != window + self._width:
             self._closed.clear()
             return
-        payloads = list(self._payloads.get())
+        payloads = self._held()
         self._open_panes.discard(key)
-        self._payloads.clear()
         self._closed.update(True)
         ctx.timer_service().register_event_time_timer(timestamp + self._horizon)
         if not payloads:
@@ -70,8 +93,10 @@ class RollupFunction(KeyedProcessFunction):
         tenant, _, shard = owner.rpartition("/")
         tier = self._closing.tier
         if shard == SOURCES:
-            table, made = "completeness", rows.completeness(tenant, tier.name, window, self._closing.sources(payloads))
-        else:
-            table, made = tier.table, self._closing.rows(window, payloads)
-        if made is not None:
-            yield Row(table, key.encode(), rows.pack(made), made.num_rows)
+            made = rows.completeness(tenant, tier.name, window, self._closing.sources(payloads))
+            yield Row("completeness", key.encode(), rows.pack(made), made.num_rows)
+            return
+        for made in self._closing.rows(window, payloads):
+            for first in range(0, made.num_rows, _ROWS):
+                block = made.slice(first, _ROWS)
+                yield Row(tier.table, key.encode(), rows.pack(block), block.num_rows)
