@@ -219,6 +219,11 @@ class Budget:
         """Return the series within the window, folded ones included."""
         return self._total
 
+    @property
+    def empty_ms(self) -> int:
+        """Return when nothing of it counts any more if nothing else comes, the broker's time, ms."""
+        return (self.epoch + EPOCHS + 1) * self.epoch_ms
+
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return series per metric within the window: (under their own labels, folded)."""
         return {name: self._held(name) for name in self.metrics}

@@ -24,7 +24,11 @@ from udfs.gate.usage import Use, gauges
 from udfs.read.flink import Strays
 
 _BYTES = Types.PICKLED_BYTE_ARRAY()
+# So long after the last of its series has left the window a tenant keeps its state: metrics.pending holds a day.
+_GONE_MS = 25 * 3_600_000
 _BUDGETS = 1000  # tenants whose budgets are held in memory; those of others are read from state when they come
+
+_RESTORED = -1  # in place of the epoch in which a budget was written, if nothing is known of that
 
 
 class TenantFunction(FlatMapFunction):
@@ -107,6 +111,8 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         self._counters.inc("series_new", len(budget.strangers) if self._owner.verdict is not None else 0)
         # Once an epoch the state is written anew: without what has left the window.
         if budget.epoch != kept:
+            if kept == _RESTORED:
+                ctx.timer_service().register_processing_time_timer(budget.empty_ms + _GONE_MS)
             self._state.update([budget.snapshot()])
             for key in [one for one in list(self._grown.keys()) if is_over(one, now)]:
                 self._grown.remove(key)
@@ -118,8 +124,21 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
         """Return the tenant's budget from state, and that it is to be written anew."""
         for grown in self._grown.values():
             self._owner.growth.restore(tenant, grown)
-        held = self._budgets[tenant] = Budget.restore(tenant, list(self._state.get())), -1
+        held = self._budgets[tenant] = Budget.restore(tenant, list(self._state.get())), _RESTORED
         return held
+
+    def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterator[Row]:
+        """Forget a tenant that is gone, or look again when it may be."""
+        tenant = ctx.get_current_key()
+        budget, _ = self._budgets.get(tenant) or self._restored(tenant)
+        due = budget.empty_ms + _GONE_MS
+        if timestamp < due:
+            ctx.timer_service().register_processing_time_timer(due)
+            return iter(())
+        self._state.clear()
+        self._grown.clear()
+        del self._budgets[tenant]
+        return iter(())
 
     def _told(self, tenant: str, budget: Budget, counts: Mapping[str, int]) -> Iterator[Row]:
         """Take what a subtask has counted; yield the series of the tenant's use if they are due."""
