@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -153,6 +154,15 @@ def test_an_output_that_cannot_be_written_is_a_fault(command: str) -> None:
     assert told.endswith("No space left on device\n")
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """SIGINT is heard by what is started here, also if whoever runs these tests has it ignored, as a shell's & does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_every_command_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(socket.create_server((HOST, 0))) as silent:
         monkeypatch.setenv("TIDEGAUGE_KAFKA", f"{HOST}:{silent.getsockname()[1]}")
