@@ -17,8 +17,9 @@ from stack.home import Home
 from stack.ports import write
 from stack.submitted import UpgradeError, newest
 
-# Where the client reaches Flink; what is checked by itself; the password's place, whose text is told as a hash.
+# Where the client reaches Flink, and what is checked by itself.
 _NOT_TOLD = {"flink", "shards", "execution_mode"}
+# In the name of a setting that is told as a hash.
 _SECRET = "password"
 
 
@@ -51,13 +52,12 @@ def remember(home: Home, now: Remembered) -> None:
 
 def told(settings: JobSettings) -> dict[str, str]:
     """Return what of the settings goes into the jobs' graphs, by its environment variable."""
-    found = {name: _text(value) for name, value in settings if name not in _NOT_TOLD}
-    hashed = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in found.items() if _SECRET in name}
-    return {f"TIDEGAUGE_{name.upper()}": text for name, text in {**found, **hashed}.items()}
+    return {f"TIDEGAUGE_{name.upper()}": _text(name, value) for name, value in settings if name not in _NOT_TOLD}
 
 
-def _text(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+def _text(name: str, value: object) -> str:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return hashlib.sha256(text.encode()).hexdigest()[:12] if _SECRET in name else text
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -64,6 +64,15 @@ def answering(*answers: bytes, hello: bool = True) -> tuple[str, Callable[[], No
     return f"127.0.0.1:{listener.getsockname()[1]}", lambda: thread.join(10)
 
 
+def answered_behind_one_wait(endpoint: str, done: Callable[[], None]) -> None:
+    waits: list[float] = []
+    client = Clickhouse(endpoint, sleep=waits.append)
+    assert client.command("SELECT 1") == "1\n"
+    assert len(waits) == 1
+    client.close()
+    done()
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -76,24 +85,12 @@ def answering(*answers: bytes, hello: bool = True) -> tuple[str, Callable[[], No
 )
 @pytest.mark.parametrize("hello", [True, False], ids=["in the statement", "while connecting"])
 def test_what_may_pass_is_tried_again(failure: bytes, hello: bool) -> None:
-    endpoint, done = answering(failure, http_answer("200 OK", "1\n"), hello=hello)
-    waits: list[float] = []
-    client = Clickhouse(endpoint, sleep=waits.append)
-    assert client.command("SELECT 1") == "1\n"
-    assert len(waits) == 1
-    client.close()
-    done()
+    answered_behind_one_wait(*answering(failure, http_answer("200 OK", "1\n"), hello=hello))
 
 
 def test_a_connection_that_breaks_before_the_answer_is_tried_again() -> None:
     # Of two breaks the first is repeated by clickhouse-connect, at once.
-    endpoint, done = answering(b"", b"", http_answer("200 OK", "1\n"))
-    waits: list[float] = []
-    client = Clickhouse(endpoint, sleep=waits.append)
-    assert client.command("SELECT 1") == "1\n"
-    assert len(waits) == 1
-    client.close()
-    done()
+    answered_behind_one_wait(*answering(b"", b"", http_answer("200 OK", "1\n")))
 
 
 def test_a_refusal_without_a_code_is_final() -> None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 
 from udfs.alert.chain import Linked, link, relink
 from udfs.alert.expression import Expression, check_expression
@@ -176,17 +175,9 @@ def refuse(wanted: Mapping[str, bytes], beside: Mapping[str, bytes]) -> None:
     If it refuses none in this order it refuses none in any, for less was in force before. Groups are linked once.
     """
     book = Book()
-    for key, value in beside.items():
-        # What is refused already is not in force.
-        with suppress(RuleFault):
-            book._enter(key, book._checked(key, value))
-    groups: dict[Group, None] = {}
-    for key, value in wanted.items():
-        entry = book._checked(key, value)
-        book._enter(key, entry)
-        groups[_group(entry[0])] = None
-    for group in groups:
-        relink(list(book._groups[group].values()))
+    book.load(beside)  # what is refused already is not in force
+    for fault in book.load(wanted).values():
+        raise fault
 
 
 def _group(rule: Rule) -> Group:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from schemas.columns import Int64s, UInt32s, UInt64s
 from schemas.nan import Mask
+from schemas.runs import last_of_run
 
 UInt8s = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.intp]
@@ -50,15 +51,13 @@ class Level:
             return cls()
         ids = np.concatenate([part.ids for part in parts])
         order = np.argsort(ids, kind="stable")
-        last = np.ones(len(ids), dtype=bool)
-        last[:-1] = ids[order[1:]] != ids[order[:-1]]
         rows = cls(
             ids,
             np.concatenate([part.codes for part in parts]),
             np.concatenate([part.overflow for part in parts]),
             np.concatenate([part.epochs for part in parts]),
         )
-        return rows.where(order[last])
+        return rows.where(order[last_of_run(ids[order])])
 
     def with_rows(self, more: "Level") -> "Level":
         """Return both; no id may be in both, and more need not be sorted."""
