@@ -155,6 +155,13 @@ OLD = [(offset, offset) for offset in range(10)]
         ([(0, 0), (1, 5), *[(ANEW, offset) for offset in range(10)]], [(1, 4)]),
         ([(0, 500), (0, 502), (ANEW, 0), (ANEW, 1)], [(501, 501)]),
         ([*OLD, *[(ANEW + minute, offset) for minute, offset in OLD]], []),
+        # The clock was ahead, for a minute and for several; and what is lost beside it.
+        ([*OLD, *[(60, 10 + one) for one in range(5)], *[(10 + one, 15 + one) for one in range(100)]], []),
+        ([*OLD, *[(60 + one, 10 + one) for one in range(9)], *[(10 + one, 19 + one) for one in range(100)]], []),
+        ([*OLD, (60, 10), (60, 12), *[(10 + one, 13 + one) for one in range(100)]], [(11, 11)]),
+        ([*OLD, (60, 10), (60, 11), (10, 14), *[(11 + one, 15 + one) for one in range(100)]], [(12, 13)]),
+        # The clock was behind.
+        ([*OLD, (2, 10), (2, 11), (11, 12), (12, 14)], [(13, 13)]),
     ],
 )
 def test_gaps_of_a_topic_made_anew(data: Data, told: list[tuple[int, int]], missing: list[tuple[int, int]]) -> None:
