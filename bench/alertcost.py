@@ -1,6 +1,7 @@
 """What an evaluation costs the alert job, without Flink: state decoded, judged and encoded, as at every tick."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +36,13 @@ class Key:
     held: dict[int, bytes] = field(default_factory=dict)
     waiting: list[bytes] = field(default_factory=list)
 
-    def past(self) -> dict[int, bytes]:
-        """Return the past."""
-        return self.held
+    def ticks(self) -> list[int]:
+        """Return the ticks of which the past has a piece."""
+        return list(self.held)
+
+    def past(self) -> Iterable[tuple[int, bytes]]:
+        """Return (tick, piece) of the past."""
+        return self.held.items()
 
     def put(self, tick: int, piece: bytes) -> None:
         """Add to the past."""

@@ -5,7 +5,7 @@ udfs/alert/truth.py run over the groups that the late samples belong to. What le
 past, a piece a minute, and is forgotten when no late sample can reach it any more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -42,8 +42,12 @@ SHARE, SAVED_S = 0.2, 2.0
 class Shelf(Protocol):
     """Keyed state beside the window. past: by the tick that put it there; late: pieces that wait to be judged."""
 
-    def past(self) -> dict[int, bytes]:
-        """Return the past."""
+    def ticks(self) -> list[int]:
+        """Return the ticks of which the past has a piece."""
+        ...
+
+    def past(self) -> Iterable[tuple[int, bytes]]:
+        """Return (tick, piece) of the past."""
         ...
 
     def put(self, tick: int, piece: bytes) -> None:
@@ -167,7 +171,7 @@ class Hindsight:
         if not due:
             return memory, window
         reach = self.reach(rule, expression)
-        for put in shelf.past():
+        for put in shelf.ticks():
             if put - retention_ms(rule, expression) <= tick - reach:
                 shelf.forget(put)
         left = window.timestamps <= floor

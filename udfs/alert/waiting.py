@@ -1,6 +1,6 @@
 """The late samples that wait to be judged: which of them are news, and what was known in their place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +31,11 @@ def marked(window: Window, late: Window) -> Mask:
 
 
 def waiting(
-    tenant: str, stored: Mapping[int, bytes], late_pieces: Sequence[bytes]
+    tenant: str, stored: Iterable[tuple[int, bytes]], late_pieces: Sequence[bytes]
 ) -> tuple[Arrived, Window, dict[int, Window]]:
     """Return the late samples that are news, what they replaced, and the past by the tick that put it there."""
     empty = Window.empty(tenant)
-    past = {tick: Window.decode(piece) for tick, piece in stored.items()}
+    past = {tick: Window.decode(piece) for tick, piece in stored}
     pieces = [Batch.decode(piece, STATE_BYTES) for piece in late_pieces]
     replaced = [empty.append([piece]) for piece in pieces if piece.source == BEFORE]
     news = []

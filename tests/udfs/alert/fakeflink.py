@@ -82,8 +82,12 @@ class Map:
     def __init__(self, job: "FakeFlink", name: str) -> None:
         self._job, self._name = job, name
 
-    def items(self) -> list[tuple[int, bytes]]:
-        return list(self._job.state[self._job.key].get(self._name, {}).items())
+    def keys(self) -> list[int]:
+        return list(self._job.state[self._job.key].get(self._name, ()))
+
+    def get(self, key: int) -> bytes | None:
+        held: dict[int, bytes] = self._job.state[self._job.key].get(self._name, {})
+        return held.get(key)
 
     def put(self, key: int, value: bytes) -> None:
         self._job.state[self._job.key].setdefault(self._name, {})[key] = value

@@ -148,7 +148,7 @@ def test_three_slow_evaluations_in_a_row_pause_two_do_not() -> None:
     took = iter([0, 9, 0, 9, 0, 1, 0, 9, 0, 9, 0, 9])
     evaluator = Evaluator(Budget(seconds=5), lambda: float(next(took)), Hindsight(600_000, lambda: 0.0))
     job = with_budget(Budget(), LARGE)
-    shelf = KeyedShelf(Map(job, "past"), Value(job, "late"))
+    shelf = KeyedShelf(Map(job, "past"), Value(job, "past_index"), Value(job, "late"))
     entry = job._match._rules.book.get(LARGE.key)
     assert entry is not None
     address = Address("acme", "g/A", entry[1].shape, 0)

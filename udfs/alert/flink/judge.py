@@ -14,6 +14,7 @@ from schemas.batch import Batch
 from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked
 from udfs.alert.evaluator import Evaluator, Outcome
+from udfs.alert.flink.parts import Parted
 from udfs.alert.flink.rules import RULES, keeper, none_stored, take
 from udfs.alert.flink.shelf import KeyedShelf
 from udfs.alert.hindsight import Hindsight
@@ -63,10 +64,14 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         self._rules = keeper("alert.judge", self._stored, runtime_context)
         self._evaluator = Evaluator(self._budget, time.perf_counter, Hindsight(self._horizon_ms, time.perf_counter))
         self._pieces = runtime_context.get_list_state(ListStateDescriptor("pieces", _BYTES))
-        self._window = runtime_context.get_state(ValueStateDescriptor("window", _BYTES))
+        self._window = Parted(
+            runtime_context.get_state(ValueStateDescriptor("window", _BYTES)),
+            runtime_context.get_map_state(MapStateDescriptor("window_parts", Types.INT(), _BYTES)),
+        )
         self._memory = runtime_context.get_state(ValueStateDescriptor("memory", _BYTES))
         self._shelf = KeyedShelf(
             runtime_context.get_map_state(MapStateDescriptor("past", Types.LONG(), _BYTES)),
+            runtime_context.get_state(ValueStateDescriptor("past_index", _BYTES)),
             runtime_context.get_list_state(ListStateDescriptor("late", _BYTES)),
         )
         metrics = runtime_context.get_metrics_group()
