@@ -116,15 +116,20 @@ def save(home: Home, ports: Mapping[str, int]) -> None:
     write(home.ports, json.dumps(dict(ports), indent=1))
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all, also if the power fails; each process has a draft of its own."""
+def write(path: Path, text: str) -> os.stat_result:
+    """Write a file whole or not at all, also if the power fails, and return what tells it from another that is put there.
+
+    Each process has a draft of its own.
+    """
     draft = path.with_suffix(f".{os.getpid()}")
     with draft.open("w") as file:
         file.write(text)
         file.flush()
         # Else the name may reach the disk before the text does.
         os.fsync(file.fileno())
+        written = os.fstat(file.fileno())
     draft.replace(path)
+    return written
 
 
 def check(ports: Mapping[str, int]) -> None:

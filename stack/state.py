@@ -76,9 +76,9 @@ def _parsed(raw: dict[str, Any]) -> State:
     )
 
 
-def save(home: Home, state: State) -> None:
-    """Write the state whole or not at all."""
-    write(home.state, json.dumps(asdict(state), indent=1))
+def save(home: Home, state: State) -> os.stat_result:
+    """Write the state whole or not at all; return what tells the file from another."""
+    return write(home.state, json.dumps(asdict(state), indent=1))
 
 
 def started_at(pid: int) -> str | None:

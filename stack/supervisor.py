@@ -105,10 +105,9 @@ class Supervisor:
     def _on_disk(self) -> tuple[int, ...]:
         """Return what tells whether state.json is still the saved one: without it nobody finds this process."""
         try:
-            found = self.home.state.stat()
+            return _known_by(self.home.state.stat())
         except OSError:
             return ()
-        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _take(self, requests: list[Path]) -> None:
         for request in requests:
@@ -168,13 +167,13 @@ class Supervisor:
     def _save(self) -> None:
         """Write the state. On a full disk that waits: a supervisor that ended for it would end with all it holds."""
         try:
-            save(self.home, self.state)
+            written = save(self.home, self.state)
         except OSError as error:
             if not self._unsaved:
                 self._tell(f"TG-state-file {self.home.state} cannot be written, it is tried again: {error}")
             self._unsaved = True
         else:
-            self._unsaved, self._saved = False, self._on_disk()
+            self._unsaved, self._saved = False, _known_by(written)
 
     def _tell(self, text: str) -> None:
         with suppress(OSError):  # the log lies on the same disk: there is nobody else to tell
@@ -215,3 +214,7 @@ def supervise(
         finally:
             metrics.shutdown()
             metrics.server_close()
+
+
+def _known_by(file: os.stat_result) -> tuple[int, ...]:
+    return file.st_ino, file.st_size, file.st_mtime_ns
