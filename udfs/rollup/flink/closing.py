@@ -18,8 +18,20 @@ from udfs.rollup.rows import rollup
 
 # Bytes of a pane, as it lies in state, that are merged at once. It takes thirty times as many; more is no quicker.
 _AT_ONCE = 8 << 20
+# Of one block: some 10 MB at most, of which Flink holds several copies.
+_ROWS = 10_000
 # Of one late frame of rows: 1 MB, of the 9 that Kafka's sink takes.
 _SERIES = 50_000
+
+
+class Payloads(Protocol):
+    """What a pane holds. It may be more than fits in memory: one is read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> bytes: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
 
 
 class Closing(Protocol):
@@ -28,11 +40,11 @@ class Closing(Protocol):
     tier: Tier
     apart: bool
 
-    def rows(self, window: int, payloads: list[bytes]) -> Iterator[pa.Table]:
+    def rows(self, window: int, payloads: Payloads) -> Iterator[pa.Table]:
         """Yield the rows of a shard's closed window, each series in one of the tables; none if it holds no value."""
         ...
 
-    def sources(self, payloads: list[bytes]) -> UInt64s:
+    def sources(self, payloads: Payloads) -> UInt64s:
         """Return the hashes of a tenant's sources."""
         ...
 
@@ -47,7 +59,7 @@ class OfFrames:
     tier = MINUTE
     apart = False
 
-    def rows(self, window: int, payloads: list[bytes]) -> Iterator[pa.Table]:
+    def rows(self, window: int, payloads: Payloads) -> Iterator[pa.Table]:
         """Roll the frames up: plain ones and those of distributions each by their own rule."""
         frames = [Frame.decode(payload) for payload in payloads]
         plain = [frame for frame in frames if frame.weights is None]
@@ -59,7 +71,7 @@ class OfFrames:
         if tables:
             yield pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else tables[0]
 
-    def sources(self, payloads: list[bytes]) -> UInt64s:
+    def sources(self, payloads: Payloads) -> UInt64s:
         """Return each hash once."""
         found: UInt64s = np.unique(np.frombuffer(b"".join(payloads), "<u8"))
         return found
@@ -77,21 +89,29 @@ class OfRows:
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
 
-    def rows(self, window: int, payloads: list[bytes]) -> Iterator[pa.Table]:
+    def rows(self, window: int, payloads: Payloads) -> Iterator[pa.Table]:
         """Merge the finer rows: of a large pane some series at a time, since merging takes many times their bytes."""
-        parts = -(-sum(map(len, payloads)) // _AT_ONCE)
-        if parts == 1:
-            yield rows.rollup(merge(rows.rollups(rows.unpack(payloads)), window))
+        small: list[pa.Table] = []
+        known: list[UInt64s] = []
+        size = 0
+        for payload in payloads:
+            size += len(payload)
+            table = rows.unpack([payload])
+            small = [*small, table] if size <= _AT_ONCE else []
+            known.append(table["series_id"].to_numpy())
+        if small:
+            yield _merged(small, window)
             return
-        ids = np.unique(np.concatenate([rows.unpack([payload])["series_id"].to_numpy() for payload in payloads]))
-        for some in np.array_split(ids, min(parts, len(ids))):
-            finer = (one for payload in payloads for one in rows.rollups(rows.unpack([payload])))
-            mine = [one.where((one.series_ids >= some[0]) & (one.series_ids <= some[-1])) for one in finer]
-            yield rows.rollup(merge([one for one in mine if len(one)], window))
+        spans = [(int(ids.min()), int(ids.max())) for ids in known]
+        ids = np.unique(np.concatenate(known))
+        for some in np.array_split(ids, min(-(-size // _AT_ONCE), len(ids))):
+            first, last = some[0], some[-1]
+            touched = [place for place, (low, high) in enumerate(spans) if low <= last and high >= first]
+            yield _merged([_between(rows.unpack([payloads[place]]), first, last) for place in touched], window)
 
-    def sources(self, payloads: list[bytes]) -> UInt64s:
+    def sources(self, payloads: Payloads) -> UInt64s:
         """Return each hash once."""
-        lists = rows.unpack(payloads)["sources"].combine_chunks()
+        lists = rows.unpack(list(payloads))["sources"].combine_chunks()
         found: UInt64s = np.unique(lists.flatten().to_numpy().astype(np.uint64, copy=False))
         return found
 
@@ -104,3 +124,24 @@ class OfRows:
             ids, codes = part.series_ids[first : first + _SERIES], part.metric_codes[first : first + _SERIES]
             cells = np.repeat(MISSING, len(ids)).reshape(1, len(ids))
             yield Frame(part.tenant, shard, part.metrics, codes, ids, stamps, cells).encode()
+
+
+def blocks(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows in blocks, each of series whose ids are neighbours: a coarser tier merges some ids at a time."""
+    if table.num_rows <= _ROWS:
+        yield table
+        return
+    places = np.empty(table.num_rows, np.int64)
+    places[np.argsort(table["series_id"].to_numpy(), kind="stable")] = np.arange(table.num_rows)
+    for first in range(0, table.num_rows, _ROWS):
+        yield table.filter(pa.array((places >= first) & (places < first + _ROWS)))
+
+
+def _between(table: pa.Table, first: np.uint64, last: np.uint64) -> pa.Table:
+    """Return the rows of the series from one id to another."""
+    ids = table["series_id"].to_numpy()
+    return table.filter(pa.array((ids >= first) & (ids <= last)))
+
+
+def _merged(tables: list[pa.Table], window: int) -> pa.Table:
+    return rows.rollup(merge(rows.rollups(pa.concat_tables(tables).unify_dictionaries()), window))

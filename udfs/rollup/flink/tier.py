@@ -1,6 +1,6 @@
 """One tier: panes collect, and close once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
@@ -9,11 +9,25 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, Va
 from schemas import topics
 from sinks import rows
 from udfs.mode import announce
-from udfs.rollup.flink.closing import Closing
+from udfs.rollup.flink.closing import Closing, blocks
 from udfs.rollup.flink.pane import SOURCES, Pane
 
-# Of one block: some 10 MB at most, of which Flink holds several copies.
-_ROWS = 10_000
+
+class Held:
+    """The Payloads of a pane: listed ones, and blocks that are read from state when they are asked for."""
+
+    def __init__(self, listed: list[bytes], count: int, block: Callable[[int], bytes]) -> None:
+        self._listed, self._count, self._block = listed, count, block
+
+    def __len__(self) -> int:
+        return len(self._listed) + self._count
+
+    def __getitem__(self, place: int, /) -> bytes:
+        listed = len(self._listed)
+        return self._listed[place] if place < listed else self._block(place - listed)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.__getitem__, range(len(self)))
 
 
 class RollupFunction(KeyedProcessFunction):
@@ -64,17 +78,18 @@ class RollupFunction(KeyedProcessFunction):
         self._blocks.put(count, payload)
         self._count.update(count + 1)
 
-    def _held(self) -> list[bytes]:
-        """Return the pane's payloads and forget them."""
-        # What a tier keeps apart lay in the list before.
-        held = list(self._payloads.get())
+    def _held(self) -> Held:
+        """Return what the pane holds."""
+        # Each block by its key: RocksDB's iterators load many values at once. What a tier keeps apart lay in the list
+        # before.
+        count = self._count.value() or 0 if self._closing.apart else 0
+        return Held(list(self._payloads.get()), count, self._blocks.get)
+
+    def _forget(self) -> None:
         self._payloads.clear()
-        if self._closing.apart and (count := self._count.value()):
-            # Each by its key: RocksDB's iterators load many values at once.
-            held += [self._blocks.get(place) for place in range(count)]
+        if self._closing.apart:
             self._blocks.clear()
             self._count.clear()
-        return held
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Close the pane, or forget that it was closed."""
@@ -85,18 +100,20 @@ class RollupFunction(KeyedProcessFunction):
             self._closed.clear()
             return
         payloads = self._held()
+        if len(payloads):
+            yield from self._rows(key, owner, window, payloads)
+        self._forget()
         self._open_panes.discard(key)
         self._closed.update(True)
         ctx.timer_service().register_event_time_timer(timestamp + self._horizon)
-        if not payloads:
-            return
+
+    def _rows(self, key: str, owner: str, window: int, payloads: Held) -> Iterator[Row]:
         tenant, _, shard = owner.rpartition("/")
         tier = self._closing.tier
         if shard == SOURCES:
             made = rows.completeness(tenant, tier.name, window, self._closing.sources(payloads))
             yield Row("completeness", key.encode(), rows.pack(made), made.num_rows)
             return
-        for made in self._closing.rows(window, payloads):
-            for first in range(0, made.num_rows, _ROWS):
-                block = made.slice(first, _ROWS)
+        for table in self._closing.rows(window, payloads):
+            for block in blocks(table):
                 yield Row(tier.table, key.encode(), rows.pack(block), block.num_rows)
