@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from query.errors import unavailable
@@ -43,13 +43,12 @@ class Pulse:
             raise self._silence()
         answer = self._running.submit(call)
         patience_s = min(self._patience_s, left_s * PATIENCE_SHARE)
-        while True:
-            try:
-                return answer.result(patience_s)
-            except TimeoutError:
-                # It may have come while the probe was out.
-                if not (answer.done() or self._answers() or answer.done()):
-                    raise self._silence() from None
+        while not wait([answer], patience_s).done:
+            # It may have come while the probe was out.
+            if not (answer.done() or self._answers() or answer.done()):
+                answer.cancel()  # if it has not begun, nobody needs it any more
+                raise self._silence()
+        return answer.result()
 
     def _answers(self) -> bool:
         """Probe, once for all who ask meanwhile; a silence is remembered for a while."""

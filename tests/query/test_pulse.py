@@ -74,6 +74,14 @@ def test_who_does_not_is_probed_again_before_anything_else_is_asked() -> None:
     free.set()
 
 
+def test_a_timeout_of_the_call_itself_is_its_own() -> None:
+    def late() -> int:
+        raise TimeoutError("the call's own")
+
+    with pytest.raises(TimeoutError, match="the call's own"):
+        Pulse(lambda: True, lambda: 0.0, 0.1).run(late, 60)
+
+
 def test_a_refusal_is_an_answer_and_a_closed_port_is_none(silent: str) -> None:
     stranger = Clickhouse(embedded.endpoint(), user="nobody", password="x", attempts=1)
     assert answers(stranger)

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from schemas.frame import Frame
 from schemas.tiers import MINUTE, TIERS
 from sinks import rows
 from tests.udfs.rollup.test_distribution import weighted
@@ -67,6 +68,23 @@ def test_blocks_hold_each_row_once_and_ids_that_are_neighbours(monkeypatch: pyte
         sorted(sorted(ids)[first : first + 10], key=table["series_id"].to_pylist().index) for first in (0, 10, 20, 30)
     ]
     assert pa.concat_tables(cut).unify_dictionaries().sort_by("series_id") == table.sort_by("series_id")
+
+
+def test_a_block_names_its_own_metrics_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = 40
+    names = [f"stats.timers.{number}" for number in range(many)]
+    frame = Frame("t", 0, names, np.arange(many, dtype=np.uint32), np.arange(many, dtype=np.uint64), np.array([1]),
+                  np.ones((1, many)))  # fmt: skip
+    (table,) = OfFrames().rows(0, [frame.encode()])
+    monkeypatch.setattr(closing, "_ROWS", 10)
+    cut = list(blocks(table))
+    assert [len(one["metric"].unify_dictionaries().chunk(0).dictionary) for one in cut] == [10] * 4
+    assert pa.concat_tables(cut).unify_dictionaries().sort_by("series_id")["metric"].to_pylist() == names
+    assert {one.schema for one in cut} == {table.schema}
+    monkeypatch.setattr(closing, "_AT_ONCE", 1000)
+    parts = list(OfRows(TIERS[1]).rows(0, [rows.pack(one) for one in cut]))
+    assert len(parts) > 1
+    assert [len(one["metric"].chunk(0).dictionary) for one in parts] == [one.num_rows for one in parts]
 
 
 def test_a_large_pane_is_read_block_by_block_and_not_for_each_part_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from schemas.columns import UInt64s
 from schemas.frame import Frame
-from schemas.nan import MISSING
+from schemas.nan import MISSING, Mask
 from schemas.tiers import MINUTE, Tier
 from sinks import rows
 from udfs.rollup.distribution import distributions
@@ -134,13 +134,21 @@ def blocks(table: pa.Table) -> Iterator[pa.Table]:
     places = np.empty(table.num_rows, np.int64)
     places[np.argsort(table["series_id"].to_numpy(), kind="stable")] = np.arange(table.num_rows)
     for first in range(0, table.num_rows, _ROWS):
-        yield table.filter(pa.array((places >= first) & (places < first + _ROWS)))
+        yield _chosen(table, (places >= first) & (places < first + _ROWS))
 
 
 def _between(table: pa.Table, first: np.uint64, last: np.uint64) -> pa.Table:
     """Return the rows of the series from one id to another."""
     ids = table["series_id"].to_numpy()
-    return table.filter(pa.array((ids >= first) & (ids <= last)))
+    return _chosen(table, (ids >= first) & (ids <= last))
+
+
+def _chosen(table: pa.Table, mask: Mask) -> pa.Table:
+    """Return some rows, with the names of their metrics alone: where each series has its own, all are megabytes."""
+    some = table.filter(pa.array(mask))
+    metric = some.schema.field("metric")
+    names = some["metric"].cast(pa.string()).dictionary_encode().cast(metric.type)
+    return some.set_column(some.schema.get_field_index("metric"), metric, names)
 
 
 def _merged(tables: list[pa.Table], window: int) -> pa.Table:
