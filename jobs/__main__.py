@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 from pyflink.common import Configuration
 
 from jobs.settings import JobSettings
+from schemas.setting import faults
 from sinks import direct
 
 NAMES = ("gate", "store", "rollup", "alert", "reroll")
@@ -75,7 +77,11 @@ def main(argv: list[str] | None = None) -> int:
     # A job that is begun empty goes on from the offsets of its group: what its state held would be lost.
     if wrong := sorted(name for name, path in savepoints.items() if name not in names or not path):
         parser.error(f"--from {', '.join(wrong)}: NAME=SAVEPOINT is due, NAME one of {', '.join(names)}")
-    settings = JobSettings()
+    try:
+        settings = JobSettings()
+    except ValidationError as error:
+        print("\n".join(faults(error)), file=sys.stderr)
+        return 2
     live = running(settings.flink)
     alive = {name for name in names if f"{settings.job_prefix}-{name}" in live}
     if late := sorted(alive & savepoints.keys()):

@@ -12,6 +12,7 @@ from sinks import direct
 from stack.archive import CLIENT, JOBMANAGER, TASKMANAGER
 from stack.home import ROOT, Home
 from stack.jars import lib, pyflink_home
+from stack.javatext import uri
 from stack.ports import HOST
 from stack.process import Process, answers
 
@@ -63,9 +64,9 @@ def local_settings(home: Home, ports: Mapping[str, int]) -> dict[str, object]:
         "rest.bind-address": HOST,
         "rest.port": ports["flink"],
         "high-availability.zookeeper.quorum": f"{HOST}:{ports['zookeeper']}",
-        "high-availability.storageDir": (data / "ha").as_uri(),
-        "execution.checkpointing.dir": (data / "checkpoints").as_uri(),
-        "execution.checkpointing.savepoint-dir": (data / "savepoints").as_uri(),
+        "high-availability.storageDir": uri(data / "ha"),
+        "execution.checkpointing.dir": uri(data / "checkpoints"),
+        "execution.checkpointing.savepoint-dir": uri(data / "savepoints"),
         "io.tmp.dirs": str(home.folder("flink", "tmp")),
         "env.pid.dir": str(home.folder("flink", "pids")),
         "python.executable": sys.executable,

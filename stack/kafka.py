@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from schemas.topics import TOPICS
 from stack.archive import KAFKA
 from stack.home import JARS, Home
+from stack.javatext import properties
 from stack.ports import HOST
 from stack.process import Process, listens
 
@@ -43,7 +44,7 @@ def broker(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Proc
     """Return the broker's process; the first start formats its data folder."""
     folder = home.folder("kafka")
     settings = server_properties(home, ports)
-    (folder / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    (folder / "server.properties").write_text(properties(settings))
     java = f"java -cp '{JARS}/kafka/*' -Dorg.slf4j.simpleLogger.showDateTime=true"
     # A path may hold spaces, so that it reaches the shell as an argument.
     script = (

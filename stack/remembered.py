@@ -25,11 +25,15 @@ _SECRET = "password"
 
 @dataclass(slots=True)
 class Remembered:
-    """code: of the jobs, as in jobs.json; of other code nothing is known. jobs: ids by name. settings: by name."""
+    """code: of the jobs, as in jobs.json; of other code nothing is known. jobs: ids by name. settings: by name.
+
+    starts: the state that jobs were started from, by name: what one leaves that is gone before its first checkpoint.
+    """
 
     code: str = ""
     jobs: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    starts: dict[str, str] = field(default_factory=dict)
 
 
 def _file(home: Home) -> Path:
@@ -82,14 +86,16 @@ def _check_coarsest(before: Mapping[str, str], now: Mapping[str, str]) -> None:
         )
 
 
-def forgotten(home: Home, jobs: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
-    """Return the newest checkpoint of each of these jobs (ids by name) that is not among the known ones and left any.
+def forgotten(home: Home, ran: Remembered, known: Collection[str]) -> dict[str, str]:
+    """Return the newest checkpoint of each job that ran and is not among the known ones, or what it was started from.
 
     ZooKeeper's data were lost, the job failed while it was set up, or someone cancelled it.
     """
     found = {}
-    for name in jobs.keys() - known:
-        start = newest((home.path / "flink" / "checkpoints" / jobs[name]).glob("chk-*/_metadata"))
+    checkpoints = home.path / "flink" / "checkpoints"
+    for name in {*ran.jobs, *ran.starts} - set(known):
+        left = newest((checkpoints / ran.jobs[name]).glob("chk-*/_metadata")) if name in ran.jobs else None
+        start = left or ran.starts.get(name)
         if start is not None:
             found[name] = start
             print(

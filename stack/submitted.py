@@ -5,11 +5,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from jobs.settings import FORMER_SHARDS
 from stack.home import Home
+from stack.javatext import local, uri
 from stack.ports import write
 
 
@@ -76,11 +75,6 @@ def save(home: Home, submitted: Submitted) -> None:
         os.close(folder)
 
 
-def local(uri: str) -> Path:
-    """Return the path that a file URI of Flink's says."""
-    return Path(url2pathname(urlsplit(uri).path))
-
-
 def left(one: Stop) -> str | None:
     """Return the newest state that a job which has ended left, None if it left none. `_metadata` is written last."""
     whole = list(Path(one.folder).glob("*/_metadata")) if one.folder else []
@@ -92,4 +86,4 @@ def left(one: Stop) -> str | None:
 def newest(whole: Iterable[Path]) -> str | None:
     """Return the URI of the newest of savepoints and checkpoints, given by their `_metadata`, which is written last."""
     last = max(whole, key=lambda path: path.stat().st_mtime_ns, default=None)
-    return None if last is None else last.parent.as_uri()
+    return None if last is None else uri(last.parent)

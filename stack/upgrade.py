@@ -14,14 +14,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from jobs.settings import JobSettings
+from schemas.setting import faults
 from stack import state
 from stack.code import version
 from stack.flink import JOB_PACKAGES, TASKMANAGERS
 from stack.home import Home
+from stack.javatext import local, uri
 from stack.remembered import Remembered, changed, forgotten, remember, remembered, told
 from stack.rest import FlinkError, FlinkRest, Job, SavepointError
-from stack.submitted import Stop, Submitted, UpgradeError, left, load, local, save
+from stack.submitted import Stop, Submitted, UpgradeError, left, load, save
 from stack.supervisor import ask
 from stack.sweep import sweep
 
@@ -82,7 +86,7 @@ def take_savepoint(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> st
     one = done.stopping[job.name]
     print(f"stopping {job.name} with a savepoint", flush=True)
     try:
-        return rest.stop_with_savepoint(job, folder=Path(one.folder).as_uri(), trigger=one.trigger)
+        return rest.stop_with_savepoint(job, folder=uri(Path(one.folder)), trigger=one.trigger)
     except SavepointError as error:
         one.trigger = uuid4().hex  # Flink would answer the same again for the one that failed
         save(home, done)
@@ -152,7 +156,7 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, sett
     live = settled(rest)
     take_up(home, done, live)
     ran = remembered(home, done.code)
-    done.pending |= forgotten(home, ran.jobs, {*live, *done.pending, *done.stopping})
+    done.pending |= forgotten(home, ran, {*live, *done.pending, *done.stopping})
     if live or done.pending:
         check(done, mode, shards)
         done.mode, done.shards = mode, shards
@@ -174,7 +178,9 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, sett
         done = Submitted(code if code == done.code and not other else "", mode, done.pending, shards)
         save(home, done)
         submit({name: path for name, path in done.pending.items() if name not in live}, shards)
-    remember(home, Remembered(code, {job.name: job.id for job in rest.jobs().values()}, dict(settings)))
+    ids = {job.name: job.id for job in rest.jobs().values()}
+    as_before = {name: path for name, path in ran.starts.items() if ids.get(name) == ran.jobs.get(name, ids.get(name))}
+    remember(home, Remembered(code, ids, dict(settings), as_before | done.pending))
     save(home, Submitted(code, mode, shards=shards))
 
 
@@ -209,12 +215,15 @@ def wait_running(rest: FlinkRest, names: tuple[str, ...], within_s: float = 90.0
 def main() -> int:
     """Upgrade the cluster of TIDEGAUGE_HOME and TIDEGAUGE_FLINK; exit code 1 and one line if that fails."""
     home, rest = Home.choose(None), FlinkRest(os.environ["TIDEGAUGE_FLINK"])
-    settings = JobSettings()
     try:
+        settings = JobSettings()
         shards = shards_of(settings, load(home))
         upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, told(settings), submit_jobs)
         wait_running(rest, JOBS)
         sweep(home, load(home), {job.id for job in rest.jobs().values()})
+    except ValidationError as error:
+        print("\n".join(faults(error)), file=sys.stderr, flush=True)
+        return 1
     except (UpgradeError, FlinkError) as error:
         print(error, file=sys.stderr, flush=True)
         return 1

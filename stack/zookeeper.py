@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from stack.home import Home
 from stack.jars import lib
+from stack.javatext import properties
 from stack.ports import HOST
 from stack.process import Process, listens
 
@@ -24,7 +25,7 @@ def server(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Proc
         # A single peer runs standalone: the two peer ports are never opened.
         "server.1": f"{HOST}:2888:3888",
     }
-    (folder / "zoo.cfg").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    (folder / "zoo.cfg").write_text(properties(settings))
     flink = home.folder("flink")
     return Process(
         name="zookeeper",

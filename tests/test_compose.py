@@ -16,6 +16,7 @@ from agent.settings import Settings
 from query.settings import QuerySettings
 from stack import flink, kafka, plan, ports, redis
 from stack.home import ROOT, Home
+from stack.javatext import uri
 
 TEXT = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -111,7 +112,7 @@ def test_a_volume_holds_one_folder() -> None:
     compose = yaml.safe_load(SERVICES["jobmanager"].environment["FLINK_PROPERTIES"])
     for key, value in flink.local_settings(home := Home(Path("/there")), ports.DEFAULTS).items():
         if str(value).startswith("file:"):
-            assert compose[key] == str(value).replace(f"{home.path.as_uri()}/flink/", data)
+            assert compose[key] == str(value).replace(f"{uri(home.path)}/flink/", data)
 
 
 def test_same_parts_and_dependencies(home: Home) -> None:

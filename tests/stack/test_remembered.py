@@ -6,8 +6,9 @@ import pytest
 
 from jobs.settings import JobSettings
 from stack.home import Home
+from stack.javatext import local
 from stack.remembered import Remembered, changed, remember, remembered, told
-from stack.submitted import Submitted, UpgradeError, local, save
+from stack.submitted import Submitted, UpgradeError, save
 from tests.stack.test_upgrade import Flink, run, write
 
 
@@ -46,6 +47,18 @@ def test_a_job_that_flink_has_forgotten_goes_on_from_its_checkpoint(
     flink.jobs_by_id.clear()
     found = run(home, flink, "old")
     assert [local(path).name for path in found.values()] == ([start] if start else [])
+
+
+def test_a_job_that_is_gone_before_its_first_checkpoint_goes_on_from_where_it_was_started(home: Home) -> None:
+    flink = Flink(jobs_by_id={"1": "RUNNING"})
+    start = run(home, flink)
+    assert [local(path).name for path in start.values()] == ["savepoint-1"]
+    assert run(home, flink) == start  # its client died, nobody knows of the job
+    for _ in range(2):
+        flink.jobs_by_id["2"] = "RUNNING"
+        assert run(home, flink) == {}
+    flink.jobs_by_id.clear()
+    assert run(home, flink) == start
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from stack.home import Home
+from stack.javatext import uri
 from stack.submitted import Stop, Submitted
 from stack.sweep import sweep
 
@@ -24,9 +25,7 @@ def test_each_jobs_newest_savepoint_stays_and_what_is_to_be_started_from(tmp_pat
     of_a_user.mkdir()
     for name in ("1/chk-7", "2/shared", "3/chk-1", "4/taskowned"):
         (home.path / "flink" / "checkpoints" / name).mkdir(parents=True)
-    done = Submitted(
-        pending={"store": (store[2] / "savepoint-1").as_uri()}, stopping={"store": Stop("9", str(store[3]))}
-    )
+    done = Submitted(pending={"store": uri(store[2] / "savepoint-1")}, stopping={"store": Stop("9", str(store[3]))})
     sweep(home, done, {"1", "2"})
     assert set((home.path / "flink" / "savepoints").iterdir()) == {gate[1], *store[1:], of_a_user}
     # 3 ended, but has a checkpoint that someone may want.

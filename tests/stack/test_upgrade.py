@@ -12,9 +12,10 @@ import pytest
 from stack import plan, state, up, upgrade
 from stack.code import version
 from stack.home import Home
+from stack.javatext import local, uri
 from stack.rest import FlinkError, FlinkRest
 from stack.state import Running, State
-from stack.submitted import Stop, Submitted, UpgradeError, load, local, save
+from stack.submitted import Stop, Submitted, UpgradeError, load, save
 from stack.supervisor import ask
 
 
@@ -62,7 +63,7 @@ def write(path: Path) -> str:
     """Write a file of a savepoint or checkpoint and return the URI of that."""
     path.parent.mkdir(parents=True)
     path.touch()
-    return path.parent.as_uri()
+    return uri(path.parent)
 
 
 def run(home: Home, flink: Flink, code: str = "new", **settings: str) -> dict[str, str]:
