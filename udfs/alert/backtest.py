@@ -5,16 +5,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from promql.columns import Columns, Selector, Source
-from promql.plan import Expr
+from promql.columns import Columns, Matcher, Selector, Source
 from promql.reads import selectors
 from promql.steps import pinned
 from udfs.alert.expression import parse_expression
 from udfs.alert.group import MAX_TICKS, Change, Failure, Run, Setting
 from udfs.alert.lifecycle import Labels
+from udfs.alert.order import ALERTS, FOR_STATE, names
+from udfs.alert.recorded import Recorded
+from udfs.alert.rule import Rule
 from udfs.alert.rulefile import Group
 
 Told = Callable[[int, int], None]
+# What tells selectors apart, whatever the time: metric and matchers.
+Key = tuple[str, tuple[Matcher, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,25 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """A selector that found no sample in all of its time, and the ids of the rules that read it."""
+
+    selector: Selector
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What a backtest found: episodes by their time, evaluations without an answer, evaluations in all."""
+    """What a backtest found: episodes by their time, evaluations without an answer, evaluations in all.
+
+    alerts: the keys of all alerting rules, in the order of the file. unseen: what the rules read and is not there.
+    """
 
     episodes: tuple[Episode, ...]
     failures: tuple[Failure, ...]
     evaluations: int
+    alerts: tuple[str, ...]
+    unseen: tuple[Unseen, ...]
 
     @property
     def fired(self) -> tuple[Episode, ...]:
@@ -58,17 +75,25 @@ class Difference:
 
 
 def backtest(
-    groups: Sequence[Group], source: Source, start_ms: int, end_ms: int, setting: Setting, told: Told | None = None
+    groups: Sequence[Group],
+    source: Source,
+    start_ms: int,
+    end_ms: int,
+    setting: Setting,
+    told: Told | None = None,
+    oldest_ms: int = 0,
 ) -> Report:
     """Return what the groups would have done from start to end.
 
     Ticks stand on the stream's grid, the multiples of the interval. Evaluation begins earlier by the longest `for` and
-    keep_firing_for, so that what fires at the start is known; what ended before the start is left out. told(done, all)
-    is called now and then, in ms of history. Raises RuleFault for an expression that is none.
+    keep_firing_for, so that what fires at the start is known; what ended before the start is left out. But it begins
+    at oldest_ms at the earliest: the source holds nothing before. told(done, all) is called now and then, in ms of
+    history. Raises RuleFault for an expression that is none.
     """
     rules = [rule for group in groups for rule in group.rules]
-    first = start_ms - max([0, *(rule.for_ms + rule.keep_firing_for_ms + rule.interval_ms for rule in rules)])
-    fetched = Fetched(source, [(parse_expression(rule.expr), rule.query_offset_ms) for rule in rules])
+    before = max([0, *(rule.for_ms + rule.keep_firing_for_ms + rule.interval_ms for rule in rules)])
+    first = max(start_ms - before, oldest_ms)
+    fetched = Fetched(source, rules, first)
     run = Run(groups, fetched, replace(setting, since_ms=first), first)
     steps = [max(1, round(group.interval_s * 1000)) for group in groups]
     evaluations = 0
@@ -77,13 +102,15 @@ def backtest(
         for place, ticks in _turns(low, high, steps, one_by_one=run.chunk == 1):
             run.evaluate(place, ticks)
             evaluations += len(ticks) * len(groups[place].rules)
+        fetched.look(run.recorded, high)
         if not fetched.pinned:
             run.recorded.forget(high - fetched.span_ms)
         if told is not None:
             told(min(high, end_ms) - first, end_ms - first)
     episodes = (one for one in episodes_of(run.changes) if not one.ended_at or one.ended_at >= start_ms)
     failures = tuple(one for one in run.failures if one.at >= start_ms)
-    return Report(tuple(episodes), failures, evaluations)
+    alerts = tuple(rule.key for rule in rules if rule.alert)
+    return Report(tuple(episodes), failures, evaluations, alerts, fetched.unseen())
 
 
 def episodes_of(changes: Iterable[Change]) -> list[Episode]:
@@ -156,30 +183,72 @@ def _turns(
 
 
 class Fetched:
-    """A Source that reads what a slice of time needs once, however many ticks are evaluated in it."""
+    """A Source that reads what a slice of time needs once, however many ticks are evaluated in it.
 
-    def __init__(self, source: Source, plans: Sequence[tuple[Expr, int]]) -> None:
-        self._source, self._plans = source, plans
-        self._held: dict[tuple[object, ...], tuple[Selector, Columns]] = {}
-        reads = [(one, offset) for plan, offset in plans for one in selectors(plan)]
+    It knows what the rules' selectors found. since_ms: from then on the names that the rules record are theirs alone.
+    """
+
+    def __init__(self, source: Source, rules: Sequence[Rule], since_ms: int) -> None:
+        self._source, self._since_ms, self._made = source, since_ms, names(rules)
+        self._plans = [(parse_expression(rule.expr), rule.query_offset_ms, rule.rule_id) for rule in rules]
+        self._held: dict[Key, tuple[Selector, Columns]] = {}
+        self._readers: dict[Key, list[str]] = {}
+        for plan, _, rule_id in self._plans:
+            for key in dict.fromkeys(map(_of, selectors(plan))):
+                self._readers.setdefault(key, []).append(rule_id)
+        # Which have found nothing yet, and in what time. Of ALERTS each rule's own episodes tell.
+        own = self._made & {ALERTS, FOR_STATE}
+        self._missing: dict[Key, Selector | None] = {key: None for key in self._readers if key[0] not in own}
+        reads = [(one, offset) for plan, offset, _ in self._plans for one in selectors(plan)]
         self.span_ms = max([0, *(offset - one.start_ms for one, offset in reads)])
         """How far behind a tick the oldest sample lies that an expression reads; with @ nothing is said."""
-        self.pinned = any(pinned(plan) for plan, _ in plans)
+        self.pinned = any(pinned(plan) for plan, _, _ in self._plans)
 
     def fetch(self, low_ms: int, high_ms: int) -> None:
         """Read for ticks in (low, high]; what was read before is forgotten."""
-        hulls: dict[tuple[object, ...], Selector] = {}
-        for plan, offset in self._plans:
+        hulls: dict[Key, Selector] = {}
+        for plan, offset, _ in self._plans:
             for one in selectors(plan, low_ms + 1 - offset, high_ms - offset):
-                key = one.metric, one.matchers
-                held = hulls.get(key, one)
-                start, end = min(held.start_ms, one.start_ms), max(held.end_ms, one.end_ms)
-                hulls[key] = Selector(one.metric, one.matchers, start, min(end, high_ms))
-        self._held = {key: (hull, self._source.select(hull)) for key, hull in hulls.items()}
+                hull = _hull(hulls.get(_of(one)), one)
+                hulls[_of(one)] = replace(hull, end_ms=min(hull.end_ms, high_ms))
+        self._held = {key: (hull, self._read(hull)) for key, hull in hulls.items()}
 
     def select(self, selector: Selector) -> Columns:
         """Return the samples of the matching series."""
-        held = self._held.get((selector.metric, selector.matchers))
+        held = self._held.get(_of(selector))
         if held and held[0].start_ms <= selector.start_ms and selector.end_ms <= held[0].end_ms:
             return held[1]
-        return self._source.select(selector)
+        return self._read(selector)
+
+    def look(self, recorded: Recorded, until_ms: int) -> None:
+        """Note which selectors find what the rules themselves have recorded up to a time."""
+        for metric, matchers in list(self._missing):
+            if len(recorded.select(Selector(metric, matchers, -1, until_ms)).timestamps):
+                del self._missing[metric, matchers]
+
+    def unseen(self) -> tuple[Unseen, ...]:
+        """Return the selectors that found nothing wherever they looked."""
+        found = self._missing.items()
+        return tuple(Unseen(hull, tuple(self._readers[key])) for key, hull in found if hull is not None)
+
+    def _read(self, selector: Selector) -> Columns:
+        found, key = self._source.select(selector), _of(selector)
+        if key in self._missing:
+            # What others once stored under a name that the rules record counts before the run only, as for Joined.
+            made = selector.metric in self._made
+            if (found.timestamps < self._since_ms).any() if made else len(found.timestamps):
+                del self._missing[key]
+            else:
+                self._missing[key] = _hull(self._missing[key], selector)
+        return found
+
+
+def _of(selector: Selector) -> Key:
+    return selector.metric, selector.matchers
+
+
+def _hull(held: Selector | None, more: Selector) -> Selector:
+    """Return a selector of the time of both."""
+    if held is None:
+        return more
+    return replace(held, start_ms=min(held.start_ms, more.start_ms), end_ms=max(held.end_ms, more.end_ms))

@@ -155,3 +155,46 @@ def test_a_rule_with_a_limit_is_judged_under_one_key_on_the_stream() -> None:
     assert link(one, expression, {}).spread.parts("host")
     limited = link(replace(one, limit=5), expression, {})
     assert limited.spread == WHOLE and limited.shape != expression.shape
+
+
+def test_selectors_that_find_nothing_are_told() -> None:
+    found = over(RULES % "5m", {})
+    # That nothing fires is no misspelt name: of ALERTS nothing is said.
+    assert [(one.selector.metric, one.rules) for one in found.unseen] == [
+        ("up", ("g/job:up:min",)),
+        ("job:up:min", ("g/Down",)),
+    ]
+    assert (found.unseen[0].selector.start_ms, found.unseen[0].selector.end_ms) == (T0 - 11 * 60_000, T0 + HOUR)
+    assert found.alerts == ("t/g/Down", "t/h/Firing")
+    # One sample is enough, and what the rules record counts.
+    assert not over(RULES % "5m", {"a": "_x100 1"}).unseen
+
+
+def test_what_others_recorded_counts_before_the_run_only() -> None:
+    rules = (
+        "groups: [{name: g, interval: 1m, rules: [{record: a, expr: b}, {alert: A, expr: 'sum_over_time(a[9m]) > 9'}]}]"
+    )
+
+    def unseen(cells: str) -> list[str]:
+        read = parse_file(rules, "t")
+        stored = MemorySource([parse_series(f"a {cells}", 60_000, T0 - HOUR)])
+        return [one.selector.metric for one in backtest(read.groups, stored, T0, T0 + HOUR, Setting()).unseen]
+
+    assert unseen("1x100") == ["b"]
+    assert unseen("_x70 1x20") == ["b", "a"]
+
+
+def test_nothing_is_evaluated_before_the_oldest_sample() -> None:
+    rule = Rule("t", "g/A", "g", "A", "absent(down)", 60, for_s=300)
+    series = MemorySource([parse_series('up{job="a"} 1x60', 60_000, T0)])
+    read: list[Selector] = []
+
+    class Noting(MemorySource):
+        def select(self, selector: Selector) -> Columns:
+            read.append(selector)
+            return series.select(selector)
+
+    found = backtest([Group("g", 60, (rule,))], Noting([]), T0 - 9000 * HOUR, T0 + HOUR, Setting(), oldest_ms=T0)
+    assert found.evaluations == 61 and len(read) == 1
+    # Without its series too a rule has an answer, from the first data on.
+    assert [brief(one)[2:] for one in found.episodes] == [(0, 300, -1)]
