@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from pydantic import ValidationError
+
 from schemas.retention import RetentionError
+from schemas.setting import faults
 from sinks import retention
-from sinks.clickhouse import Clickhouse
+from sinks.clickhouse import AddressError, Clickhouse
 from sinks.refusal import ClickhouseError, Unavailable
 
 _FILE = re.compile(r"(\d{3})_\w+\.sql\Z")
@@ -171,12 +174,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--user", default=env("TIDEGAUGE_CLICKHOUSE_USER", "default"))
     args = parser.parse_args(argv)
     password = env("TIDEGAUGE_CLICKHOUSE_PASSWORD", "")
-    clickhouse = Clickhouse(args.endpoint, args.user, password, args.database)
     try:
         policy = retention.RetentionSettings().policy()
+        clickhouse = Clickhouse(args.endpoint, args.user, password, args.database)
+    except ValidationError as error:
+        print("\n".join(faults(error)), file=sys.stderr)
+        return 2
+    except AddressError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except RetentionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    try:
         done = apply(args.endpoint, args.user, password, args.database)
         kept = retention.apply(clickhouse, policy)
-    except (DdlError, RetentionError, ClickhouseError, Unavailable) as error:
+    except (DdlError, ClickhouseError, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
     finally:

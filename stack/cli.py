@@ -25,31 +25,20 @@ ELSEWHERE = {
 """Commands of other packages: module with main(argv), one line of help."""
 
 
-def _find_stack() -> None:
-    """Let a command of another package reach the stack that runs in the home, unless the environment names any part."""
-    from stack import plan
-    from stack.up import running
-
-    recorded = running(Home.choose(None))
-    if recorded is not None:
-        found = plan.addresses(recorded.ports)
-        if not found.keys() & os.environ.keys():
-            os.environ.update(found)
-
-
 def _up(args: argparse.Namespace) -> int:
     from stack.up import up
 
     home = Home.choose(args.home)
     off = {*args.without, *(() if args.agent else ("agent",))}
-    up(home, args.ports, off=off, detached=args.detach)
+    up(home, args.ports, off=off, detached=args.detach, checked=args.checked)
     if args.detach:
         print("ready; `tidegauge status` shows it, `tidegauge down` stops it")
     return 0
 
 
 def _down(args: argparse.Namespace) -> int:
-    from stack.up import down, running
+    from stack.state import running
+    from stack.up import down
 
     home = Home.choose(args.home)
     ran = running(home) is not None
@@ -61,19 +50,22 @@ def _down(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from stack.status import status, text
+    from stack.status import amiss, status, text
 
     shown = status(Home.choose(args.home))
     print(json.dumps(shown, indent=1) if args.json else text(shown))
-    return 0 if shown["phase"] != "stopped" else 3
+    if shown["phase"] == "stopped":
+        return 3
+    # Who reads JSON judges by himself, and mostly while something is down.
+    return 4 if amiss(shown) and not args.json else 0
 
 
 def _logs(args: argparse.Namespace) -> int:
-    from stack.logs import lines, names
+    from stack.logs import lines, missing, names
 
     home = Home.choose(args.home)
     if args.name not in names(home):
-        print(f"TG-log no log of {args.name!r}; there are: {', '.join(names(home)) or 'none'}", file=sys.stderr)
+        print(missing(home, args.name), file=sys.stderr)
         return 2
     for line in lines(home, args.name, args.lines, follow=args.follow):
         print(line, end="", flush=True)
@@ -112,8 +104,10 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--detach", action="store_true", help="return when everything is ready; the stack runs on")
     up.add_argument("--agent", action="store_true", help="run the agent too")
     up.add_argument("--without", action="append", default=[], choices=["jobs", "query"], help="leave this part out")
+    up.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
     command("down", _down, "stop everything of this home")
-    command("status", _status, "show what runs").add_argument("--json", action="store_true", help="as JSON")
+    status = command("status", _status, "show what runs; exit code 3 if nothing does, 4 if a part of it does not")
+    status.add_argument("--json", action="store_true", help="as JSON; exit code 0 whatever part of it does not run")
     logs = command("logs", _logs, "show the log of one process")
     logs.add_argument("name", metavar="NAME", help="a process as `tidegauge status` names it")
     logs.add_argument("-f", "--follow", action="store_true", help="wait for more")
@@ -131,15 +125,20 @@ def parser() -> argparse.ArgumentParser:
 
 def _explained(error: Exception) -> tuple[int, list[str]]:
     """Return the exit code for an error and what to tell of it; no lines if it is a fault of the program."""
+    from stack.fit import UnfitError
+    from stack.found import NoStackError
     from stack.supervisor import AlreadyRunning
     from stack.up import StackError
 
+    if isinstance(error, UnfitError):
+        return error.code, [str(error)]
     if told := _settings(error):
         return 2, told
     if isinstance(error, OSError) and not str(error).startswith("TG-"):
         what = error.filename or "the output, or what a command reads or writes"
         return 1, [f"TG-os: {what}: {error.strerror or error}"]
-    return 1, [str(error)] if isinstance(error, StackError | PortError | AlreadyRunning | OSError) else []
+    explained = StackError | NoStackError | PortError | AlreadyRunning | OSError
+    return 1, [str(error)] if isinstance(error, explained) else []
 
 
 def _settings(error: Exception) -> list[str]:
@@ -158,7 +157,13 @@ def _settings(error: Exception) -> list[str]:
 
 def _run_command(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in ELSEWHERE:
-        _find_stack()
+        import logging
+
+        from stack.found import find
+
+        find(arguments)
+        # It logs that a server is away, without a handler and besides the error that the command tells.
+        logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
         return int(importlib.import_module(ELSEWHERE[arguments[0]][0]).main(arguments[1:]) or 0)
     args = parser().parse_args(arguments)
     return int(args.act(args))

@@ -1,19 +1,21 @@
 """tidegauge doctor: what this machine lacks, each with the remedy."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stack import ports
+from stack.choice import choice
 from stack.home import JARS, ROOT, Home
 from stack.jars import java_command
-from stack.up import running
+from stack.state import running
 
 DISK_BYTES = 5 << 30
 MEMORY_BYTES = 5 << 30
@@ -39,6 +41,8 @@ def java(output: Callable[[], str]) -> Finding:
         text = output()
     except OSError as error:
         return Finding("java 17", False, f"no {error.filename or 'java'}", remedy)
+    except subprocess.TimeoutExpired as error:
+        return Finding("java 17", False, f"no answer within {error.timeout:.0f} s", remedy)
     found = re.search(r'version "([^"]+)"', text)
     name = found.group(1) if found else text.strip()[:60] or "nothing"
     return Finding("java 17", name.split(".")[0] == "17", name, "" if name.split(".")[0] == "17" else remedy)
@@ -130,6 +134,14 @@ def listening(chosen: Mapping[str, int], free: Callable[[int], bool]) -> Finding
     )
 
 
+def settings(environment: Iterable[str]) -> Finding:
+    """Judge the names in the environment; what they say is for `up` to judge, which knows the parts."""
+    from stack.unknown import unknown
+
+    strange = list(unknown(environment))
+    return Finding("settings", not strange, "; ".join(strange) or "all known", "unset or rename" if strange else "")
+
+
 def examine(home: Home, port_text: str | None) -> list[Finding]:
     """Look at everything that the stack in this home needs."""
     import psutil
@@ -141,13 +153,15 @@ def examine(home: Home, port_text: str | None) -> list[Finding]:
         java(java_version),
         versions(locked((ROOT / "requirements.lock").read_text()), version),
         *jars(JARS),
+        settings(os.environ),
         disk(shutil.disk_usage(existing).free),
         clock(now_ms, int(home.state.stat().st_mtime * 1000) if home.state.exists() else 0),
     ]
-    if running(home):
+    if recorded := running(home):
+        ports.parse(port_text, recorded.ports)  # `up` would refuse what cannot be
         # What it listens on and has taken is its own.
         return [*findings, Finding("ports", True, "in use by this home's own stack")]
-    chosen = ports.parse(port_text, ports.load(home))
+    chosen = choice(home, port_text)
     return [*findings, memory(psutil.virtual_memory().available), listening(chosen, ports.is_free)]
 
 

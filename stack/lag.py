@@ -56,8 +56,23 @@ def losses(found: Iterable[Lag]) -> list[str]:
     ]
 
 
+def report(found: Sequence[Lag], prefix: str, *, as_json: bool) -> int:
+    """Print what was found of the groups of that prefix; return the command's exit code."""
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=1))
+    elif found:
+        print(text(found, time.time_ns() // 10**6))
+    if not found:
+        print(
+            f"TG-groups no group is known whose name begins with {prefix!r}; a job is from its first checkpoint on",
+            file=sys.stderr,
+        )
+        return 1
+    return 2 if any(one.lost for one in found) else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, 1 if Kafka does not answer, 2 if records are lost."""
+    """Run the command; return 0, 1 if Kafka does not answer or knows no such group, 2 if records are lost."""
     parser = argparse.ArgumentParser(
         prog="tidegauge lag",
         description="Records that wait for each job, as of its last checkpoint, how old the first of them is, and how "
@@ -74,5 +89,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KafkaError, ValueError) as error:  # the latter: an address that is none
         print(f"TG-kafka: {settings.kafka} (TIDEGAUGE_KAFKA): {error}", file=sys.stderr)
         return 1
-    print(json.dumps([asdict(one) for one in found], indent=1) if args.json else text(found, time.time_ns() // 10**6))
-    return 2 if any(one.lost for one in found) else 0
+    return report(found, args.groups, as_json=args.json)

@@ -12,6 +12,16 @@ def names(home: Home) -> list[str]:
     return sorted(log.stem for log in home.folder("log").glob("*.log"))
 
 
+def missing(home: Home, name: str) -> str:
+    """Return what to tell of a name without a log."""
+    from stack.flink import TASKMANAGERS
+    from stack.upgrade import JOBS
+
+    if name in JOBS:
+        return f"TG-log no log of {name!r}: jobs log in {' and '.join(TASKMANAGERS)}"
+    return f"TG-log no log of {name!r}; there are: {', '.join(names(home)) or 'none'}"
+
+
 def lines(home: Home, name: str, count: int, *, follow: bool) -> Iterator[str]:
     """Yield the last lines, then, when following, each new one. A log that was cut is read from its start."""
     with home.log(name).open(errors="replace") as log:

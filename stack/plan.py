@@ -21,17 +21,10 @@ def addresses(ports: Mapping[str, int]) -> dict[str, str]:
     return {f"TIDEGAUGE_{name.upper()}": address for name, address in endpoints(ports).items()}
 
 
-def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
-    """Return the environment of every process: the caller's, with the shared TIDEGAUGE_ names set."""
-    # Kafka and ZooKeeper call `java`: it shall be the one that Flink takes.
-    first = [str(Path(sys.executable).parent), *([f"{java}/bin"] if (java := os.environ.get("JAVA_HOME")) else [])]
-    path = os.pathsep.join([*first, os.environ.get("PATH", os.defpath)])
+def settings(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the settings that every process is given, whatever the caller's environment says of them."""
     scraped = [f"flink=http://{HOST}:{ports['metrics']}/metrics", f"query=http://{HOST}:{ports['query']}/metrics"]
     return {
-        **os.environ,
-        "PATH": path,
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
         "TIDEGAUGE_HOME": str(home.path),
         # The stack's own broker asks nobody who comes.
         "TIDEGAUGE_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
@@ -41,6 +34,20 @@ def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
         "TIDEGAUGE_AGENT_SCRAPE": ",".join(scraped),
         "TIDEGAUGE_AGENT_GROUPS": f"{os.environ.get('TIDEGAUGE_JOB_PREFIX', 'tidegauge')}-",
         **addresses(ports),
+    }
+
+
+def environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the environment of every process: the caller's, with the shared TIDEGAUGE_ names set."""
+    # Kafka and ZooKeeper call `java`: it shall be the one that Flink takes.
+    first = [str(Path(sys.executable).parent), *([f"{java}/bin"] if (java := os.environ.get("JAVA_HOME")) else [])]
+    path = os.pathsep.join([*first, os.environ.get("PATH", os.defpath)])
+    return {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        **settings(home, ports),
     }
 
 

@@ -63,13 +63,16 @@ def _number(text: str, what: str) -> int:
 def parse(text: str | None, remembered: Mapping[str, int]) -> dict[str, int]:
     """Return the port of each part.
 
-    text: None keeps the remembered ports, or the defaults; `auto` keeps the remembered ones, or picks free ones;
-    a number is the first of consecutive ports; `kafka=29092,query=29090` changes single ones. Raises PortError.
+    text: None keeps the remembered ports, or the defaults; `auto` keeps the remembered ones and picks free ones for
+    the others; a number is the first of consecutive ports; `kafka=29092,query=29090` changes single ones. Raises
+    PortError.
     """
     known = {name: port for name, port in remembered.items() if name in DEFAULTS}
     if text is None or text == "auto":
         if text == "auto" and (missing := [name for name in DEFAULTS if name not in known]):
-            known |= dict(zip(missing, free_ports(len(missing)), strict=True))
+            # A free one may be remembered, by a part that does not listen now.
+            free = [port for port in free_ports(len(DEFAULTS) + len(known)) if port not in known.values()]
+            known |= dict(zip(missing, free, strict=False))
         return {**DEFAULTS, **known}
     if "=" not in text:
         base = _number(text, "--ports")
@@ -117,9 +120,9 @@ def save(home: Home, ports: Mapping[str, int]) -> None:
 
 
 def write(path: Path, text: str) -> os.stat_result:
-    """Write a file whole or not at all, also if the power fails, and return what tells it from another that is put there.
+    """Write a file whole or not at all, also if the power fails; each process has a draft of its own.
 
-    Each process has a draft of its own.
+    Returns what tells the file from another that is put in its place.
     """
     draft = path.with_suffix(f".{os.getpid()}")
     with draft.open("w") as file:

@@ -117,6 +117,12 @@ def alive(one: Running) -> bool:
         return False
 
 
+def running(home: Home) -> State | None:
+    """Return the state of the home's living supervisor, None if there is none."""
+    recorded = load(home)
+    return recorded if alive(recorded.supervisor) else None
+
+
 def signal_group(pid: int, number: int) -> None:
     """Send a signal to the process group that the process leads; one that is gone already is fine."""
     try:
@@ -139,14 +145,16 @@ def logging_to(home: Home) -> Iterator[tuple[str, Running]]:
                 yield log.stem, Running("up", pid, started_at(pid))
 
 
-def kill_leftovers(home: Home) -> list[str]:
-    """End what an earlier supervisor of this home left behind; return the names. Call while holding the lock.
-
-    The recorded and those that no readable record names.
-    """
+def leftovers(home: Home) -> list[tuple[str, Running]]:
+    """Return what runs of this home besides a supervisor: the recorded and those that no readable record names."""
     left = [(name, one) for name, one in load(home).processes.items() if alive(one)]
     known = {one.pid for _, one in left}
-    left += [(name, one) for name, one in logging_to(home) if one.pid not in known and alive(one)]
+    return left + [(name, one) for name, one in logging_to(home) if one.pid not in known and alive(one)]
+
+
+def kill_leftovers(home: Home) -> list[str]:
+    """End what an earlier supervisor of this home left behind; return the names. Call while holding the lock."""
+    left = leftovers(home)
     for _, one in left:
         assert one.pid is not None
         signal_group(one.pid, signal.SIGTERM)

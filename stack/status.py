@@ -1,5 +1,6 @@
 """tidegauge status: what runs, where it listens, how much memory it takes."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +9,11 @@ import psutil
 from stack import plan
 from stack.home import Home
 from stack.rest import FlinkError, FlinkRest
-from stack.up import running
+from stack.state import running
+from stack.upgrade import JOBS
+
+MISSING = "MISSING"
+"""The state of a job that should be there and that Flink does not have."""
 
 
 def memory(pid: int | None) -> int:
@@ -29,6 +34,11 @@ def memory(pid: int | None) -> int:
     return total
 
 
+def jobs_wanted(processes: Mapping[str, Any]) -> bool:
+    """Tell whether the stack is to have its jobs; processes: of a status."""
+    return "jobs" in processes and processes["jobs"]["state"] != "off"
+
+
 def status(home: Home) -> dict[str, Any]:
     """Return everything that status shows, as the JSON that --json prints. flink_error: why no jobs are known."""
     recorded = running(home)
@@ -37,9 +47,11 @@ def status(home: Home) -> dict[str, Any]:
     addresses = plan.endpoints(recorded.ports)
     processes = {name: {**asdict(one), "rss": memory(one.pid)} for name, one in recorded.processes.items()}
     supervisor = {**asdict(recorded.supervisor), "rss": psutil.Process(recorded.supervisor.pid).memory_info().rss}
-    jobs, silent = {}, ""
+    jobs, silent = dict[str, dict[str, str]](), ""
     try:
         jobs = {job.name: {"id": job.id, "state": job.state} for job in FlinkRest(addresses["flink"]).jobs().values()}
+        if jobs_wanted(processes):
+            jobs = {**{name: {"id": "", "state": MISSING} for name in JOBS}, **jobs}
     except FlinkError as error:
         silent = str(error)
     return {
@@ -52,6 +64,23 @@ def status(home: Home) -> dict[str, Any]:
         "flink_error": silent,
         "rss": supervisor["rss"] + sum(one["rss"] for one in processes.values()),
     }
+
+
+def amiss(shown: Mapping[str, Any]) -> list[str]:
+    """Return what does not run in a status that should, a phrase each."""
+    found = [] if shown["phase"] == "running" else [f"the phase is {shown['phase']}"]
+    found += [f"process {name} is in backoff" for name, one in shown["processes"].items() if one["state"] == "backoff"]
+    if jobs_wanted(shown["processes"]):
+        if shown["flink_error"]:
+            found.append("the jobs are not known")
+        found += [f"job {name} is {job['state']}" for name, job in shown["jobs"].items() if job["state"] != "RUNNING"]
+    return found
+
+
+def _job(name: str, state: str, step: str) -> str:
+    """Return the line of a job; step: the state of what submits it."""
+    way = "`tidegauge up` brings it back" if step in ("done", "up") else f"step jobs is {step}"
+    return f"job {name:<11}{state}" + (f"  ({way})" if state == MISSING else "")
 
 
 def text(shown: dict[str, Any]) -> str:
@@ -70,5 +99,8 @@ def text(shown: dict[str, Any]) -> str:
     none = (
         f"jobs are not known: Flink does not answer: {shown['flink_error']}" if shown["flink_error"] else "no jobs run"
     )
-    lines += [f"job {name:<11}{job['state']}" for name, job in shown["jobs"].items()] or [none]
+    step = shown["processes"].get("jobs", {"state": "off"})["state"]
+    lines += [_job(name, job["state"], step) for name, job in shown["jobs"].items()] or [none]
+    if found := amiss(shown):
+        lines += ["", f"TG-status not all runs: {', '.join(found)}"]
     return "\n".join(lines)

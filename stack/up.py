@@ -8,14 +8,16 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from stack import plan, ports, state
+from stack import fit, kept, plan, ports, state
+from stack.choice import choice
 from stack.code import version
 from stack.home import Home
-from stack.state import Running, State
+from stack.state import Running, State, running
 from stack.supervisor import AlreadyRunning, ask, hold, supervise
 
 GIVE_UP_AFTER = 4
 """Failed starts of one process after which `up` stops waiting; the supervisor itself goes on trying."""
+GOES_ON = "it goes on trying; `tidegauge down` stops it"
 
 
 class StackError(RuntimeError):
@@ -29,12 +31,6 @@ def tail(log: Path, lines: int = 12) -> str:
     return "\n".join(log.read_text(errors="replace")[-16_384:].splitlines()[-lines:])
 
 
-def running(home: Home) -> State | None:
-    """Return the state of the home's living supervisor, None if there is none."""
-    recorded = state.load(home)
-    return recorded if state.alive(recorded.supervisor) else None
-
-
 def serves(recorded: State | None) -> bool:
     """Tell whether a supervisor lives that still starts what it is asked for."""
     return recorded is not None and recorded.phase != "stopping"
@@ -42,9 +38,8 @@ def serves(recorded: State | None) -> bool:
 
 def choose_ports(home: Home, text: str | None) -> dict[str, int]:
     """Return the ports and remember them in the home; raises StackError if a running stack has others."""
-    remembered = ports.load(home)
-    chosen = ports.parse(text, remembered)
-    if running(home) and text is not None and chosen != remembered:
+    chosen = choice(home, text)
+    if running(home) and text is not None and chosen != ports.load(home):
         raise StackError(f"TG-running the stack in {home.path} runs on other ports; `tidegauge down` first")
     ports.save(home, chosen)
     return chosen
@@ -65,7 +60,7 @@ def detach(home: Home, off: Collection[str]) -> "subprocess.Popen[bytes]":
     flags = [f"--without={name}" for name in off if name != "agent"] + ([] if "agent" in off else ["--agent"])
     with home.log("supervisor").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "stack.cli", "up", "--home", str(home.path), *flags],
+            [sys.executable, "-m", "stack.cli", "up", "--checked", "--home", str(home.path), *flags],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -105,21 +100,44 @@ def wait(home: Home, supervisor: "subprocess.Popen[bytes] | None", within_s: flo
                 if one.state in ("up", "done", "backoff"):
                     print(f"  {time.monotonic() - began:5.1f} s  {name} {one.state}", flush=True)
             if one.restarts >= GIVE_UP_AFTER and one.state == "backoff" and supervisor is not None:
-                raise StackError(f"TG-start {name} does not start:\n{tail(home.log(name))}")
+                raise StackError(f"TG-start {name} does not start:\n{tail(home.log(name))}\n{GOES_ON}")
             if name == "jobs" and one.state == "backoff":
-                raise StackError(f"TG-start the jobs are not all running:\n{tail(home.log(name))}")
+                raise StackError(f"TG-start the jobs are not all running:\n{tail(home.log(name))}\n{GOES_ON}")
         if recorded and all(one.state in ("up", "done", "off") for one in recorded.processes.values()):
             return
         if time.monotonic() - began > within_s:
             waiting = [name for name, one in seen.items() if one not in ("up", "done", "off")]
-            raise StackError(f"TG-start not ready after {within_s:.0f} s: {', '.join(waiting) or 'the supervisor'}")
+            late = ", ".join(waiting) or "the supervisor"
+            raise StackError(f"TG-start not ready after {within_s:.0f} s: {late}\n{GOES_ON}")
         time.sleep(0.1)
 
 
-def up(home: Home, port_text: str | None, *, off: Collection[str], detached: bool, within_s: float = 240.0) -> None:
+def same_settings(home: Home, recorded: State) -> None:
+    """Raise StackError if the environment sets what the running stack has otherwise: it would not come into force."""
+    then = kept.environment(recorded.supervisor.pid or 0)
+    fixed = plan.settings(home, recorded.ports)
+    other, unset = kept.differing(os.environ, then, fixed) if then else ([], [])
+    if other:
+        raise StackError(
+            f"TG-settings-running the stack in {home.path} was started with other values of {', '.join(other)}; "
+            "`tidegauge down`, then `tidegauge up` takes these"
+        )
+    if unset:
+        print(f"it keeps what it was started with, and this environment does not set: {', '.join(unset)}", flush=True)
+
+
+def up(
+    home: Home,
+    port_text: str | None,
+    *,
+    off: Collection[str],
+    detached: bool,
+    checked: bool = False,
+    within_s: float = 240.0,
+) -> None:
     """Start the stack without the parts in `off`, or bring the running one to the current code.
 
-    Raises StackError, PortError.
+    checked: whoever calls has looked at settings and Java. Raises StackError, PortError, UnfitError.
     """
     stopping = running(home)
     if stopping is not None and stopping.phase == "stopping":
@@ -128,8 +146,11 @@ def up(home: Home, port_text: str | None, *, off: Collection[str], detached: boo
         time.sleep(0.5)  # the `down` that waits for the same end holds the home for a moment after it
     chosen = choose_ports(home, port_text)
     recorded = running(home)
+    if not checked:
+        fit.check(home, chosen, off, starts=recorded is None)
     if recorded is not None:
         print(f"the stack in {home.path} is running", flush=True)
+        same_settings(home, recorded)
         refresh(home, recorded, off)
         wait(home, None, within_s)
     elif detached:

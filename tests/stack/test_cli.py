@@ -41,6 +41,8 @@ ARGUMENTS = [
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("TIDEGAUGE_HOME", str(tmp_path))
+    for name in ("KAFKA", "CLICKHOUSE"):  # else a command says that nothing is there to ask
+        monkeypatch.setenv(f"TIDEGAUGE_{name}", f"{HOST}:1")
     return Home(tmp_path)
 
 
@@ -90,6 +92,12 @@ def test_the_end_of_a_log_is_as_long_as_asked(
     home.log("kafka").write_text("a\nb\nc\n")
     assert main(["logs", "kafka", "-n", count]) == 0
     assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("job", ["gate", "reroll"])
+def test_where_a_job_logs_is_said(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["logs", job]) == 2
+    assert capsys.readouterr().err == f"TG-log no log of {job!r}: jobs log in taskmanager-1 and taskmanager-2\n"
 
 
 @pytest.mark.parametrize("command", ["lag", "policy list", "rules list"])

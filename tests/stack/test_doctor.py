@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import doctor, plan, ports
+from stack import doctor, plan, ports, state
 from stack.home import JARS, ROOT, Home
 
 
@@ -105,3 +105,15 @@ def test_jars(tmp_path: Path) -> None:
 def test_text_shows_the_remedy_below_what_is_missing() -> None:
     shown = doctor.text([doctor.Finding("disk", False, "0.1 GiB free", "free some")])
     assert shown.splitlines() == ["MISSING  disk                    0.1 GiB free", "         free some"]
+
+
+@pytest.mark.parametrize("text", ["kafa=9000", "99999", "kafka=9000,kafka=9001", "kafka=9000,redis=9000"])
+@pytest.mark.parametrize("runs", [True, False])
+def test_ports_that_cannot_be_are_refused_whether_a_stack_runs_or_not(text: str, runs: bool, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    if runs:
+        own = state.Running("up", os.getpid(), state.started_at(os.getpid()))
+        state.save(home, state.State(own, "running", dict(ports.DEFAULTS)))
+        assert doctor.examine(home, None)[-1].good
+    with pytest.raises(ports.PortError, match=r"^TG-port "):
+        doctor.examine(home, text)

@@ -1,7 +1,9 @@
 """What `tidegauge lag` makes of offsets."""
 
+import pytest
+
 from sinks.groups import Place
-from stack.lag import Lag, lags, text
+from stack.lag import Lag, lags, report, text
 
 STORE = [
     Place("tidegauge-store", "metrics.valid", 0, committed=100, oldest=0, newest=150),
@@ -30,3 +32,17 @@ def test_what_is_lost_is_said_with_its_setting() -> None:
 def test_a_topic_that_was_made_anew_has_nothing_behind_it() -> None:
     ahead = Place("g", "t", 0, committed=500, oldest=0, newest=20)
     assert (ahead.behind, ahead.lost) == (0, 0)
+
+
+@pytest.mark.parametrize(("as_json", "out"), [(False, ""), (True, "[]\n")])
+def test_groups_that_nobody_knows_are_no_table(as_json: bool, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report([], "nosuch", as_json=as_json) == 1
+    said = capsys.readouterr()
+    assert said.out == out
+    assert said.err.startswith("TG-groups no group is known whose name begins with 'nosuch'")
+
+
+@pytest.mark.parametrize(("lost", "code"), [(0, 0), (3, 2)])
+def test_what_is_lost_is_an_exit_code(lost: int, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report([Lag("g", "t", 1, lost, None)], "g", as_json=False) == code
+    assert capsys.readouterr().out.startswith("group ")

@@ -1,10 +1,12 @@
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stack import ports
+from stack import ports, state
+from stack.choice import choice
 from stack.home import Home
 
 
@@ -90,3 +92,35 @@ def test_a_home_remembers_its_ports(tmp_path: Path) -> None:
     chosen = choose_ports(home, "auto")
     assert choose_ports(home, None) == chosen
     assert choose_ports(home, "auto") == chosen
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program has."""
+    with socket.create_server((ports.HOST, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_auto_replaces_what_others_have_taken_and_nothing_else(taken: int, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    before = {**ports.parse("auto", {}), "kafka": taken}
+    ports.save(home, before)
+    assert choice(home, None) == before  # it was not asked for: TG-port-taken says so
+    after = choice(home, "auto")
+    assert after == {**before, "kafka": after["kafka"]}
+    assert after["kafka"] not in before.values()
+    ports.check(after)
+
+
+@pytest.mark.parametrize("left", ["supervisor", "kafka"])
+def test_auto_keeps_what_this_home_listens_on(left: str, taken: int, tmp_path: Path) -> None:
+    """Also if its supervisor was killed: `up` ends the others first."""
+    home = Home(tmp_path)
+    before = {**ports.parse("auto", {}), "kafka": taken}
+    ports.save(home, before)
+    own = state.Running("up", os.getpid(), state.started_at(os.getpid()))
+    if left == "supervisor":
+        state.save(home, state.State(own, "running", before))
+    else:
+        state.save(home, state.State(phase="running", processes={left: own}))
+    assert choice(home, "auto") == before

@@ -46,6 +46,7 @@ def test_status_names_endpoints_memory_and_jobs(stack: Stack) -> None:
     assert set(shown["endpoints"]) == {"kafka", "clickhouse", "redis", "flink", "query"}
     assert set(shown["jobs"]) == set(upgrade.JOBS)
     assert 0 < shown["rss"] < 5 << 30
+    until(lambda: whole(stack))
     assert "GiB" in stack.tidegauge("status")
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stack import doctor, fit, ports
+from stack.home import Home
 from stack.unknown import known, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +23,17 @@ NAME = re.compile(r"TIDEGAUGE_[A-Z0-9]+(?:_[A-Z0-9]+)*\b(?![_…*])")
 )
 def test_a_name_that_nothing_reads(name: str, told: str) -> None:
     assert list(unknown({name: "1", "PATH": "/bin", "TIDEGAUGE_KAFKA": "h:1"})) == [f"TG-settings-unknown: {told}"]
+
+
+def test_up_and_doctor_tell_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor.settings({"TIDEGAUGE_KAFKA"}).good
+    assert not doctor.settings({"TIDEGAUGE_GATE_MAX_SERIE"}).good
+    monkeypatch.setenv("TIDEGAUGE_GATE_MAX_SERIE", "5")
+    monkeypatch.delenv("TIDEGAUGE_PIN", raising=False)
+    fit.check(Home(tmp_path), ports.DEFAULTS, (), starts=False)
+    assert capsys.readouterr().err.splitlines() == list(unknown({"TIDEGAUGE_GATE_MAX_SERIE"}))
 
 
 def test_what_the_documents_and_compose_name_is_read() -> None:

@@ -224,6 +224,15 @@ def test_up_leaves_a_jobs_step_alone_that_is_on_its_way(now: str, code: str, ask
     assert [path.name for path in home.folder("requests").iterdir()] == asked
 
 
+@pytest.mark.parametrize("now", ["backoff", "starting"])
+def test_who_gives_up_says_that_the_supervisor_does_not(now: str, home: Home) -> None:
+    own = Running("up", os.getpid(), state.started_at(os.getpid()))
+    state.save(home, State(own, "starting", processes={"jobs": Running(now)}))
+    with pytest.raises(up.StackError, match=r"^TG-start ") as raised:
+        up.wait(home, None, 0.1)
+    assert str(raised.value).splitlines()[-1] == "it goes on trying; `tidegauge down` stops it"
+
+
 @pytest.mark.parametrize("phase", ["running", "stopping"])
 def test_up_does_not_wait_for_a_stack_that_is_stopped(phase: str, home: Home) -> None:
     own = Running("up", os.getpid(), state.started_at(os.getpid()) if phase == "stopping" else 1.0)
@@ -237,7 +246,7 @@ def test_up_does_not_wait_for_a_stack_that_is_stopped(phase: str, home: Home) ->
 
 def test_up_waits_for_the_end_of_a_down_and_starts_anew(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[State | None] = []
-    monkeypatch.setattr(up, "foreground", lambda *_: started.append(up.running(home)))
+    monkeypatch.setattr(up, "foreground", lambda *_: started.append(state.running(home)))
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.7)"]) as supervisor:
         own = Running("up", supervisor.pid, state.started_at(supervisor.pid))
         state.save(home, State(own, "stopping"))
