@@ -8,12 +8,21 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    field_validator,
+)
 
-from schemas import strict
+from schemas import faults, strict
 
 MAX_BYTES = 256 << 10
 ANYONE = "*"
@@ -29,7 +38,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class PolicyFault(ValueError):
-    """A policy that is refused; the message starts with a TG-policy- id."""
+    """A policy that is refused; the message has a line a fault, each starts with a TG-policy- id."""
 
 
 class Metric(BaseModel):
@@ -69,8 +78,11 @@ class Policy(BaseModel):
     model_config = _STRICT
 
     tenant: str = Field(description="Tenant, or * for every tenant without a policy of its own.")
-    max_series: StrictInt = Field(
-        1_000_000, ge=1, le=MOST_SERIES, description="Most series of all metrics in the window."
+    max_series: StrictInt | None = Field(
+        None,
+        ge=1,
+        le=MOST_SERIES,
+        description="Most series of all metrics in the window, instead of TIDEGAUGE_GATE_MAX_SERIES.",
     )
     window: Literal["1m", "1h", "1d"] = Field(
         "1h", description="How long a series counts after its last sample, to within a twelfth. 1m is for trials."
@@ -107,12 +119,27 @@ class Policy(BaseModel):
     max_labels: StrictInt | None = Field(None, ge=1, le=1000, description="Instead of TIDEGAUGE_GATE_MAX_LABELS.")
     utf8: bool = Field(False, description="Accept any UTF-8 in metric and label names, as Prometheus 3 can.")
 
+    _setting: int = PrivateAttr(1_000_000)  # what TIDEGAUGE_GATE_MAX_SERIES is where it holds; no part of what is kept
+
     @field_validator("tenant")
     @classmethod
     def _tenant(cls, tenant: str) -> str:
         if not _TENANT.fullmatch(tenant):
             raise ValueError(f"{tenant[:80]!r} is no tenant; 1 to 64 of A-Z a-z 0-9 _ . -, or *")
         return tenant
+
+    def under(self, setting: int) -> "Policy":
+        """Return the policy as it holds where TIDEGAUGE_GATE_MAX_SERIES is so much."""
+        made = self.model_copy()
+        made._setting = setting
+        for reckoned in ("revision", "most_series"):  # a copy has them from before
+            made.__dict__.pop(reckoned, None)
+        return made
+
+    @cached_property
+    def most_series(self) -> int:
+        """Return the most series of all metrics in the window."""
+        return self._setting if self.max_series is None else self.max_series
 
     @cached_property
     def window_ms(self) -> int:
@@ -127,7 +154,7 @@ class Policy(BaseModel):
     @cached_property
     def revision(self) -> int:
         """Return a 63-bit hash of all that can change a decision."""
-        return xxhash.xxh3_64_intdigest(self.encode()) >> 1
+        return xxhash.xxh3_64_intdigest(self.encode() + str(self.most_series).encode()) >> 1
 
     @cached_property
     def _compiled(self) -> tuple[tuple[re.Pattern[str], Metric], ...]:
@@ -158,8 +185,10 @@ class Policy(BaseModel):
             raise PolicyFault(f"TG-policy-size: {len(data)} bytes; a policy has at most {MAX_BYTES}")
         try:
             return cls.model_validate(json.loads(data))
+        except ValidationError as error:
+            raise PolicyFault("; ".join(faults.lines(error, cls, "TG-policy-field", "value"))) from None
         except (ValueError, RecursionError) as error:
-            raise _fault(error, "value") from None
+            raise PolicyFault(f"TG-policy-json: value: not JSON: {error}"[:400]) from None
 
 
 def parse(text: str, name: str) -> list[Policy]:
@@ -173,24 +202,17 @@ def parse(text: str, name: str) -> list[Policy]:
     if not isinstance(read, Mapping) or set(read) != {"policies"} or not isinstance(read["policies"], list):
         raise PolicyFault(f"TG-policy-file: {name}: a policy file has one key, policies, which holds a list")
     found: dict[str, Policy] = {}
+    wrong: list[str] = []
     for number, entry in enumerate(read["policies"]):
-        policy = _one(entry, f"{name}: policies[{number}]")
+        place = f"{name}: policies[{number}]"
+        try:
+            policy = Policy.model_validate(entry)
+        except ValidationError as error:
+            wrong += faults.lines(error, Policy, "TG-policy-field", place)
+            continue
         if policy.tenant in found:
-            raise PolicyFault(f"TG-policy-twice: {name}: policies[{number}]: tenant {policy.tenant!r} is given twice")
+            wrong.append(f"TG-policy-twice: {place}: tenant {policy.tenant!r} is given twice")
         found[policy.tenant] = policy
+    if wrong:
+        raise PolicyFault("\n".join(wrong))
     return list(found.values())
-
-
-def _one(entry: Any, place: str) -> Policy:
-    try:
-        return Policy.model_validate(entry)
-    except ValidationError as error:
-        raise _fault(error, place) from None
-
-
-def _fault(error: Exception, place: str) -> PolicyFault:
-    if not isinstance(error, ValidationError):
-        return PolicyFault(f"TG-policy-json: {place}: not JSON: {error}"[:400])
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return PolicyFault(f"TG-policy-field: {place}: {where}: {first['msg']}, got {str(first['input'])[:80]!r}")

@@ -1,10 +1,12 @@
 """`tidegauge policy check FILE… | apply FILE | list | remove TENANT… | would`: what tenants may send (docs/gate.md)."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from kafka.errors import KafkaError
 from pydantic import Field
@@ -17,6 +19,7 @@ from schemas.topics import POLICIES
 from sinks.control import publish, stored
 from sinks.refusal import ClickhouseError, Unavailable
 from stack.whole import hours
+from udfs.gate.throttle import BURST_S
 
 _WOULD = """
 SELECT tenant, id, samples, received
@@ -80,15 +83,40 @@ def apply(path: Path, bootstrap: str) -> int:
     return 0
 
 
-def show(bootstrap: str) -> int:
-    """Print the policies in force, one a line."""
-    for tenant, value in sorted(stored(bootstrap, POLICIES).items()):
+def effective(policy: Policy) -> dict[str, Any]:
+    """Return what holds by a policy, defaults included.
+
+    What it leaves to the settings of the gate's job is `setting`: that job may run anywhere, with any.
+    """
+    held = policy.model_dump(exclude_none=True)
+    held["metrics"] = [one.model_dump(exclude_defaults=True) for one in policy.metrics]
+    for name in ("max_series", "max_labels"):
+        held.setdefault(name, "setting")
+    for name in ("future_grace_s", "tolerance_s"):
+        held[name] = f"{held[name]}, or the setting if less" if name in held else "setting"
+    for whose in ("", "source_"):
+        if (rate := held.get(f"{whose}samples_per_second")) is not None:
+            held.setdefault(f"{whose}samples_burst", rate * BURST_S)
+    return held
+
+
+def table(held: Mapping[str, bytes]) -> list[str]:
+    """Return what control.policies holds, one a line."""
+    lines = []
+    for tenant, value in sorted(held.items()):
         try:
             policy = Policy.decode(value)
-            line = f"{'dry run  ' if policy.dry_run else ''}{policy.encode().decode()}"
+            line = json.dumps(effective(policy), sort_keys=True, separators=(",", ":"))
+            lines.append(f"{tenant}  {'dry run  ' if policy.dry_run else ''}{line}")
         except PolicyFault as fault:
-            line = f"not in force: {fault}"
-        print(f"{tenant}  {line}")
+            lines.append(f"{tenant}  not in force: {fault}")
+    return lines
+
+
+def show(bootstrap: str) -> int:
+    """Print the policies in force, one a line."""
+    for line in table(stored(bootstrap, POLICIES)):
+        print(line)
     return 0
 
 

@@ -150,6 +150,12 @@ def test_a_file_with_a_fault_is_not_applied(capsys: pytest.CaptureFixture[str]) 
     assert "nothing was applied" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["apply rules.yaml", "list"])
+def test_what_is_no_tenant_has_no_rules(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.split(), "--tenant", "bad tenant"]) == 2
+    assert capsys.readouterr().err.startswith("TG-tenant: 'bad tenant': ")
+
+
 def test_the_list_is_a_table_in_the_order_of_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
     record = Rule("acme", "g/a:b", "g", "", "sum(\n  up)", 30, record="a:b", file="f.yaml", position=0)
     alert = Rule("acme", "g/A#2", "g", "A", "up == 0", for_s=90, file="f.yaml", position=1)

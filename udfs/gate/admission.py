@@ -15,8 +15,9 @@ from schemas.batch import Batch, Series, encode_series_set
 from schemas.columns import UInt64s
 from schemas.ids import series_id, set_hash
 from schemas.nan import Mask
+from schemas.policy import Policy
 from schemas.reason import Reason
-from udfs.gate.budget import ADMITTED, FOLDED, SERIES, TENANT, VALUES, Decision
+from udfs.gate.budget import ADMITTED, FOLDED, SERIES, TENANT, VALUES, Decision, room
 from udfs.gate.candidates import Candidates, candidates
 from udfs.gate.fold import fold
 from udfs.gate.limits import Limits
@@ -28,7 +29,6 @@ V = TypeVar("V")
 
 SERIES_BYTES = 400  # what is known of a series takes, labels of the usual length included
 _SET_BYTES = 256 << 10  # a part travels with its labels, in every record (cut)
-_REASONS = {SERIES: Reason.SERIES_LIMIT, TENANT: Reason.TENANT_SERIES_LIMIT, VALUES: Reason.LABEL_VALUES_LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Admission:
             arrays += [one for one in (part.columns, part.members, part.groups) if one is not None]
         data = sum(one.nbytes for one in arrays)
         data += sum(len(part.series_set) + part.series_ids.nbytes for part in self.parts)
-        data += sum(len(refusal.value) + len(refusal.sample) for refusal, _ in self.refused)
+        data += sum(len(refusal.value) + len(refusal.limit) + len(refusal.sample) for refusal, _ in self.refused)
         return max(SERIES_BYTES * (self.width + 1), data + verdict)
 
 
@@ -96,33 +96,56 @@ def keep(cache: "LRUCache[K, V]", key: K, value: V) -> bool:
     return True
 
 
-def resolve(tenant: str, source: str, asked: Candidates, shards: int, decision: Decision, dry_run: bool) -> Admission:
-    """Return the admission that a decision on the candidates makes."""
+def resolve(
+    tenant: str, source: str, asked: Candidates, shards: int, decision: Decision, policy: Policy | None = None
+) -> Admission:
+    """Return the admission that a decision on the candidates makes; policy: by which it was made."""
     codes = decision.codes
     series, ids, owner, folds = asked.series, asked.ids, asked.owner, False
     refused = asked.refused
     would: tuple[tuple[str, Positions], ...] = ()
-    if codes is not None and dry_run:
-        would = tuple(_would(asked, codes))
-    elif codes is not None:
-        series, ids, owner = _folded(tenant, source, asked, decision)
-        refused, folds = (*refused, *_refused(asked, codes)), True
+    if codes is not None and policy is not None:
+        if policy.dry_run:
+            would = tuple(_would(asked, codes, policy))
+        else:
+            series, ids, owner = _folded(tenant, source, asked, decision)
+            refused, folds = (*refused, *_refused(asked, codes, policy)), True
     plain = np.fromiter((one.type != "distribution" for one in series), dtype=bool, count=len(series))
     parts = tuple(_split(series, ids, owner, plain, shards))
     return Admission(asked.width, parts, refused, would, _merging(owner, plain, folds))
 
 
-def _refused(asked: Candidates, codes: UInt8s) -> Iterator[tuple[Refusal, Positions]]:
+def _refused(asked: Candidates, codes: UInt8s, policy: Policy) -> Iterator[tuple[Refusal, Positions]]:
     given = np.where(asked.owner >= 0, codes[asked.owner], ADMITTED)
-    for code, reason in _REASONS.items():
+    for code in (SERIES, TENANT, VALUES):
         positions = np.flatnonzero(given == code)
         if len(positions):
             first = asked.series[asked.owner[positions[0]]]
-            yield Refusal(reason, first.name, sample=repr(first).encode()[:4096]), positions
+            refusal = _over(code, first, policy)
+            refusal.sample = repr(first).encode()[:4096]
+            yield refusal, positions
 
 
-def _would(asked: Candidates, codes: UInt8s) -> Iterator[tuple[str, Positions]]:
-    yield from ((refusal.reason.id, positions) for refusal, positions in _refused(asked, codes))
+def _over(code: int, one: Series, policy: Policy) -> Refusal:
+    """Return the refusal of a series that is over a limit of a policy, with the limit."""
+    rule = policy.metric(one.name)
+    if code == TENANT:
+        # None: the reason's own, which is the policy's.
+        setting = "TIDEGAUGE_GATE_MAX_SERIES" if policy.max_series is None else None
+        return Refusal(Reason.TENANT_SERIES_LIMIT, one.name, f"{policy.most_series} series", setting=setting)
+    if code == VALUES:
+        # A verdict has no labels: of several that have limits, all are told.
+        limits = rule.per_label_value_limits
+        value = ", ".join(f"{label}={shown}" for label, shown in one.labels if label in limits)
+        limit = ", ".join(f"{limits[label]} values of {label}" for label, _ in one.labels if label in limits)
+        return Refusal(Reason.LABEL_VALUES_LIMIT, f"{one.name}: {value}", limit)
+    folded = f"{room(rule, policy)} folded series" if (rule.action or policy.action) == "fold" else ""
+    own = "" if rule.max_series is None else f"{rule.max_series} series"
+    return Refusal(Reason.SERIES_LIMIT, one.name, " and ".join(filter(None, (own, folded))))
+
+
+def _would(asked: Candidates, codes: UInt8s, policy: Policy) -> Iterator[tuple[str, Positions]]:
+    yield from ((refusal.reason.id, positions) for refusal, positions in _refused(asked, codes, policy))
     given = np.where(asked.owner >= 0, codes[asked.owner], ADMITTED)
     folded = np.flatnonzero(given == FOLDED)
     if len(folded):
@@ -207,7 +230,7 @@ class Admissions:
         """Return the limits of a tenant."""
         return self.limits
 
-    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> None:
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int, partition: int) -> None:
         """Let every batch in."""
 
     def admission(self, batch: Batch, received_at: int) -> Admission:
@@ -216,6 +239,6 @@ class Admissions:
         admission = self._known.get(key)
         if admission is None:
             asked = candidates(batch.tenant, batch.source, batch.series_set, self.limits)
-            admission = resolve(batch.tenant, batch.source, asked, self.shards, Decision(0), dry_run=False)
+            admission = resolve(batch.tenant, batch.source, asked, self.shards, Decision(0))
             keep(self._known, key, admission)
         return admission

@@ -32,6 +32,11 @@ class Decision:
     folds: tuple[tuple[str, ...], ...] = ()
 
 
+def room(rule: Metric, policy: Policy) -> int:
+    """Return how many folded series a metric may have, beside the one of which all labels are folded."""
+    return max(1, (rule.max_series or policy.most_series) // 10)
+
+
 @dataclass(slots=True)
 class Budget:
     """The series and label values of one tenant that count."""
@@ -98,7 +103,7 @@ class Budget:
         if full and action == "reject":
             return SERIES, ()
         if not over and not full:
-            if self._total >= policy.max_series:
+            if self._total >= policy.most_series:
                 return TENANT, ()
             self._admit(identity, one.name, 0)
             self._record(one, rule, policy, ())
@@ -111,14 +116,14 @@ class Budget:
         """Fold the offending label; if even that makes too many new series, every label."""
         first = over or self._offender(one)
         every = tuple(label for label, _ in one.labels if label not in FIXED)
-        allowed = max(1, (rule.max_series or policy.max_series) // 10)
-        for labels, room in ((first, allowed), (every, allowed + 1)):
+        allowed = room(rule, policy)
+        for labels, most in ((first, allowed), (every, allowed + 1)):
             target = fold(one, labels, source)
             identity = series_id(self.tenant, target.name, target.labels)
             if identity not in self._added and not self._renew(identity):
-                if self._total >= policy.max_series:
+                if self._total >= policy.most_series:
                     return TENANT, ()
-                if not labels or self._held(one.name)[1] >= room:
+                if not labels or self._held(one.name)[1] >= most:
                     continue
                 self._admit(identity, one.name, 1)
             self._record(one, rule, policy, labels)

@@ -22,15 +22,15 @@ def on_time(batch: Batch, received_at: int, limits: Limits) -> tuple[Mask, list[
         return np.ones(len(stamps), dtype=bool), []
     future, old = stamps > newest, stamps < oldest
     refusals = []
-    for mask, reason, limit in (
-        (future, Reason.TOO_FUTURE, f"{limits.future_grace_s} s ahead"),
-        (old, Reason.TOO_OLD, f"{limits.tolerance_s} s behind"),
+    for mask, reason, limit, name in (
+        (future, Reason.TOO_FUTURE, f"{limits.future_grace_s} s ahead", "future_grace_s"),
+        (old, Reason.TOO_OLD, f"{limits.tolerance_s} s behind", "tolerance_s"),
     ):
         if mask.any():
             worst = int(stamps[mask].max() if reason is Reason.TOO_FUTURE else stamps[mask].min())
             value = f"{worst} ms, {(worst - received_at) / 1000:+.0f} s from the broker's clock"
             samples = int((~is_missing(batch.values[mask])).sum())
-            refusals.append(Refusal(reason, value, limit, samples=samples))
+            refusals.append(Refusal(reason, value, limit, samples=samples, setting=limits.setting(name)))
     return ~(future | old), refusals
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.codec import MAGIC, CodecError, codec
 from schemas.reason import Reason
+from schemas.series_set import MOST_LABELS, MOST_LABELS_EACH
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
 
@@ -29,12 +30,17 @@ _REASONS = {
 }
 
 
-def refusal_of(error: CodecError, record: bytes) -> Refusal:
+def refusal_of(error: CodecError, record: bytes, limits: Limits) -> Refusal:
     """Return the refusal that stands for a record which could not be read."""
     reason = _REASONS[error.kind]
     # What is shorter than a header may still show that it is none.
     if reason is Reason.TRUNCATED and not MAGIC.startswith(record[:2]):
         reason = Reason.NOT_AVRO
+    if reason is Reason.SERIES_COUNT:
+        return Refusal(reason, str(error), f"{limits.max_series_per_batch} series", sample=record)
+    if reason is Reason.LABEL_COUNT:  # of all series together, as reading them costs: no setting changes it
+        most = f"{MOST_LABELS} labels in a set, and {MOST_LABELS_EACH} a series"
+        return Refusal(reason, str(error), most, sample=record, setting="")
     return Refusal(reason, str(error), sample=record)
 
 
@@ -45,11 +51,12 @@ def enter(record: bytes, limits: Limits) -> Batch | Refusal:
         most = f"{limits.max_record_bytes} bytes"
         return Refusal(Reason.OVERSIZED, f"more than {most}", most, sample=record)
     if len(record) > _POINT_BYTES and codec("metric").knows(record):
-        return Refusal(Reason.OVERSIZED, f"a Metric of {len(record)} bytes", f"{_POINT_BYTES} bytes", sample=record)
+        value = f"a Metric of {len(record)} bytes"
+        return Refusal(Reason.OVERSIZED, value, f"{_POINT_BYTES} bytes", sample=record, setting="")
     try:
         batch = _single(record) if codec("metric").knows(record) else Batch.decode(record)
     except CodecError as error:
-        return refusal_of(error, record)
+        return refusal_of(error, record, limits)
     width = 0 if batch.index is not None else batch.values.shape[1]
     if width > limits.max_series_per_batch:
         return Refusal(
@@ -64,7 +71,9 @@ def _unnamed(batch: Batch, record: bytes, limits: Limits) -> Refusal | None:
         return Refusal(Reason.TENANT, batch.tenant, "64 characters", samples=batch.values.size, sample=record)
     longest = limits.max_label_value_length  # the source becomes a label where series fold
     if len(batch.source) > longest or "\0" in batch.source:
-        return Refusal(Reason.SOURCE, batch.source, f"{longest} characters", samples=batch.values.size, sample=record)
+        setting = "" if "\0" in batch.source else None
+        most = f"{longest} characters"
+        return Refusal(Reason.SOURCE, batch.source, most, samples=batch.values.size, sample=record, setting=setting)
     return None
 
 

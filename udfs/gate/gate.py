@@ -62,7 +62,7 @@ Outcome = Passed | Refused | Unknown | Account
 class Authority(Protocol):
     """Says which series of a set enter, and which batches at all. A small one: Admissions, which lets all in."""
 
-    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> Refusal | None:
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int, partition: int) -> Refusal | None:
         """Return why a batch of so many samples does not enter, or None."""
 
     def limits_of(self, tenant: str, received_at: int) -> Limits:
@@ -102,7 +102,7 @@ class Gate:
             outcomes.append(Refused("", "", batch))
         else:
             account.received = batch.values.size - np.count_nonzero(is_missing(batch.values))
-            shed = self.authority.refuse(batch, account.received, received_at, lag_ms)
+            shed = self.authority.refuse(batch, account.received, received_at, lag_ms, partition)
             if shed is not None:
                 outcomes.append(Refused(batch.tenant, batch.source, shed))
             else:
@@ -121,7 +121,7 @@ class Gate:
         try:
             admission = self.authority.admission(batch, received_at)
         except CodecError as error:
-            refusal = refusal_of(error, record)
+            refusal = refusal_of(error, record, self.limits)
             refusal.samples = account.received
             yield Refused(tenant, source, refusal)
             return

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Limits:
     """Limits of one batch; each is a setting of the same name with the prefix TIDEGAUGE_GATE_.
 
-    The last two come from the tenant's policy only: names in any UTF-8, and time by the server's clock if the source's
-    is off.
+    The last three come from the tenant's policy only: names in any UTF-8, time by the server's clock if the source's is
+    off, and the names of those of the others that the policy has.
     """
 
     max_record_bytes: int = 8 << 20
@@ -21,3 +21,8 @@ class Limits:
     max_centroids: int = 4096
     utf8: bool = False
     server_clock: bool = False
+    own: frozenset[str] = frozenset()
+
+    def setting(self, name: str) -> str | None:
+        """Return what changes a limit if it is the tenant's policy, None if it is the setting."""
+        return f"{name} in the tenant's policy" if name in self.own else None

@@ -16,6 +16,7 @@ from udfs.gate.limits import Limits
 DELAY_MS = 2000
 _VERSIONS = 16  # of one tenant; what is older is forgotten
 _EVER = 1 << 62
+_SHARED = ("tolerance_s", "future_grace_s", "max_labels")  # limits that a setting and a policy have
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class _Choice:
 
 @dataclass(slots=True)
 class Policies:
-    """Policies by tenant. limits and max_series are what the settings say, for tenants without a policy.
+    """Policies by tenant. limits and max_series are what the settings say, where a policy says nothing.
 
     Times are the broker's, ms since 1970 UTC.
     """
@@ -46,7 +47,7 @@ class Policies:
 
         Raises PolicyFault and keeps what was in force before.
         """
-        policy = None if value is None else Policy.decode(value)
+        policy = None if value is None else Policy.decode(value).under(self.max_series)
         if policy is not None and policy.tenant != key:
             raise PolicyFault(f"TG-policy-key: the record's key is {key!r}, its policy says {policy.tenant!r}")
         taken = hash((key, value, at))
@@ -84,7 +85,7 @@ class Policies:
         own, of_all = self._stored.get(tenant, []), self._stored.get(ANYONE, [])
         times = sorted({since for since, _ in (*own, *of_all)})
         place = bisect.bisect_right(times, at)
-        default = Policy(tenant=ANYONE, max_series=self.max_series)
+        default = Policy(tenant=ANYONE).under(self.max_series)
         policy = _version(own, at) or _version(of_all, at) or default
         since = times[place - 1] if place else -_EVER
         until = times[place] if place < len(times) else _EVER
@@ -102,7 +103,7 @@ def _limits(limits: Limits, policy: Policy) -> Limits:
     grace = (
         limits.future_grace_s if policy.future_grace_s is None else min(policy.future_grace_s, limits.future_grace_s)
     )
-    return replace(
+    made = replace(
         limits,
         tolerance_s=tolerance,
         future_grace_s=grace,
@@ -110,3 +111,4 @@ def _limits(limits: Limits, policy: Policy) -> Limits:
         utf8=policy.utf8,
         server_clock=policy.clock == "server",
     )
+    return replace(made, own=frozenset(one for one in _SHARED if getattr(policy, one) == getattr(made, one)))

@@ -23,9 +23,10 @@ def check(series: Series, limits: Limits, good: set[str]) -> Refusal | None:
     if not _is_metric(series.name, limits.max_name_length, limits.utf8):
         return _misnamed(Reason.NAME, series.name, limits, _METRIC)
     if len(series.labels) > limits.max_labels:
-        return Refusal(Reason.LABEL_COUNT, f"{series.name} has {len(series.labels)}", f"{limits.max_labels} labels")
+        value = f"{series.name} has {len(series.labels)}"
+        return Refusal(Reason.LABEL_COUNT, value, f"{limits.max_labels} labels", setting=limits.setting("max_labels"))
     if len(series.unit) > limits.max_name_length or "\0" in series.unit:
-        return Refusal(Reason.UNIT, f"{series.name} in {series.unit}", f"{limits.max_name_length} characters")
+        return _text(Reason.UNIT, f"{series.name} in {series.unit}", limits.max_name_length)
     return _of_labels(series, limits, good)
 
 
@@ -36,11 +37,16 @@ def _of_labels(series: Series, limits: Limits, good: set[str]) -> Refusal | None
                 return _misnamed(Reason.LABEL_NAME, name, limits, _LABEL)
             good.add(name)
         if len(value) > limits.max_label_value_length or "\0" in value:
-            return Refusal(Reason.LABEL_VALUE, f"{name}={value}", f"{limits.max_label_value_length} characters")
+            return _text(Reason.LABEL_VALUE, f"{name}={value}", limits.max_label_value_length)
     if len(dict(series.labels)) < len(series.labels):
         names = [name for name, _ in series.labels]
         return Refusal(Reason.LABEL_DUPLICATE, next(name for name in names if names.count(name) > 1))
     return None
+
+
+def _text(reason: Reason, value: str, longest: int) -> Refusal:
+    """Return the refusal of a text that is too long, or holds a NUL, which no setting lets in."""
+    return Refusal(reason, value, f"{longest} characters", setting="" if "\0" in value else None)
 
 
 def _misnamed(reason: Reason, name: str, limits: Limits, charset: re.Pattern[str]) -> Refusal:

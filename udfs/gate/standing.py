@@ -125,10 +125,10 @@ class Standing:
         """Return the limits of a tenant."""
         return self.policies.limits_of(tenant, received_at)
 
-    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> Refusal | None:
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int, partition: int) -> Refusal | None:
         """Return why a batch is over a rate, or shed; None if it is neither."""
         policy = self.policies.of(batch.tenant, received_at)
-        return self.throttle.refuse(policy, batch.tenant, batch.source, samples, received_at, lag_ms)
+        return self.throttle.refuse(policy, batch.tenant, batch.source, samples, received_at, lag_ms, partition)
 
     def admission(self, batch: Batch, received_at: int) -> Admission | None:
         """Return the admission of a batch's set, None if the owner has to be asked; raises CodecError."""
@@ -150,7 +150,7 @@ class Standing:
     def _learn(self, batch: Batch, key: Key, verdict: Verdict, policy: Policy, received_at: int) -> Known:
         limits = self.limits_of(batch.tenant, received_at)
         asked = candidates(batch.tenant, batch.source, batch.series_set, limits, policy)
-        admission = resolve(batch.tenant, batch.source, asked, self.shards, verdict.decision, policy.dry_run)
+        admission = resolve(batch.tenant, batch.source, asked, self.shards, verdict.decision, policy)
         known = Known(verdict, admission, verdict.decision.epoch)
         if keep(self._known, key, known):
             self._asked.pop(key, None)
@@ -196,7 +196,7 @@ class Owner:
         """Return the limits of a tenant."""
         return self.policies.limits_of(tenant, self._at(received_at))
 
-    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int) -> None:
+    def refuse(self, batch: Batch, samples: int, received_at: int, lag_ms: int, partition: int) -> None:
         """Let every batch in: the gate has looked at rates before it asked."""
 
     def admission(self, batch: Batch, received_at: int) -> Admission:
@@ -226,5 +226,5 @@ class Owner:
             refused = np.zeros(len(new), dtype=bool) if decision.codes is None else decision.codes[new] > 0
             names = [asked.series[place] for place in new.tolist()]
             self.grown += self.growth.note(batch.tenant, batch.source, names, asked.ids[new], refused, received_at)
-        admission = resolve(batch.tenant, batch.source, asked, self.shards, decision, policy.dry_run)
+        admission = resolve(batch.tenant, batch.source, asked, self.shards, decision, policy)
         return Known(Verdict(policy.revision, decision), admission, decision.epoch)

@@ -1,8 +1,12 @@
 """Rates of tenants and sources as token buckets on the broker's time, and who is shed when the gate lags.
 
-A source's records lie in one partition, so one subtask sees all of them. A tenant's come to several: they tell each
-other once a second what they let pass, and each may use what the others leave, at least an equal share. A tenant that
-starts everywhere at once gets at most a second's worth too much.
+A source's records lie in one partition if its name is their key, as ours have it: one subtask then sees all of them.
+Where several do, each grants the source's rate. A tenant's come to several: they tell each other once a second what
+they let pass, and each may use what the others leave, at least an equal share. A tenant that starts everywhere at once
+gets at most a second's worth too much.
+
+A subtask reads partitions in turns, some ahead of others, so that stamps go back and forth between them and tell
+nothing. Within a partition they rise: only a clock that was set back turns them.
 """
 
 from dataclasses import dataclass, field
@@ -14,26 +18,49 @@ from schemas.policy import Policy
 from schemas.reason import Reason
 from udfs.gate.refusal import Refusal
 
-_BURST_S = 10.0
+BURST_S = 10.0
 _BUCKETS = 200_000
 _REPORT_MS = 1000
 _STALE_MS = 5000
 
 
 @dataclass(slots=True)
+class Clock:
+    """The broker's time as the partitions tell it. back: by how much their clocks were set back so far, ms in all."""
+
+    back: int = 0
+    _stamps: dict[int, int] = field(default_factory=dict)
+
+    def see(self, partition: int, now: int) -> None:
+        """Take the stamp of a partition's next record."""
+        self.back += max(0, self._stamps.get(partition, now) - now)
+        self._stamps[partition] = now
+
+
+@dataclass(slots=True)
 class Bucket:
     """level: samples that may pass now; it was so at `at`, ms. A batch larger than the burst passes when it is full.
 
-    A clock that went back gives nothing for the time it repeats, and the bucket fills from there on.
+    `at` is the latest stamp of all partitions. back: what their clocks had been set back by then. A clock that is set
+    back gives nothing for the time it repeats, and the bucket fills from there on.
     """
 
     level: float
     at: int
+    back: int
+
+    def settle(self, now: int, back: int) -> bool:
+        """Follow the clocks that were set back; tell whether the bucket's time went back with them."""
+        # By no more than they were: the rest is how far one partition is read ahead of another.
+        at = min(self.at, max(now, self.at - (back - self.back)))
+        turned = at < self.at
+        self.at, self.back = at, back
+        return turned
 
     def take(self, samples: int, rate: float, burst: float, now: int) -> bool:
         """Take samples out if they are there; rate in samples a second, now in ms."""
         self.level = min(burst, self.level + max(0, now - self.at) * rate / 1000)
-        self.at = now
+        self.at = max(self.at, now)
         if self.level < min(samples, burst):
             return False
         self.level -= samples
@@ -68,6 +95,17 @@ class _Share:
     passed: int = 0
     others: dict[int, Usage] = field(default_factory=dict)
 
+    def time(self, now: int, back: int) -> int:
+        """Return the tenant's time: the latest of its partitions, unless their clocks were set back."""
+        turned = self.bucket.settle(now, back)
+        now = max(now, self.bucket.at)
+        if turned:
+            # What others said of the time to come would count until it has come.
+            self.others = {one.subtask: one for one in self.others.values() if one.at <= now}
+            if now < self.since:
+                self.since, self.passed = now, 0
+        return now
+
 
 @dataclass(slots=True)
 class Throttle:
@@ -77,12 +115,18 @@ class Throttle:
     subtasks: int = 1
     shed_lag_ms: int = 0
     reports: list[Usage] = field(default_factory=list)
+    _clock: Clock = field(default_factory=Clock)
     _sources: "LRUCache[tuple[str, str], Bucket]" = field(default_factory=lambda: LRUCache(_BUCKETS))
-    _stamps: "LRUCache[tuple[str, str], int]" = field(default_factory=lambda: LRUCache(_BUCKETS))
     _tenants: "LRUCache[str, _Share]" = field(default_factory=lambda: LRUCache(_BUCKETS))
 
-    def refuse(self, policy: Policy, tenant: str, source: str, samples: int, now: int, lag_ms: int) -> Refusal | None:
-        """Return why a batch does not pass, or None. now: the broker's stamp; lag_ms: how far the gate is behind it."""
+    def refuse(
+        self, policy: Policy, tenant: str, source: str, samples: int, now: int, lag_ms: int, partition: int
+    ) -> Refusal | None:
+        """Return why a batch does not pass, or None.
+
+        now: the broker's stamp in that partition; lag_ms: how far the gate is behind it.
+        """
+        self._clock.see(partition, now)
         if self.shed_lag_ms and lag_ms > self.shed_lag_ms and policy.priority != "high":
             allowed = self.shed_lag_ms * (1 if policy.priority == "low" else 2)
             if lag_ms > allowed:
@@ -90,25 +134,26 @@ class Throttle:
                 return Refusal(Reason.SHED, value, f"{allowed / 1000:.0f} s", samples=samples)
         rate = policy.source_samples_per_second
         if rate is not None:
-            burst = policy.source_samples_burst or rate * _BURST_S
-            bucket = self._sources.setdefault((tenant, source), Bucket(burst, now))
+            burst = policy.source_samples_burst or rate * BURST_S
+            bucket = self._sources.setdefault((tenant, source), Bucket(burst, now, self._clock.back))
+            bucket.settle(now, self._clock.back)
             if not bucket.take(samples, rate, burst, now):
                 limit = f"{rate:g} samples a second, {burst:g} at once"
                 return Refusal(Reason.SOURCE_RATE, f"{source}: {samples} samples", limit, samples=samples)
-        if policy.samples_per_second is not None and not self._pass(policy, tenant, source, samples, now):
-            burst = policy.samples_burst or policy.samples_per_second * _BURST_S
+        if policy.samples_per_second is not None and not self._pass(policy, tenant, samples, now):
+            burst = policy.samples_burst or policy.samples_per_second * BURST_S
             limit = f"{policy.samples_per_second:g} samples a second, {burst:g} at once"
             return Refusal(Reason.RATE, f"{tenant}: {samples} samples", limit, samples=samples)
         return None
 
-    def _pass(self, policy: Policy, tenant: str, source: str, samples: int, now: int) -> bool:
+    def _pass(self, policy: Policy, tenant: str, samples: int, now: int) -> bool:
         assert policy.samples_per_second is not None  # the caller asked
         whole = policy.samples_per_second
-        burst = policy.samples_burst or whole * _BURST_S
+        burst = policy.samples_burst or whole * BURST_S
         share = self._tenants.get(tenant)
         if share is None:
-            share = self._tenants[tenant] = _Share(Bucket(burst / self.subtasks, now), now)
-        now = self._clock(share, tenant, source, now)
+            share = self._tenants[tenant] = _Share(Bucket(burst / self.subtasks, now, self._clock.back), now)
+        now = share.time(now, self._clock.back)
         others = sum(one.rate for one in share.others.values() if one.at > now - _STALE_MS)
         rate = max(whole / self.subtasks, whole - others)
         passed = share.bucket.take(samples, rate, burst * rate / whole, now)
@@ -119,18 +164,6 @@ class Throttle:
                 self.reports.append(Usage(tenant, self.subtask, now, used))
             share.since, share.passed = now, 0
         return passed
-
-    def _clock(self, share: _Share, tenant: str, source: str, now: int) -> int:
-        """Return the tenant's time: of its partitions the latest, until a source shows that the clock went back."""
-        # A source lies in one partition: only a clock turns its stamps back. Partitions among each other do it always.
-        back = now < self._stamps.get((tenant, source), now)
-        self._stamps[tenant, source] = now
-        if not back:
-            return max(now, share.bucket.at)
-        if now < share.since:
-            share.since, share.passed = now, 0
-        share.others.clear()
-        return now
 
     def hear(self, usage: Usage) -> None:
         """Take what another subtask says."""

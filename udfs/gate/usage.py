@@ -135,7 +135,7 @@ def _pair(name: str, use: float, limit: float, **labels: str) -> Told:
 
 
 def _of_budget(tenant: str, budget: Budget, policy: Policy) -> Iterator[tuple[Series, float]]:
-    yield from _pair("series", budget.total, policy.max_series, tenant=tenant)
+    yield from _pair("series", budget.total, policy.most_series, tenant=tenant)
     metrics, labels = [], []
     if policy.metrics:
         for metric, (own, _) in budget.counts().items():

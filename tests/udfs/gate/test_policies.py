@@ -34,14 +34,14 @@ def test_what_is_in_force_follows_from_the_stamps_however_often_the_topic_is_rea
         policies.put(*change)
     for after, own, other in asked:
         at = NOW + DELAY_MS + after
-        assert (policies.of("acme", at).max_series, policies.of("other", at).max_series) == (own, other)
+        assert (policies.of("acme", at).most_series, policies.of("other", at).most_series) == (own, other)
 
 
 def test_of_many_versions_the_newest_are_kept_and_the_oldest_of_them_counts_for_all_before() -> None:
     policies = Policies(LIMITS)
     for number in range(100):
         policies.put("acme", policy(number + 1), NOW + number)
-    found = [policies.of("acme", NOW + DELAY_MS + number).max_series for number in (0, 84, 85, 99)]
+    found = [policies.of("acme", NOW + DELAY_MS + number).most_series for number in (0, 84, 85, 99)]
     assert found == [85, 85, 86, 100]
 
 
@@ -58,32 +58,38 @@ def test_of_records_that_a_clock_stamped_out_of_order_the_later_counts_after_any
     # What holds at a time: of the records stamped up to then the last one.
     known = [change for change in topic if change[2] <= NOW + at]
     value = known[-1][1] if known else None
-    expected = 99 if value is None else Policy.decode(value).max_series
+    expected = 99 if value is None else Policy.decode(value).most_series
     policies = Policies(LIMITS, max_series=99)
     for change in topic + topic[again:]:
         policies.put(*change)
         if change is topic[-1]:
-            assert policies.of("acme", NOW + at + DELAY_MS).max_series == expected
-    assert policies.of("acme", NOW + at + DELAY_MS).max_series == expected
+            assert policies.of("acme", NOW + at + DELAY_MS).most_series == expected
+    assert policies.of("acme", NOW + at + DELAY_MS).most_series == expected
     compacted = Policies(LIMITS, max_series=99)
     for change in topic[min(stop, len(topic) - 1) :]:
         compacted.put(*change)
     newest = NOW + 10 + DELAY_MS
-    assert compacted.of("acme", newest).max_series == policies.of("acme", newest).max_series
+    assert compacted.of("acme", newest).most_series == policies.of("acme", newest).most_series
 
 
 def test_of_a_topic_longer_than_what_is_kept_a_repeat_changes_nothing() -> None:
     policies = Policies(LIMITS)
     for number in [*range(100), *range(50)]:
         policies.put("acme", policy(number + 1), NOW + number)
-    assert policies.of("acme", NOW + DELAY_MS + 100).max_series == 100
+    assert policies.of("acme", NOW + DELAY_MS + 100).most_series == 100
+
+
+def test_a_policy_that_names_no_series_leaves_them_to_the_setting() -> None:
+    policies = Policies(LIMITS, max_series=9)
+    policies.put("acme", b'{"tenant":"acme","window":"1d"}', NOW)
+    assert policies.of("acme", NOW + DELAY_MS).most_series == 9
 
 
 def test_a_policy_under_anothers_key_is_refused_and_changes_nothing() -> None:
     policies = Policies(LIMITS, max_series=9)
     with pytest.raises(PolicyFault, match="TG-policy-key"):
         policies.put("other", policy(1), NOW)
-    assert policies.of("other", NOW + DELAY_MS).max_series == 9
+    assert policies.of("other", NOW + DELAY_MS).most_series == 9
 
 
 def users(*numbers: int) -> list[Series]:

@@ -149,6 +149,87 @@ def test_the_builder_raises_none() -> None:
     assert (pair.refused, len(pair.samples)) == ([], 1)
 
 
+M = {"name": "m"}
+TWO = [series("m", a="1", b="1"), series("m", a="2", b="2")]
+OWN = "in the tenant's policy"
+# policy, records, value, limit, setting
+LIMITED: list[tuple[dict[str, object], list[bytes], str, str, str]] = [
+    ({"max_series": 1}, [record(TWO)], "m", "1 series", f"max_series {OWN}"),
+    ({"window": "1d"}, [record(TWO)], "m", "1 series", "TIDEGAUGE_GATE_MAX_SERIES"),
+    ({}, [record(TWO)], "m", "1 series", "TIDEGAUGE_GATE_MAX_SERIES"),
+    (
+        {"max_series": 9, "metrics": [{**M, "max_series": 1}]},
+        [record(TWO)],
+        "m",
+        "1 series",
+        Reason.SERIES_LIMIT.setting,
+    ),
+    (
+        {"max_series": 9, "metrics": [{**M, "max_series": 1, "action": "fold"}]},
+        [record([series("m", le=str(number)) for number in range(3)])],
+        *("m", "1 series and 1 folded series", Reason.SERIES_LIMIT.setting),
+    ),
+    (
+        {"max_series": 9, "metrics": [{**M, "per_label_value_limits": {"a": 1}}]},
+        [record(TWO)],
+        *("m: a=2", "1 values of a", Reason.LABEL_VALUES_LIMIT.setting),
+    ),
+    (
+        {"max_series": 9, "metrics": [{**M, "per_label_value_limits": {"a": 1, "b": 5}}]},
+        [record(TWO)],
+        *("m: a=2, b=2", "1 values of a, 5 values of b", Reason.LABEL_VALUES_LIMIT.setting),
+    ),
+    ({"max_labels": 1}, [record(TWO[:1])], "m has 2", "1 labels", f"max_labels {OWN}"),
+    (
+        {"future_grace_s": 0},
+        [record([UP], NOW + 1000)],
+        f"{NOW + 1000} ms, +1 s from the broker's clock",
+        "0 s ahead",
+        f"future_grace_s {OWN}",
+    ),
+    (
+        {"tolerance_s": 60},
+        [record([UP], NOW - 61_000)],
+        f"{NOW - 61_000} ms, -61 s from the broker's clock",
+        "60 s behind",
+        f"tolerance_s {OWN}",
+    ),
+    (
+        {"tolerance_s": 86_400},
+        [record([UP], NOW - 7_201_000)],
+        *(f"{NOW - 7_201_000} ms, -7201 s from the broker's clock", "7200 s behind", "TIDEGAUGE_GATE_TOLERANCE_S"),
+    ),
+    ({}, [record([series("m", a="x\0")])], "a=x\0", "2048 characters", ""),
+    (
+        {},
+        [
+            Batch(
+                "acme", "s", 0, encode_series_set([UP] * 100_001), np.array([NOW]), np.ones(1), np.zeros(1, np.uint32)
+            ).encode()
+        ],
+        *("100001 series in a set", "100000 series", "TIDEGAUGE_GATE_MAX_SERIES_PER_BATCH"),
+    ),
+    (
+        {},
+        [record([Series("m", tuple((f"l{number}", "x") for number in range(4001)))])],
+        *("4001 labels, 4000 at most after those of the other series", "4000 labels in a set, and 64 a series", ""),
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "records", "value", "limit", "setting"), LIMITED)
+def test_a_refusal_has_the_value_the_limit_and_what_changes_it(
+    policy: dict[str, object], records: list[bytes], value: str, limit: str, setting: str
+) -> None:
+    pair = Pair(policy, max_series=1)
+    for one in records * 2:
+        pair.send(one)
+    assert pair.refused
+    for refused in pair.refused:
+        said = codec("rejected").decode(refused.refusal.encode("acme", "s", NOW))
+        assert (said["value"], said["limit"], said["setting"]) == (value, limit, setting)
+
+
 UTF8 = "utf8 in the tenant's policy"
 LENGTH = "TIDEGAUGE_GATE_MAX_NAME_LENGTH"
 REMEDIES = [
