@@ -145,7 +145,6 @@ def _quantile(groups: Groups, level: Floats) -> Floats:
 
 def _ranked(vector: Vector, groups: Groups, order: npt.NDArray[np.int64], limit: Floats, sign: int) -> Vector:
     """Return the `limit` best rows of each group and step: topk with sign -1, bottomk with sign 1."""
-    limit = _whole(limit)
     size = groups.values.shape[1]
     owner = np.repeat(np.arange(len(groups.labels)), groups.sizes())
     keys = np.broadcast_to(owner[:, None], groups.values.shape)
@@ -189,11 +188,13 @@ def aggregate(
         return count_values(vector, param.value, names, without, allow)
     if op == "quantile" and param is not None:
         notes.levels(param.values)
+    # Of an empty vector too.
+    limit = _whole(param.values) if op in ("topk", "bottomk") and param is not None else None
     if not vector.labels:
         return vector
     groups, order = _groups(vector, names, without)
-    if op in ("topk", "bottomk") and param is not None:
-        return _ranked(vector, groups, order, param.values, -1 if op == "topk" else 1)
+    if limit is not None:
+        return _ranked(vector, groups, order, limit, -1 if op == "topk" else 1)
     present = groups.count() > 0
     if op == "quantile" and param is not None:
         return Vector(groups.labels, _quantile(groups, param.values), present)

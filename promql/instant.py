@@ -41,6 +41,21 @@ def clamp_max(grid: Grid, vector: Vector, high: Scalar) -> Vector:
     return mapped(vector, -_greater(-high.values, -vector.values))
 
 
+def degrees(values: Floats) -> Floats:
+    """Return radians as degrees. numpy multiplies by 180 / pi, which is another last digit than Prometheus's."""
+    return values * 180.0 / np.pi
+
+
+def radians(values: Floats) -> Floats:
+    """Return degrees as radians, by Prometheus's formula."""
+    return values * np.pi / 180.0
+
+
+def sign(values: Floats) -> Floats:
+    """Return -1, 1, or the value itself: -0 and NaN stay."""
+    return np.where(values == 0, values, np.sign(values))
+
+
 def time(grid: Grid) -> Scalar:
     """Return the evaluation times, seconds."""
     return Scalar(grid.times() / 1000)

@@ -31,14 +31,16 @@ def sum_over_time(windows: Windows) -> Cells:
     """Return the sum of the samples."""
     values = windows.columns.values
     total = _total(windows)
-    return mend(values, total(values), total, _segment(windows)), windows.some
+    # Prometheus begins with 0, and so makes 0 of -0 alone.
+    plain = total(values) + 0.0
+    return mend(values, plain, total, _segment(windows)), windows.some
 
 
 def avg_over_time(windows: Windows) -> Cells:
     """Return the mean of the samples."""
     values = windows.columns.values
     total, count = _total(windows), windows.count.astype(np.float64)
-    return mend_mean(values, total(values), count, total, _segment(windows)), windows.some
+    return mend_mean(values, total(values) + 0.0, count, total, _segment(windows)), windows.some
 
 
 def min_over_time(windows: Windows) -> Cells:

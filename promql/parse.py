@@ -1,6 +1,5 @@
 """From text to plan. promql-parser knows the grammar; what the evaluator does not know is refused here, by name."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -128,18 +127,25 @@ class _Reader:
         return found
 
     def _absent_labels(self, node: Any) -> tuple[tuple[str, str], ...]:
-        """Return what a selector says of the series it misses: labels that exactly one matcher, an equality, names."""
+        """Return what a selector says of the series it misses.
+
+        As Prometheus (createLabelsForAbsentFunction): a name's first equality sets it, any other matcher deletes it.
+        """
         while isinstance(node, pp.ParenExpr):
             node = node.expr
         if isinstance(node, pp.MatrixSelector):
             node = node.vector_selector
         if not isinstance(node, pp.VectorSelector):
             return ()
-        matchers = self._matchers(node)
-        names = Counter(name for name, _, _ in matchers)
-        return tuple(
-            (name, value) for name, op, value in matchers if op == "=" and names[name] == 1 and name != NAME and value
-        )
+        said: dict[str, str] = {}
+        seen = {NAME}
+        for name, op, value in self._matchers(node):
+            if op == "=" and name not in seen:
+                said[name] = value
+                seen.add(name)
+            else:
+                said.pop(name, None)
+        return tuple((name, value) for name, value in said.items() if value)
 
     def _subquery(self, node: Any, depth: int) -> Subquery:
         step = 0 if node.step is None else _positive(node.step)
@@ -159,6 +165,8 @@ class _Reader:
 
     def _call(self, node: Any, depth: int) -> Expr:
         name = node.func.name
+        if name in ("start", "end"):
+            raise PromqlError(PARSE, f"invalid PromQL: {name}() stands after @ only")
         if name in _NATIVE:
             raise unsupported(f"the function {name}(), which is for native histograms,")
         if name not in FUNCTIONS:

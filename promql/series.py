@@ -7,6 +7,7 @@ import numpy as np
 from promql.columns import NAME, Labels
 from promql.errors import EXECUTION, PromqlError
 from promql.result import Vector
+from promql.text import BROKEN_BYTES
 
 Signature = tuple[tuple[str, str], ...]
 
@@ -22,10 +23,28 @@ def shown(labels: Labels) -> str:
     return labels.get(NAME, "") + (f"{{{', '.join(pairs)}}}" if pairs or NAME not in labels else "")
 
 
+_ESCAPES = {
+    "\\": "\\\\", '"': '\\"', "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
+
+
 def quoted(text: str) -> str:
-    """Return a text between double quotes."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    """Return a text between double quotes, what cannot be seen escaped, as Go's strconv.Quote."""
+    plain = text.isprintable() and '"' not in text and "\\" not in text
+    return f'"{text}"' if plain else f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if BROKEN_BYTES <= code <= BROKEN_BYTES + 0xFF:
+        return f"\\x{code - BROKEN_BYTES:02x}"
+    if char.isprintable():
+        return char
+    if code < ord(" ") or code == 0x7F:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 # What says which quantity a series measures; a function's result is another one.

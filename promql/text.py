@@ -1,7 +1,10 @@
 """A query's text before the parser sees it: bounded, and rewritten where the parser would misread it.
 
-The parser panics at @ before 1970, refuses an offset of 0s, knows no underscores in numbers, and takes escaped bytes
-for code points. And it takes regular expressions for those of another engine than RE2.
+The parser panics at @ before 1970, refuses an offset of 0s, knows no underscores in numbers, takes numbers that are
+too large for infinity, and escaped bytes for code points. And it takes regular expressions for those of another engine
+than RE2.
+
+The expressions here never give back what they took (*+, ++, (?>…)): a text could else hold the interpreter for minutes.
 """
 
 import math
@@ -15,20 +18,23 @@ MAX_SYMBOLS = 1000
 # Bytes of a string that are no UTF-8 stand in the plan as these private code points: they equal no label's value.
 BROKEN_BYTES = 0x10FF00
 
-_QUOTED = r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`'
-_GAP = r"(?:\s|#[^\n]*)*"
-_DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
-_NUMBER = r"0[xX](?:_?[0-9a-fA-F])+|(?:\d(?:_?\d)*\.?(?:\d(?:_?\d)*)?|\.\d(?:_?\d)*)(?:[eE][-+]?\d+)?"
+_QUOTED = r'"(?:\\[^\n]|[^"\\\n])*+"|\'(?:\\[^\n]|[^\'\\\n])*+\'|`[^`]*+`'
+_PIECE = re.compile(rf"(?P<quoted>{_QUOTED})|#[^\r\n]*+|(?P<open>[\"'`])")
+_GAP = r"\s*+"
+_DURATION = r"(?:\d++(?:ms|[smhdwy]))++"
+_DIGITS = r"\d(?:_?\d)*+"
+_HEX = r"0[xX](?:_?[0-9a-fA-F])++"
+_NUMBER = rf"{_HEX}|(?:{_DIGITS}(?:\.(?:{_DIGITS})?+)?+|\.{_DIGITS})(?:[eE][-+]?\d++)?+"
 _TOKEN = re.compile(
-    rf"(?:(?P<match>[=!]~){_GAP})?(?P<quoted>{_QUOTED})|(?P<comment>#[^\n]*)"
-    rf"|@{_GAP}(?P<sign>[-+]?){_GAP}(?P<at>{_DURATION}|{_NUMBER})(?![\w.])"
-    rf"|(?<![\w.:])(?P<zero>(?i:offset){_GAP}[-+]?{_GAP}0+(?:\.0*)?(?:ms|[smhdwy])?(?![\w.]))"
-    rf"|(?<![\w.:])(?P<number>0[xX](?:_?[0-9a-fA-F])+|\.?\d(?:[\d.]|_(?=\d))*)",
-    re.DOTALL | re.ASCII,
+    rf"(?:(?P<match>[=!]~){_GAP})?(?P<quoted>{_QUOTED})"
+    rf"|@{_GAP}(?P<sign>[-+]?){_GAP}(?P<at>(?>{_DURATION}|{_NUMBER}))(?![\w.])"
+    rf"|(?<![\w.:])(?P<zero>(?i:offset){_GAP}[-+]?{_GAP}0++(?:\.0*+)?+(?:ms|[smhdwy])?(?![\w.]))"
+    rf"|(?<![\w.:])(?P<number>{_HEX}|\.?\d(?:[\d.]|_(?=\d))*+(?:[eE][-+]?\d++)?+)",
+    re.ASCII,
 )
-_BARE = re.compile(_QUOTED, re.DOTALL)
-_SYMBOLS = re.compile(r"[-+*/%^<>=!(\[{,]|\b(?:and|or|unless|atan2)\b")
-_STRAY_AT = re.compile(r"@(?!\s*(?:\d+(?![\w.])|(?:start|end)\s*\())", re.ASCII)
+_BARE = re.compile(_QUOTED)
+_SYMBOLS = re.compile(r"[-+*/%^<>=!(\[{,]|\b(?i:and|or|unless|atan2)\b")
+_STRAY_AT = re.compile(r"@(?!\s*+(?:\d++(?![\w.])|(?i:start|end)\s*+\())", re.ASCII)
 _PART = re.compile(r"(\d+)(ms|[smhdwy])")
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _ESCAPE = re.compile(
@@ -62,18 +68,40 @@ def prepare(text: str) -> Prepared:
             name = f"regex{len(regexes)}"
             regexes[name] = _decoded(match["quoted"])
             return f'{match["match"]}"{name}"'
-        if match["comment"] is not None:
-            return " "
         if match["zero"] is not None:
             return "offset 0"
         if match["number"] is not None:
-            return match["number"].replace("_", "")
+            return _number(match["number"])
         times.append(_time_ms(match["sign"], match["at"]))
         return f"@ {len(times) - 1}"
 
-    rewritten = _TOKEN.sub(replace, text)
+    rewritten = _TOKEN.sub(replace, _without_comments(text))
     _guard(_BARE.sub('""', rewritten))
     return Prepared(rewritten, tuple(times), regexes)
+
+
+def _without_comments(text: str) -> str:
+    """Return the text with blanks for comments, so that nothing after this takes what they say for code."""
+
+    def replace(piece: re.Match[str]) -> str:
+        if piece["open"]:
+            raise PromqlError(PARSE, "invalid PromQL: unterminated quoted string")
+        return piece["quoted"] or " "
+
+    return _PIECE.sub(replace, text)
+
+
+def _number(literal: str) -> str:
+    """Return a number as the parser knows it. Raises PARSE for one too large, of which the parser makes infinity."""
+    plain = literal.replace("_", "")
+    try:
+        too_large = math.isinf(float(plain))
+    except ValueError:
+        # Hexadecimal, or no number: the parser's to tell.
+        return plain
+    if too_large:
+        raise PromqlError(PARSE, f"invalid PromQL: error parsing number {literal[:50]!r}: value out of range")
+    return plain
 
 
 def _guard(bare: str) -> None:
@@ -116,8 +144,6 @@ def _decoded(literal: str) -> str:
     """Return the text of a string literal."""
     if literal[0] == "`":
         return literal[1:-1]
-    if "\n" in literal:
-        raise PromqlError(PARSE, "invalid PromQL: unterminated quoted string")
     raw = b""
     place, end = 1, len(literal) - 1
     while place < end:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from promql.columns import Columns
 from promql.grid import Grid
 from promql.plan import Expr, kind
 from promql.result import Matrix, Result, Vector
@@ -186,8 +185,5 @@ def _limited(most: int, value: Result, keep_order: bool) -> tuple[Result, list[s
         rows = list(range(most)) if keep_order else encode.by_labels(value.labels)[:most]
         return Vector([value.labels[row] for row in rows], value.values[rows], value.present[rows]), [TRUNCATED]
     if isinstance(value, Matrix) and 0 < most < len(value.columns.labels):
-        held = value.columns
-        end = int(held.offsets[most])
-        cut = Columns(held.labels[:most], held.offsets[: most + 1], held.timestamps[:end], held.values[:end])
-        return Matrix(cut), [TRUNCATED]
+        return encode.first_rows(value, most), [TRUNCATED]
     return value, []

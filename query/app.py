@@ -27,9 +27,9 @@ from query.recent import Layered, Lru, Recent
 from query.service import Clock, Service
 from query.settings import QuerySettings
 from query.sql import GRID_SETTINGS
-from query.status import Status
+from query.status import VERSION, Status
 from query.store import Store
-from query.tenants import KeyTenants, OpenTenants, Tenants
+from query.tenants import KeyFile, OpenTenants, Tenants
 from schemas.retention import Policy
 from sinks.retention import RetentionSettings
 
@@ -129,6 +129,7 @@ def build(
         ticks=time.monotonic,
         timeout_s=settings.query_timeout_s,
         slow_s=settings.query_slow_s,
+        max_bytes=settings.query_max_bytes,
         places=Places(settings.query_concurrency, settings.query_waiting),
         threads=settings.query_threads,
     )
@@ -148,10 +149,11 @@ def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette
             settings.query_cache_timeout_s,
             settings.query_cache_ttl_s,
             settings.query_cache_max_bytes,
+            (settings.clickhouse, settings.clickhouse_database, VERSION),
         )
     tenants: Tenants = OpenTenants(settings.query_tenant)
     if settings.query_auth == "key":
-        tenants = KeyTenants.read(settings.query_keys)
+        tenants = KeyFile(settings.query_keys, time.monotonic)
     retention = RetentionSettings(retention=settings.retention).policy()
     pulse = Pulse(partial(answers, connect(settings, 1, PROBE_S)), time.monotonic)
     store = ClickhouseStore(clickhouse, limits(settings), settings.query_compression, pulse)

@@ -101,22 +101,31 @@ class NoCache:
 
 
 class RedisCache:
-    """Blocks in Redis, each living ttl_s; larger ones than max_bytes are not kept. timeout_s for every call."""
+    """Blocks in Redis, each living ttl_s; larger ones than max_bytes are not kept. timeout_s for every call.
 
-    def __init__(self, endpoint: str, timeout_s: float, ttl_s: int, max_bytes: int) -> None:
+    origin: whose data they are made from, and by which version; others who use the same Redis never see them.
+    """
+
+    def __init__(
+        self, endpoint: str, timeout_s: float, ttl_s: int, max_bytes: int, origin: tuple[str, ...] = ()
+    ) -> None:
         host, _, port = endpoint.rpartition(":")
         self._redis = redis.Redis(
             host=host, port=int(port), socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
         )
         self._ttl_s = ttl_s
         self._max_bytes = max_bytes
+        self._origin = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
+
+    def _own(self, name: str) -> str:
+        return f"{name}:{self._origin}"
 
     def get(self, keys: Sequence[CacheKey]) -> list[Block | None]:
         """Return the block of each key, None where there is none or it is not whole."""
         if not keys:
             return []
         try:
-            bodies = self._redis.mget([key.name() for key in keys])
+            bodies = self._redis.mget([self._own(key.name()) for key in keys])
         except redis.RedisError as error:
             CACHE.labels("error").inc(len(keys))
             log.warning("TG-cache-read: %s", error)
@@ -137,8 +146,9 @@ class RedisCache:
                     # Before it is packed: what is too large must not cost a copy.
                     body = encode(block, key) if block.vector.values.nbytes <= self._max_bytes else b""
                     if 0 < len(body) <= self._max_bytes:
-                        pipe.set(key.name(), body, ex=self._ttl_s)
-                        pipe.set(key.last_name(), key.name(), ex=self._ttl_s)
+                        name = self._own(key.name())
+                        pipe.set(name, body, ex=self._ttl_s)
+                        pipe.set(self._own(key.last_name()), name, ex=self._ttl_s)
                         CACHE_STORED.inc(len(body))
                 pipe.execute()
         except redis.RedisError as error:
@@ -148,7 +158,7 @@ class RedisCache:
     def last(self, keys: Sequence[CacheKey]) -> list[Block | None]:
         """Return the newest block of each key that was kept, whatever its versions."""
         try:
-            names = self._redis.mget([key.last_name() for key in keys])
+            names = self._redis.mget([self._own(key.last_name()) for key in keys])
             bodies = self._redis.mget([name or b"none" for name in names])
         except redis.RedisError as error:
             log.warning("TG-cache-read: %s", error)

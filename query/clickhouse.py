@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from promql.columns import NAME, Labels
 from promql.plan import Select
-from query import sql, sql_catalog
+from query import inserts, sql, sql_catalog
 from query.blocks import HOUR_MS
 from query.completeness import HOUR_S, Completeness
 from query.errors import QueryError, refused, timeout, unavailable
@@ -157,7 +157,7 @@ class ClickhouseStore:
 
     def _written(self) -> Written | None:
         try:
-            table = self.rows(sql.written(self._clickhouse.database), ALONE)
+            table = self.rows(inserts.statement(self._clickhouse.database), ALONE)
         except QueryError as error:
             if error.id not in (REFUSED, LACKING):
                 raise
@@ -167,10 +167,7 @@ class ClickhouseStore:
         if not table.num_rows:
             # A reader who may not see our tables, or nothing there yet: no number that would change.
             return None
-        newest: dict[str, int] = {}
-        for name, block in zip(*(table[name].to_pylist() for name in ("table", "block")), strict=True):
-            newest[name] = max(block, newest.get(name, 0))
-        return newest
+        return inserts.numbers(table)
 
     def versions(
         self, tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int, written: Written | None = None

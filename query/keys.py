@@ -8,6 +8,7 @@ from promql.steps import stepwise
 from query.asked import Asked, shares
 from query.blocks import HOUR_MS, Steps, hulls
 from query.cache import CacheKey
+from query.inserts import itself
 from query.store import Store, Version, Versions, Written
 
 # A writer's clock may be so far ahead of ours.
@@ -32,12 +33,13 @@ class Keys:
         start, end = min(one.start_ms for one in read), max(one.end_ms for one in read)
         versions = self.store.versions(asked.tenant, metrics, start, end, written)
         plan = canonical(asked.expr)
+        same = () if written is None else identities(asked, written)
         keys = []
         for block in blocks:
             told = covering(versions, asked.expr, block, self.lookback_ms)
             if ahead(told, asked.now_ms):
                 told += tables(asked, {"samples": asked.now_ms} if written is None else written)
-            keys.append(self._key(asked, plan, block, told + self._closed(asked, block)))
+            keys.append(self._key(asked, plan, block, told + same + self._closed(asked, block)))
         return keys
 
     def unversioned(self, asked: Asked, blocks: Sequence[Steps]) -> list[CacheKey]:
@@ -82,6 +84,12 @@ def tables(asked: Asked, written: Written) -> Told:
     if asked.tiers:
         read |= {"completeness", *(tier.table for tier in asked.tiers)}
     return tuple((table, (0, "written", written.get(table, 0))) for table in sorted(read))
+
+
+def identities(asked: Asked, written: Written) -> Told:
+    """Return which tables the samples come from: versions are the same in a copy, a restored one and a changed one."""
+    read = ["samples", *(tier.table for tier in asked.tiers)]
+    return tuple((table, (0, "itself", itself(written.get(table, 0)))) for table in sorted(read))
 
 
 def cacheable(expr: Expr) -> bool:

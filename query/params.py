@@ -14,6 +14,10 @@ _DURATION = re.compile(
 _UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 1)
 # The times that ClickHouse's DateTime64(3) holds, with room for ranges and offsets.
 MIN_MS, MAX_MS = -(10**12), 10**13
+# What Go's ParseFloat takes, but for hexadecimal, underscores, infinities and NaN, which no client means.
+_SECONDS = re.compile(r"[-+]?(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+\Z", re.ASCII)
+# Go's time.RFC3339Nano, whose fraction may have a comma.
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d++))?(Z|[-+]\d\d:\d\d)\Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNT = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _ESCAPE = re.compile(r"_(?:_|([0-9a-fA-F]{1,5})_)")
@@ -37,29 +41,29 @@ def time_ms(params: Mapping[str, str], name: str, default: int | None) -> int:
         if default is None:
             raise bad_data("TG-query-parameter", f'invalid parameter "{name}": it is missing')
         return default
-    try:
-        stamp = _ms(float(text))
-    except ValueError:
-        stamp = _rfc3339(text, name)
+    stamp = _ms(text) if _SECONDS.match(text) else _rfc3339(text, name)
     if not MIN_MS <= stamp <= MAX_MS:
         raise bad_data("TG-query-time", f'invalid parameter "{name}": {text[:50]!r} is out of range')
     return stamp
 
 
-def _ms(seconds: float) -> int:
+def _ms(text: str) -> int:
     """Return seconds as ms, what no time can be as one that is out of range."""
+    seconds = float(text)
     return round(seconds * 1000) if math.isfinite(seconds * 1000) else MAX_MS + 1
 
 
 def _rfc3339(text: str, name: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("no zone")
-    except ValueError:
+        match = _RFC3339.match(text)
+        if match is None:
+            raise ValueError("another form")
+        whole = datetime.fromisoformat(match[1] + match[3]) - _EPOCH
+    except (ValueError, OverflowError):
         message = f'invalid parameter "{name}": cannot parse {text[:50]!r} to a valid timestamp'
         raise bad_data("TG-query-time", message) from None
-    return round((moment - _EPOCH).total_seconds() * 1000)
+    # Go cuts what is less than a millisecond.
+    return whole // timedelta(milliseconds=1) + int((match[2] or "")[:3].ljust(3, "0"))
 
 
 def rfc3339(time_ms: int) -> str:
@@ -79,13 +83,13 @@ def flag(params: Mapping[str, str], name: str) -> bool:
 def duration_ms(params: Mapping[str, str], name: str) -> int:
     """Return a positive duration in ms: seconds as a number, or Prometheus's 1h30m."""
     text = required(params, name)
-    try:
-        length = _ms(float(text))
-    except ValueError:
+    if _SECONDS.match(text):
+        length = _ms(text)
+    else:
         match = _DURATION.match(text)
         if match is None:
             message = f'invalid parameter "{name}": cannot parse {text[:50]!r} to a valid duration'
-            raise bad_data("TG-query-duration", message) from None
+            raise bad_data("TG-query-duration", message)
         length = sum(int(part) * unit for part, unit in zip(match.groups(), _UNITS_MS, strict=True) if part)
     if length <= 0:
         raise bad_data(

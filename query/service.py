@@ -21,6 +21,7 @@ from query.answers import Reply, Request
 from query.errors import QueryError, bad_data, canceled, of_promql, timeout
 from query.metrics import ERRORS, REQUESTS, RUNNING, SECONDS, SLOW, WAITED
 from query.places import Places
+from query.size import allow
 from query.spent import Spent, begin
 from query.store import Store
 from query.tenants import Tenants
@@ -47,6 +48,7 @@ class Service:
     ticks: Callable[[], float]
     timeout_s: float
     slow_s: float
+    max_bytes: int
     places: Places
     threads: int
     _pool: list[ThreadPoolExecutor] = field(default_factory=list)
@@ -57,8 +59,7 @@ class Service:
         request, status, error_id = None, 200, ""
         try:
             request = await self._request(http)
-            reply = await self._run(work, request, spent, http)
-            body = encode.success(reply.data, reply.infos, reply.warnings)
+            body = await self._run(work, request, spent, http)
         except (PromqlError, QueryError) as error:
             refusal = of_promql(error) if isinstance(error, PromqlError) else error
             status, body, error_id = refusal.status, encode.failure(refusal), refusal.id
@@ -72,11 +73,13 @@ class Service:
         SECONDS.labels(handler).observe(spent.elapsed_s)
         if spent.elapsed_s >= self.slow_s:
             _tell_slow(handler, request, spent, status, error_id)
-        return Response(body, status, media_type="application/json")
+        # RFC 9110: a 401 says what is asked for.
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        return Response(body, status, headers, media_type="application/json")
 
     async def _request(self, http: HttpRequest) -> Request:
         pairs = _pairs(http.url.query)
-        if http.method == "POST" and http.headers.get("content-type", "").partition(";")[0].strip() == _FORM:
+        if http.method == "POST" and _type(http) == _FORM:
             pairs = _pairs((await _body(http)).decode("utf-8", "replace")) + pairs
         # The first of equal parameters counts, and the body's come before the address's, as in Go.
         named = dict(reversed(pairs))
@@ -86,16 +89,46 @@ class Service:
                 lists.setdefault(name, []).append(value)
         return Request(self.tenants.of(http.headers), named, lists, self.clock())
 
-    async def _run(self, work: Answer, request: Request, spent: Spent, http: HttpRequest) -> Reply:
+    async def _run(self, work: Answer, request: Request, spent: Spent, http: HttpRequest) -> bytes:
         spent.limit_s = params.timeout_s(request.params, self.timeout_s)
-        await self.places.enter(request.tenant, spent.left_s())
+        gone = asyncio.ensure_future(_gone(http))
+        try:
+            await self._enter(request.tenant, spent.left_s(), gone)
+            return await self._work(work, request, spent, gone)
+        finally:
+            gone.cancel()
+
+    async def _enter(self, tenant: str, left_s: float, gone: "asyncio.Future[None]") -> None:
+        """Take a place. Who has gone waits for none, so that nobody is refused for the sake of him."""
+        entering = asyncio.ensure_future(self.places.enter(tenant, left_s))
+        entered = False
+        try:
+            await asyncio.wait({entering, gone}, return_when=asyncio.FIRST_COMPLETED)
+            entered = entering.done()
+        finally:
+            if not entered:
+                entering.cancel()
+                entering.add_done_callback(partial(self._unused, tenant))
+        if not entered:
+            raise canceled()
+        entering.result()
+
+    def _unused(self, tenant: str, entering: "asyncio.Future[None]") -> None:
+        # A place may be given at the very moment at which nobody wants it any more.
+        if not entering.cancelled() and entering.exception() is None:
+            self.places.leave(tenant)
+
+    async def _work(self, work: Answer, request: Request, spent: Spent, gone: "asyncio.Future[None]") -> bytes:
+        """Answer in a place that is taken, and see that it is given back."""
         spent.queued_s = spent.elapsed_s
         WAITED.observe(spent.queued_s)
 
-        def counted() -> Reply:
+        def counted() -> bytes:
             begin(spent)
+            allow(self.max_bytes)
             with RUNNING.track_inprogress():
-                return work(request)
+                reply = work(request)
+                return encode.success(reply.data, reply.infos, reply.warnings)
 
         loop = asyncio.get_running_loop()
         try:
@@ -105,7 +138,6 @@ class Service:
             raise
         # The place is free when the thread has ended, not when somebody has lost patience.
         running.add_done_callback(partial(self._ended, request.tenant))
-        gone = asyncio.ensure_future(_gone(http))
         left_s = spent.limit_s - spent.elapsed_s
         try:
             both: set[asyncio.Future[Any]] = {running, gone}
@@ -115,12 +147,11 @@ class Service:
         finally:
             # The thread ends at its next statement, a running statement by its max_execution_time.
             spent.cancelled = True
-            gone.cancel()
         if gone in done:
             raise canceled()
         raise timeout(spent.limit_s)
 
-    def _ended(self, tenant: str, running: "asyncio.Future[Reply]") -> None:
+    def _ended(self, tenant: str, running: "asyncio.Future[bytes]") -> None:
         self.places.leave(tenant)
         if not running.cancelled():
             # Seen, whether or not anybody still waits for it.
@@ -157,6 +188,11 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=10_000)
     except ValueError as error:
         raise bad_data("TG-query-form", f"the parameters cannot be read: {error}") from None
+
+
+def _type(http: HttpRequest) -> str:
+    """Return the media type of a request's body, which has no case (RFC 9110)."""
+    return http.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _gone(http: HttpRequest) -> None:

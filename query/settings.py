@@ -53,6 +53,11 @@ class QuerySettings(BaseSettings):
         default=500_000_000, gt=0, description="Most rows a selector may read, by ClickHouse's estimate. Default: 5e8."
     )
     query_max_cells: int = Field(default=50_000_000, gt=0, description="Most series x steps of a selector.")
+    query_max_bytes: int = Field(
+        default=256 << 20,
+        gt=0,
+        description="Largest answer of query_range or of a range vector, bytes. Default: 256 MiB.",
+    )
     query_compression: Literal["none", "lz4_frame", "zstd"] = Field(
         default="none",
         description="Of ClickHouse's answers; lz4_frame where they come over a slow network. Default: none.",

@@ -257,19 +257,6 @@ HAVING count() > 0"""
     return text, {"tenant": tenant, "tier": tier, "span": span_s}
 
 
-def written(database: str) -> Statement:
-    """Return the newest block of each active part of our tables: (table, block). Each insert has a higher number.
-
-    A merge keeps the highest, so that only writes change the largest of a table. The database by name: as
-    currentDatabase() it costs 1.5 ms more.
-    """
-    text = """
-SELECT table, max_block_number AS block
-FROM system.parts
-WHERE active AND database = {database:String}"""
-    return text, {"database": database}
-
-
 def versions(tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Statement:
     """Return what dates the data of metrics from start to end: (metric, hour in s, kind, version).
 

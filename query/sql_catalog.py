@@ -115,7 +115,8 @@ SELECT
 def alerts(tenant: str, limit: int) -> Statement:
     """Return the newest transition of every rule and label set that is pending or firing.
 
-    What late samples say afterwards (missed, retracted) is no transition.
+    What late samples say afterwards (missed, retracted) is no transition. What ended at a tick ended before anything
+    began at it: under an edit that gives the rule other keys, each of the two counts transitions of its own.
     """
     text = """
 SELECT
@@ -129,7 +130,7 @@ SELECT
     toUnixTimestamp64Milli(argMax(active_at, at)) AS active,
     toUnixTimestamp64Milli(max(evaluated_at)) AS evaluated
 FROM (
-    SELECT *, (evaluated_at, seq) AS at
+    SELECT *, (evaluated_at, state IN ('pending', 'firing'), seq) AS at
     FROM alert_events
     WHERE tenant = {tenant:String} AND state NOT IN ('missed', 'retracted')
 )

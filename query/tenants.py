@@ -1,8 +1,9 @@
 """Whose data a request may see."""
 
 import hashlib
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,10 @@ from schemas import strict
 # As the gate's: no other tenant has data.
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+# How long the file of keys is not looked at again.
+LOOK_S = 1.0
+
+log = logging.getLogger(__name__)
 
 
 class Tenants(Protocol):
@@ -59,8 +64,54 @@ class KeyTenants:
     def of(self, headers: Mapping[str, str]) -> str:
         """Return the tenant of the bearer's key; X-Scope-OrgID means nothing here."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
+        # The bytes that came: a server hands headers on as latin-1, of which a key in UTF-8 may end like a blank.
+        given = key.strip(" \t").encode("latin-1", "replace")
         # Hashing first: the comparison then tells an attacker nothing about the key.
-        tenant = self._tenants.get(hashlib.sha256(key.strip().encode()).hexdigest())
+        tenant = self._tenants.get(hashlib.sha256(given).hexdigest())
         if scheme.lower() != "bearer" or tenant is None:
             raise QueryError(401, "unauthorized", "TG-query-auth", "an API key is needed: Authorization: Bearer KEY")
         return tenant
+
+
+class KeyFile:
+    """Auth key, its file looked at once in LOOK_S seconds: a key that is taken out of it ends without a restart.
+
+    ticks: monotonic seconds. For one thread, the event loop's.
+    """
+
+    def __init__(self, path: str, ticks: Callable[[], float]) -> None:
+        self._path = path
+        self._ticks = ticks
+        # Before it is read: what changes meanwhile is read again.
+        self._seen = self._state()
+        self._looked_s = ticks()
+        self._keys = KeyTenants.read(path)
+
+    def of(self, headers: Mapping[str, str]) -> str:
+        """Return the tenant of the bearer's key, as the file has it now."""
+        now_s = self._ticks()
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            self._look()
+        return self._keys.of(headers)
+
+    def _look(self) -> None:
+        state = self._state()
+        if state == self._seen:
+            return
+        self._seen = state
+        try:
+            self._keys = KeyTenants.read(self._path)
+        except ConfigError as error:
+            # A slip of an editor must not lock everybody out; it is said once for each change.
+            log.error("%s; the keys known before remain", error)
+        else:
+            log.info("TG-query-keys-read: %s", self._path)
+
+    def _state(self) -> tuple[int, ...]:
+        """Return what changes with the file, whether it is written or replaced; () if it is not there."""
+        try:
+            found = Path(self._path).stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -179,3 +179,22 @@ def test_histograms(
         assert [sorted(one) for one in got] == [sorted(one) for one in want]
         for one, other in zip(got, want, strict=True):
             np.testing.assert_allclose([one[i] for i in sorted(one)], [other[i] for i in sorted(one)], rtol=1e-9)
+
+
+# By Go's expressions, to the last bit: v * pi / 180, v * 180 / pi. repr tells -0 from 0.
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("rad(m)", [value * math.pi / 180 for value in (0.1, 1.5, 1234.5)]),
+        ("deg(m)", [value * 180 / math.pi for value in (0.1, 1.5, 1234.5)]),
+        ("sgn(zero)", [-0.0, 0.0, -1.0]),
+        ("sgn(m)", [1.0, 1.0, 1.0]),
+        ("sum_over_time(zero[1s])", [0.0, 0.0, -7.0]),
+        ("avg_over_time(zero[1s])", [0.0, 0.0, -7.0]),
+    ],
+)
+def test_to_the_last_bit(text: str, want: list[float]) -> None:
+    data = source([({"__name__": "m"}, [0.1, 1.5, 1234.5]), ({"__name__": "zero"}, [-0.0, 0.0, -7.0])])
+    got = evaluate(parse(text), data, 0, 2 * STEP, STEP)
+    assert isinstance(got, Vector)
+    assert repr(got.values[0].tolist()) == repr(want)

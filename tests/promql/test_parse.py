@@ -1,3 +1,6 @@
+import time
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,6 +42,15 @@ def test_a_plan_is_a_small_tree() -> None:
         ("up + 1000", "up + 1_000"),
         ("up + 31", "up + 0x_1F"),
         ('up{a="é"}', 'up{a="\\xc3\\xa9"}'),
+        ("up offset 5m", "up offset # was 10m\n 5m"),
+        ("up offset 5m", "up offset#0s\r5m"),
+        ("up @ 20", "up @ # 10 was\n 20"),
+        ("up @ 20", "up @ # it's\n # \"10\n 20"),
+        ('up{a=~"y"}', 'up{a=~ # "x" was\n "y"}'),
+        ('up{a="#b"}', "up{a='#b'} # '"),
+        ("up @ start()", "up @ START()"),
+        ("up @ end()", "up @ End # or start()\n ( )"),
+        ("up[1h:] @ end()", "up[1h:]@eND()"),
     ],
 )
 def test_equal_queries_have_one_canonical_text(one: str, other: str) -> None:
@@ -82,6 +94,18 @@ def test_different_queries_never_do(one: str, other: str) -> None:
         ('up{a=~"x\n"}', "TG-promql-parse"),
         ("up[5m] @ 3 @ 4", "TG-promql-parse"),
         ('up{a="\\q"}', "TG-promql-parse"),
+        ('up{a="\\', "TG-promql-parse"),
+        ('"x\ny"', "TG-promql-parse"),
+        ("up # it's\n 'x", "TG-promql-parse"),
+        ("up offset #30s", "TG-promql-parse"),
+        ("up @ # 10", "TG-promql-parse"),
+        ("up{a!~#`b c`}", "TG-promql-parse"),
+        ("1e400", "TG-promql-parse"),
+        ("up > -1_0.0e400", "TG-promql-parse"),
+        ("9" * 400, "TG-promql-parse"),
+        ("up @ 1e400", "TG-promql-parse"),
+        ("start()", "TG-promql-parse"),
+        ("1 + end()", "TG-promql-parse"),
         ("mad_over_time(up[5m])", "TG-promql-unsupported"),
         ("(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1), "TG-promql-nesting"),
         ("1" + "+1" * (MAX_SYMBOLS + 1), "TG-promql-nesting"),
@@ -93,6 +117,20 @@ def test_what_is_refused_says_so_by_its_id(text: str, error_id: str) -> None:
         parse(text)
     assert caught.value.id == error_id
     assert error_id in str(caught.value)
+
+
+HEADS = ("", "m ", "m @ ", "m @ -", "m @ 1", "m offset ", "m offset 0", "m{a=~", 'm{a="', "m[")
+PIECES = ("#", "##\n", " #", " ", "\n", "0", "1_", "1m", "0.0", ".", "1e1", '"', '\\"', "`'", "@ ", "@ start ", "=~ ")
+
+
+# Nothing else runs while an expression of Python's re does.
+@pytest.mark.parametrize("piece", PIECES)
+def test_any_text_is_read_at_once(piece: str) -> None:
+    for text in (head + piece * (10_000 // len(piece)) + end for head in HEADS for end in ("", "x", "\n!")):
+        begin = time.process_time()
+        with suppress(PromqlError):
+            parse(text)
+        assert time.process_time() - begin < 1, text[:20]
 
 
 def test_an_at_sign_in_a_string_is_no_modifier() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from promql.columns import Selector
 from promql.plan import Select
-from query import sql, sql_catalog
+from query import inserts, sql, sql_catalog
 
 FOLDER = Path(__file__).parent / "golden"
 _ALL = (("a", "=", "1"), ("b", "!=", "x'\\y"), ("c", "=~", "a|b"), ("__name__", "!~", "go_.*"))
@@ -17,6 +17,7 @@ STATEMENTS: dict[str, sql.Statement] = {
     "samples_by_id_final": sql.samples("acme", Selector("up", _ALL, 1000, 2000), ["up"], [2**64 - 1, 7], 100, True),
     "arrived_later": sql.arrived_later("acme", Selector("up", _ALL, 1000, 2000), ["up"], [7], 1500, 100),
     "completeness": sql.completeness("acme", "1m", 3600),
+    "written": inserts.statement("tidegauge"),
     "versions": sql.versions("acme", ["down", "up"], 1000, 7_200_000),
     "label_sets": sql_catalog.label_sets("acme", Select("up", _ALL[:1]), 1000, 2000, 10),
     "label_names": sql_catalog.label_names("acme", None, 1000, 2000, 50),

@@ -182,11 +182,20 @@ def test_tenants_see_their_own(api: Client) -> None:
 def test_a_key_is_needed_where_keys_are_on() -> None:
     tenants = KeyTenants({hashlib.sha256(b"k").hexdigest(): "default"})
     with client(tenants, query_auth="key", query_keys="x") as api:
-        assert api.get("/api/v1/query", params={"query": "up"}).status_code == 401
+        refusal = api.get("/api/v1/query", params={"query": "up"})
+        assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
         header = {"Authorization": "Bearer k", "X-Scope-OrgID": "other"}
         answer = api.get("/api/v1/query", params={"query": "up"}, headers=header)
         assert len(answer.json()["data"]["result"]) == 2
         assert api.get("/-/healthy").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind", ["Application/X-WWW-Form-Urlencoded", "application/x-www-form-urlencoded ; charset=UTF-8"]
+)
+def test_media_types_have_no_case(api: Client, kind: str) -> None:
+    answer = api.post("/api/v1/query", content=b"query=1", headers={"Content-Type": kind})
+    assert answer.json()["data"]["result"][1] == "1"
 
 
 class Broken(MemoryStore):

@@ -94,7 +94,9 @@ def test_a_block_that_is_not_whole_is_none(data: st.DataObject) -> None:
 
 def test_rubbish_in_redis_is_a_miss_that_is_counted(cache: RedisCache, redis_endpoint: str) -> None:
     client = redis.Redis(port=int(redis_endpoint.rpartition(":")[2]))
-    client.set(KEY.name(), b"TGB\x02 rubbish")
+    cache.put([(KEY, BLOCK)])
+    (name,) = client.keys("tidegauge:block:*")
+    client.set(name, b"TGB\x02 rubbish")
     client.close()
     before = outcome("error")
     assert cache.get([KEY]) == [None]
@@ -129,3 +131,19 @@ def test_the_newest_block_is_found_whatever_its_versions(cache: RedisCache) -> N
     assert same(cache.last([asked])[0], other)
     assert cache.last([replace(asked, tenant="other"), replace(asked, step_ms=1)]) == [None, None]
     assert RedisCache("127.0.0.1:1", 0.05, 60, 10_000).last([asked]) == [None]
+
+
+def test_blocks_of_another_origin_are_not_seen(redis_endpoint: str) -> None:
+    origins = [
+        ("ch:8123", "one", "0.1"),
+        ("ch:8123", "two", "0.1"),
+        ("other:8123", "one", "0.1"),
+        ("ch:8123", "one", "0.2"),
+    ]
+    caches = [RedisCache(redis_endpoint, 1.0, 60, 10_000, origin) for origin in origins]
+    asked = replace(KEY, plan="origins")
+    caches[0].put([(asked, BLOCK)])
+    assert [one.get([asked])[0] is not None for one in caches] == [True, False, False, False]
+    assert [one.last([asked])[0] is not None for one in caches] == [True, False, False, False]
+    again = RedisCache(redis_endpoint, 1.0, 60, 10_000, origins[0])
+    assert same(again.get([asked])[0], BLOCK)

@@ -3,11 +3,15 @@
 import time
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
 from promql.columns import Selector
 from query import sql_catalog
+from query.answers import Request
+from query.catalog import Catalog
 from query.clickhouse import SAID, ClickhouseStore
+from query.guard import Guard
 from query.memory import MemoryStore
 from query.source import Limits
 from query.spent import Spent, begin
@@ -51,6 +55,13 @@ def test_cardinality_is_that_of_the_memory_store(store: ClickhouseStore) -> None
     assert (nothing.series, nothing.pairs, set(nothing.tops)) == (0, 0, set(sql_catalog.TOPS))
 
 
+def test_a_time_that_ends_before_it_begins_holds_no_series(store: ClickhouseStore) -> None:
+    catalog = Catalog(store, Guard(1000, 1000), 100)
+    for first, last, count in ((START, START + 5 * M, 2), (START + 5 * M, START + M, 0)):
+        asked = Request("t", {"start": str(first / 1000), "end": str(last / 1000)}, {"match[]": ["http"]}, START + H)
+        assert len(orjson.loads(catalog.series(asked).data)) == count
+
+
 def test_the_newest_transition_of_an_alert_counts(clickhouse: Clickhouse, store: ClickhouseStore) -> None:
     def happened(rule: str, state: str, at_s: int, seq: int, instance: str) -> None:
         clickhouse.command(
@@ -80,6 +91,27 @@ def test_the_newest_transition_of_an_alert_counts(clickhouse: Clickhouse, store:
         )
     ]
     assert store.alerts("u", 10) == []
+
+
+@pytest.mark.parametrize("live", ["pending", "firing"])
+@pytest.mark.parametrize(("first", "ended"), [("firing", "resolved"), ("pending", "inactive")])
+def test_what_begins_at_a_tick_is_newer_than_what_ends_at_it(
+    live: str, first: str, ended: str, clickhouse: Clickhouse, store: ClickhouseStore
+) -> None:
+    # As under an edit that gives the rule other keys: the new one counts its transitions from 1.
+    tenant = f"edited-{first}-{live}"
+    for state, at_s, seq, key in (
+        (first, 1714608000, 1, "a"),
+        (ended, 1714608060, 2, "b"),
+        (live, 1714608060, 1, "c"),
+    ):
+        clickhouse.command(
+            "INSERT INTO alert_events (tenant, rule_id, alert, state, labels, evaluated_at, key, seq) SELECT "
+            "{tenant:String}, 'g/Down', 'Down', {state:String}, map('alertname', 'Down'), "
+            "toDateTime64({at:Int64}, 3), {key:String}, {seq:UInt64}",
+            {"tenant": tenant, "state": state, "at": at_s, "seq": seq, "key": key},
+        )
+    assert [one.state for one in store.alerts(tenant, 10)] == [live]
 
 
 def test_the_newest_record_of_a_rule_counts(clickhouse: Clickhouse, store: ClickhouseStore) -> None:

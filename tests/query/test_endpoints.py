@@ -49,6 +49,34 @@ def test_limit_cuts_what_a_sort_puts_last_and_a_matrix_too(api: Client) -> None:
     assert ask(api, "/api/v1/query", query="1", limit=1, **AT)[1]["data"]["resultType"] == "scalar"
 
 
+@pytest.fixture(scope="module")
+def shuffled() -> Iterator[Client]:
+    store = MemoryStore()
+    for room in ("b", "a b", "c'", "a", 'c"', "c\t", "A"):
+        store.write("default", {"__name__": "temp", "room": room}, [(NOW, 1.0), (NOW + M, 2.0)], NOW)
+    with Client(build(QuerySettings(), store, NoCache(), OpenTenants("default"), lambda: NOW + 5 * M)) as one:
+        yield one
+
+
+IN_ORDER = ["A", "a", "a b", "b", "c\t", 'c"', "c'"]
+
+
+@pytest.mark.parametrize("text", ["temp[2m]", "temp[2m:1m]"])
+def test_a_matrix_at_one_instant_is_in_the_order_of_labels(shuffled: Client, text: str) -> None:
+    for limit in (0, 1, 6, 7):
+        _, body = ask(shuffled, "/api/v1/query", query=text, limit=limit, **AT)
+        found = body["data"]["result"]
+        assert [row["metric"]["room"] for row in found] == IN_ORDER[: limit or None]
+        assert all([value for _, value in row["values"]] == ["1", "2"] for row in found)
+
+
+def test_series_come_in_the_order_of_labels(shuffled: Client) -> None:
+    _, body = ask(shuffled, "/api/v1/series", **{"match[]": ['temp{room="b"}', "temp"]})
+    assert [labels["room"] for labels in body["data"]] == IN_ORDER
+    status, body = ask(shuffled, "/api/v1/series", **{"match[]": "temp{", "start": 2, "end": 1})
+    assert (status, body["errorType"]) == (400, "bad_data")
+
+
 @pytest.mark.parametrize("limit", ["-1", "x", "1.5", "9" * 30])
 def test_a_limit_is_a_whole_number(api: Client, limit: str) -> None:
     for path in ("query?query=up", "series?match[]=up", "labels", "label/job/values", "metadata", "status/tsdb"):
@@ -140,8 +168,10 @@ def test_cardinality(api: Client) -> None:
 
 def test_format_query(api: Client) -> None:
     assert ask(api, "/api/v1/format_query", query="sum(up)by(job)")[1]["data"] == "sum by (job) (up)"
-    status, body = ask(api, "/api/v1/format_query", query="sum(up")
-    assert (status, body["errorType"]) == (400, "bad_data")
+    for text in ("sum(up", "start()", "1e400"):
+        for path in ("format_query", "query"):
+            status, body = ask(api, f"/api/v1/{path}", query=text)
+            assert (status, body["errorType"]) == (400, "bad_data")
 
 
 def test_a_form_is_bounded(api: Client) -> None:

@@ -56,4 +56,4 @@ def test_a_regex_is_re2(text: str) -> None:
 
 def test_a_panic_of_the_parser_is_a_bad_query() -> None:
     with pytest.raises(PromqlError, match="parser cannot take it"):
-        Guard(1000, 100).selector("up offset " + "9" * 400)
+        Guard(1000, 100).selector("up offset " + "9" * 300)

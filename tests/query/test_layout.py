@@ -29,6 +29,9 @@ TABLE = [
     ("'it\"s'", '"it\\"s"'),
     ("x # comment\n+ y", "x + y"),
     ("x[365d:1w]", "x[1y:1w]"),
+    ('x{a="\\t\\a\\u007f\\u200b",b=~"\\x00é"}', 'x{a="\\t\\a\\x7f\\u200b",b=~"\\x00é"}'),
+    ('"\\xff\\xfe\\U000e0001"', '"\\xff\\xfe\\U000e0001"'),
+    ("`a\tb\\n\nc`", '"a\\tb\\\\n\\nc"'),
     ('label_replace(x,"a","$1","b","(.*)")', 'label_replace(x, "a", "$1", "b", "(.*)")'),
 ]
 LONG = 'name_of_a_metric_that_is_long_enough_to_fill_a_line{label_of_it="and its value, which is long too"}'

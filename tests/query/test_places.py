@@ -205,6 +205,63 @@ def test_a_client_that_goes_away_ends_its_query() -> None:
     assert store.ended == ["TG-query-timeout"]
 
 
+def test_clients_that_went_away_hold_no_place_in_the_queue() -> None:
+    store = Held()
+    sent: list[Any] = []
+
+    async def run() -> tuple[int, str]:
+        leaving = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await leaving.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        served = app(store, query_concurrency=1, query_waiting=2)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://query") as client:
+            first = asyncio.create_task(ask(client, "default"))
+            await asyncio.to_thread(store.entered.acquire)
+            waiting = [asyncio.ensure_future(served(scope("GET", query=b"query=m"), receive, send)) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            assert await ask(client, "default") == (503, "TG-query-busy")
+            leaving.set()
+            done, _ = await asyncio.wait(waiting, timeout=5)
+            assert len(done) == 2
+            last = asyncio.create_task(ask(client, "default"))
+            await asyncio.sleep(0.05)
+            store.go.set()
+            assert await first == (200, "")
+            return await last
+
+    assert asyncio.run(run()) == (200, "")
+    assert [one["status"] for one in sent if "status" in one] == [499, 499]
+    # Nobody evaluated what they had asked.
+    assert store.ended == ["answered", "answered"]
+
+
+def test_who_is_cut_off_while_waiting_gives_his_place_back() -> None:
+    store = Held()
+
+    async def run() -> None:
+        served = app(store, query_concurrency=1, query_waiting=1)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://query") as client:
+            first = asyncio.create_task(ask(client, "a"))
+            await asyncio.to_thread(store.entered.acquire)
+            for _ in range(3):
+                waits = asyncio.create_task(ask(client, "a"))
+                await asyncio.sleep(0.02)
+                waits.cancel()
+                await asyncio.wait({waits})
+            last = asyncio.create_task(ask(client, "a"))
+            await asyncio.sleep(0.02)
+            store.go.set()
+            assert [await first, await last] == [(200, "")] * 2
+
+    asyncio.run(run())
+
+
 def test_a_client_that_goes_away_in_the_middle_of_its_form_is_no_fault_of_ours(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

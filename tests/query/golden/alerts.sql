@@ -9,7 +9,7 @@ SELECT
     toUnixTimestamp64Milli(argMax(active_at, at)) AS active,
     toUnixTimestamp64Milli(max(evaluated_at)) AS evaluated
 FROM (
-    SELECT *, (evaluated_at, seq) AS at
+    SELECT *, (evaluated_at, state IN ('pending', 'firing'), seq) AS at
     FROM alert_events
     WHERE tenant = {tenant:String} AND state NOT IN ('missed', 'retracted')
 )
