@@ -37,7 +37,8 @@ PINNED = {
     "alert_event": "46da871cf3bad680",
     "alert_event_2": "4e0344f4ac7c2d57",
     "alert_event_1": "67b57d0a14b20d4b",
-    "alert_state": "86843a3b7eac3611",
+    "alert_state": "07fac04a40973a1a",
+    "alert_state_3": "86843a3b7eac3611",
     "alert_state_2": "4bfa3b9e972a0a8a",
     "alert_state_1": "03505f33592225bc",
 }

@@ -1,5 +1,6 @@
 """YAML read strictly, node by node, so that every fault knows its line; several faults of a text are found at once."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import yaml
@@ -9,6 +10,10 @@ from udfs.alert.rule import RuleFault
 from udfs.duration import parse_duration
 
 MAX_BYTES = 4 << 20
+# Numbers as YAML 1.1 and Go have them: a leading zero is octal, unless a digit is none.
+_OCTAL = re.compile(r"[+-]?0[0-7]+\Z")
+_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
+_WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\Z")
 
 
 class Document:
@@ -28,9 +33,10 @@ class Document:
         if len(text.encode("utf-8", "replace")) > MAX_BYTES:
             raise RuleFault("TG-rule-size", f"the file is larger than {MAX_BYTES} bytes")
         try:
-            self.root = strict.nodes(text)
+            root = strict.nodes(text)
         except strict.YamlFault as fault:
             raise RuleFault("TG-rule-yaml", fault.reason, fault.line) from fault
+        self.root = None if root is None or is_null(root) else root
 
     def fault(self, fault_id: str, reason: str, node: yaml.Node) -> RuleFault:
         """Return a fault at the line of a node."""
@@ -110,11 +116,16 @@ class Document:
         return None
 
     def integer(self, fields: dict[str, yaml.Node], key: str) -> int:
-        """Return a whole number, 0 if the key is absent, null or a fault."""
+        """Return a whole number, 0 if the key is absent, null or a fault; a float is cut, as Go's YAML does."""
         text = self.text(fields, key)
+        plain = text.replace("_", "")
+        octal = _OCTAL.match(plain)
+        cut = _FLOAT.match(plain) and not _WHOLE.match(plain)
         try:
-            return int(text.replace("_", ""), 0) if text else 0
-        except ValueError:
+            if not text:
+                return 0
+            return int(plain, 8) if octal else int(float(plain)) if cut else int(plain, 0)
+        except (ValueError, OverflowError):
             self.note("TG-rule-type", f"{key} must be a whole number, not {text!r}", fields[key])
         return 0
 

@@ -8,6 +8,7 @@ import orjson
 from schemas.codec import codec
 from udfs.alert.bound import annotations, fits, late_samples
 from udfs.alert.lifecycle import Transition
+from udfs.alert.origin import result_of
 from udfs.alert.rule import Rule
 from udfs.alert.template import expand
 
@@ -48,7 +49,7 @@ def events(
             "alert": labels.get("alertname", ""),
             "state": one.state,
             "labels": labels,
-            "annotations": annotations({**_expanded(rule, labels, one.value), **dict(notes)}),
+            "annotations": annotations({**_expanded(rule, one), **dict(notes)}),
             "value": one.value,
             "active_at": one.active_at,
             "evaluated_at": one.evaluated_at,
@@ -67,5 +68,8 @@ def events(
     return made
 
 
-def _expanded(rule: Rule | None, labels: dict[str, str], value: float) -> dict[str, str]:
-    return {name: expand(text, labels, value) for name, text in rule.annotations} if rule else {}
+def _expanded(rule: Rule | None, one: Transition) -> dict[str, str]:
+    if rule is None or not rule.annotations:
+        return {}
+    labels = result_of(one.labels, one.origin)
+    return {name: expand(text, labels, one.value) for name, text in rule.annotations}

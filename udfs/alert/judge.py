@@ -16,6 +16,7 @@ from udfs.alert.expression import Expression
 from udfs.alert.lifecycle import Instance, Labels, Transition, end, forget, resend, step
 from udfs.alert.memory import Memory
 from udfs.alert.order import ALERTS, FOR_STATE
+from udfs.alert.origin import origin_of
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.source import WindowSource
 from udfs.alert.template import alert_labels
@@ -30,13 +31,15 @@ REJUDGED_MS = 3_600_000
 class Active:
     """A label set for which the condition holds now.
 
-    since: event time (ms) of the first tick of that run. whole: the run fills all that could be judged.
+    since: event time (ms) of the first tick of that run. whole: the run fills all that could be judged. origin:
+    udfs/alert/origin.py.
     """
 
     labels: Labels
     value: float
     since: int
     whole: bool
+    origin: Labels = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,10 @@ def judge(rule: Rule, expression: Expression, memory: Memory, window: Window, no
         return _record(rule, expression, memory, window, now, floor)
     edited = memory.revision not in ("", rule.revision)
     active = _active(rule, expression, window, now, _ticks(rule, expression, memory, now) if edited else 0)
-    _within_limit(rule, len(active))
-    return _stepped(rule, memory, active, now, floor, edited)
+    judged = _stepped(rule, memory, active, now, floor, edited)
+    # As in Prometheus: what is kept firing counts as well.
+    _within_limit(rule, sum(one.live for one in judged.memory.instances))
+    return judged
 
 
 def again(rule: Rule, expression: Expression, memory: Memory, now: int) -> Judged:
@@ -77,7 +82,7 @@ def again(rule: Rule, expression: Expression, memory: Memory, now: int) -> Judge
         instances = tuple(replace(one, active_at=now) for one in memory.instances)
         return _judged(memory, replace(memory, floor=floor, instances=instances), ())
     held = (one for one in memory.instances if one.live and not one.cleared_at)
-    active = {one.labels: Active(one.labels, one.value, one.active_at, False) for one in held}
+    active = {one.labels: Active(one.labels, one.value, one.active_at, False, one.origin) for one in held}
     return _stepped(rule, memory, active, now, floor, False)
 
 
@@ -89,6 +94,7 @@ def _stepped(rule: Rule, memory: Memory, active: Mapping[Labels, Active], now: i
         instance = known.get(labels) or Instance(labels)
         found = active.get(labels)
         since = _since(instance, found, memory, rule) if edited and found else None
+        instance = replace(instance, origin=found.origin) if found else instance
         instance, entered = step(instance, found.value if found else None, now, rule, since)
         if not entered:
             instance, entered = resend(instance, now, rule)
@@ -191,5 +197,6 @@ def _active(rule: Rule, expression: Expression, window: Window, now: int, back: 
         labels = alert_labels(rule, result.labels[row], value)
         if labels in found:
             raise RuleFault("TG-rule-evaluation", f"two results have the labels {dict(labels)}", rule=rule.rule_id)
-        found[labels] = Active(labels, value, start + first * step_ms, first == 0)
+        origin = origin_of(labels, result.labels[row])
+        found[labels] = Active(labels, value, start + first * step_ms, first == 0, origin)
     return found

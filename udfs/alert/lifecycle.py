@@ -34,7 +34,7 @@ class Instance:
     """One label set of one rule. All times are event time in ms, 0 for never.
 
     demotions counts how often an edit of the rule sent the current episode back to pending. sent_at and resends speak
-    of the latest transition: when it was last sent, and how often again.
+    of the latest transition: when it was last sent, and how often again. origin: udfs/alert/origin.py.
     """
 
     labels: Labels
@@ -47,6 +47,7 @@ class Instance:
     seq: int = 0
     sent_at: int = 0
     resends: int = 0
+    origin: Labels = ()
 
     @property
     def live(self) -> bool:
@@ -94,6 +95,7 @@ class Transition:
     concerns: str = ""
     late: tuple[LateSample, ...] = ()
     late_more: int = 0
+    origin: Labels = ()
 
 
 def transition_key(rule: str, labels: Labels, active_at: int, demotions: int, state: State) -> str:
@@ -209,4 +211,5 @@ def _said(instance: Instance, state: State, now: int, rule: Rule | str) -> Trans
         fired_at,
         ends_at,
         instance.resends,
+        origin=instance.origin,
     )

@@ -12,6 +12,7 @@ _PLAIN = (
     *("value", "active_at", "fired_at", "cleared_at", "ended_at"),
     *("demotions", "seq", "sent_at", "resends"),
 )
+_LISTS = ("labels", "origin")
 _FIRING = ("active_at", "fired_at", "ended_at", "value", "key")
 _PLAIN_STATE = (
     *("revision", "expr", "floor", "paused_until", "trouble"),
@@ -73,8 +74,8 @@ class Memory:
         return codec("alert_state").encode(
             {
                 **{name: getattr(self, name) for name in _PLAIN_STATE},
-                "instances": _records(self.instances, _PLAIN),
-                "troubles": _records(self.troubles, _PLAIN),
+                "instances": _records(self.instances, _PLAIN, _LISTS),
+                "troubles": _records(self.troubles, _PLAIN, _LISTS),
                 "fired": _records(self.fired, _FIRING),
             }
         )
@@ -98,10 +99,12 @@ class Memory:
         return cls(**{**record, **lists, "fired": tuple(Firing(**one) for one in _fields(record["fired"]))})
 
 
-def _records(rows: Iterable[Instance] | Iterable[Firing], fields: Iterable[str]) -> list[dict[str, Any]]:
+def _records(
+    rows: Iterable[Instance] | Iterable[Firing], fields: Iterable[str], lists: Iterable[str] = ("labels",)
+) -> list[dict[str, Any]]:
     return [
         {
-            "labels": [{"name": name, "value": value} for name, value in one.labels],
+            **{name: [{"name": key, "value": text} for key, text in getattr(one, name)] for name in lists},
             **{name: getattr(one, name) for name in fields},
         }
         for one in rows
@@ -110,4 +113,5 @@ def _records(rows: Iterable[Instance] | Iterable[Firing], fields: Iterable[str])
 
 def _fields(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for one in records:
-        yield {**one, "labels": tuple((label["name"], label["value"]) for label in one["labels"])}
+        lists = {name: one[name] for name in _LISTS if name in one}
+        yield {**one, **{name: tuple((row["name"], row["value"]) for row in rows) for name, rows in lists.items()}}

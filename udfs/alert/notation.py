@@ -4,6 +4,7 @@
 staleness marker. Source: prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules and promql's own parser.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -19,8 +20,13 @@ from udfs.alert.rule import RuleFault
 
 MAX_VALUES = 20_000_000
 _METRIC = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*(\{.*\})?\s*\Z", re.DOTALL)
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf|nan)"
-_ITEM = re.compile(rf"(?:(_)|(stale)|({_NUMBER})([+-](?:{_NUMBER[5:]}))?)(?:x(\d+))?\Z", re.IGNORECASE)
+_DIGITS = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_WORD = r"(?i:inf|nan)"
+# As promtool's lexer has it: x right behind a word is part of that word, and what is added is so with x only.
+_ITEM = re.compile(
+    rf"(?:(?P<gap>_)|(?P<stale>stale(?!x))|(?P<word>[+-]?{_WORD})(?!x)|(?P<number>[+-]?{_DIGITS})"
+    rf"|(?P<first>[+-]?(?:{_DIGITS}|{_WORD}))(?P<delta>[+-]{_DIGITS})(?=x))(?:x(?P<times>\d+))?\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +42,31 @@ class Values:
         return start_ms + places.astype(np.int64) * step_ms, self.values[places]
 
 
+def parse_series(text: str) -> Labels:
+    """Return the labels of a series that has samples: at least one, each once. Raises RuleFault."""
+    labels, names = _read(text)
+    if not names:
+        raise RuleFault("TG-test-series", f"{text!r} is no series: it has no labels")
+    twice = next((name for name in names if name in labels and names.count(name) > 1), None)
+    if twice is not None:
+        raise RuleFault("TG-test-series", f"{text!r} is no series: label {twice!r} is given twice")
+    return labels
+
+
 def parse_labels(text: str) -> Labels:
     """Return the labels, __name__ included, of `name{a="b"}`; `` and `{}` are no labels. Raises RuleFault."""
+    return _read(text)[0]
+
+
+def _read(text: str) -> tuple[Labels, list[str]]:
+    """Return the labels and the names as they are written, those of empty labels too."""
     found = _METRIC.match(text)
     if found is None:
         raise RuleFault("TG-test-series", f"{text!r} is no series")
     name, inside = found.groups()
     inner = (inside or "{}")[1:-1].strip()
     if not name and not inner:
-        return {}
+        return {}, []
     # In braces a name may be any word, keywords of the language too.
     selector = "{" + ", ".join(part for part in (quoted(name) if name else "", inner) if part) + "}"
     try:
@@ -54,7 +76,8 @@ def parse_labels(text: str) -> Labels:
     if not isinstance(plan, Select) or any(op != "=" for _, op, _ in plan.matchers):
         raise RuleFault("TG-test-series", f"{text!r} is no series: a label is name=value")
     labels = {name: value for name, _, value in plan.matchers if value}
-    return {NAME: plan.metric, **labels} if plan.metric else labels
+    names = [name for name, _, _ in plan.matchers]
+    return ({NAME: plan.metric, **labels}, [NAME, *names]) if plan.metric else (labels, names)
 
 
 def parse_values(text: str) -> Values:
@@ -67,7 +90,12 @@ def parse_values(text: str) -> Values:
         found = _ITEM.match(item)
         if found is None:
             raise RuleFault("TG-test-values", f"{item!r} is no value; expected such as 1, 1+2x3, _, _x5 or stale")
-        gap, stale, first, delta, times = found.groups()
+        gap, stale, times, delta = found["gap"], found["stale"], found["times"], found["delta"]
+        first = found["word"] or found["number"] or found["first"]
+        if any(
+            math.isinf(float(one)) for one in (found["number"], found["first"], delta) if one and "n" not in one.lower()
+        ):
+            raise RuleFault("TG-test-values", f"{item!r} is out of range")
         count = (int(times) if times else 1) if gap or stale else int(times or 0) + 1
         size += count
         if size > MAX_VALUES:

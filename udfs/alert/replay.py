@@ -1,7 +1,7 @@
 """A rule at many ticks over known samples, and the life of each alert through them: what would have been decided."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,17 +14,22 @@ from udfs.alert.chain import answer
 from udfs.alert.expression import Expression
 from udfs.alert.lifecycle import Instance, Labels, Transition, step
 from udfs.alert.memory import Firing
+from udfs.alert.origin import origin_of
 from udfs.alert.rule import Rule
 from udfs.alert.template import alert_labels
 
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """ticks (T,) ms; rows: (values, present), each (T,), by labels of the alert; failed: why a tick had no answer."""
+    """ticks (T,) ms; rows: (values, present), each (T,), by labels of the alert; failed: why a tick had no answer.
+
+    origins: udfs/alert/origin.py, by labels of the alert; of one result that became it, where there are several.
+    """
 
     ticks: Int64s
     rows: dict[Labels, tuple[Floats, Mask]]
     failed: dict[int, str]
+    origins: dict[Labels, Labels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,30 @@ def told(rule: Rule, ticks: Int64s, parts: Iterable[tuple[int, Vector | str]]) -
                 values, present = found.rows.setdefault(labels, (np.zeros(len(ticks)), np.zeros(len(ticks), bool)))
                 for place in np.flatnonzero(present[at] & cells).tolist():
                     found.failed[start + place] = f"two results have the labels {dict(labels)}"
+                found.origins[labels] = origin_of(labels, part.labels[row])
                 values[at] = np.where(cells, part.values[row], values[at])
                 present[at] |= cells
-    for place in np.flatnonzero(sizes > rule.limit).tolist() if rule.limit else ():
-        found.failed[place] = f"{sizes[place]} alerts; the group's limit is {rule.limit}"
+    if rule.limit:
+        sizes = _sizes(rule, found) if rule.keep_firing_for_ms else sizes
+        for place in np.flatnonzero(sizes > rule.limit).tolist():
+            found.failed[place] = f"{sizes[place]} alerts; the group's limit is {rule.limit}"
     return found
+
+
+def _sizes(rule: Rule, found: Play) -> Int64s:
+    """Return how many alerts each tick makes, those kept firing too; one with too many leaves all as they were."""
+    sizes = np.zeros(len(found.ticks), np.int64)
+    held = {labels: Instance(labels) for labels in found.rows}
+    for place, tick in enumerate(found.ticks.tolist()):
+        if place in found.failed:
+            continue
+        rows = (
+            (labels, float(values[place]) if there[place] else None) for labels, (values, there) in found.rows.items()
+        )
+        after = {labels: step(held[labels], value, tick, rule)[0] for labels, value in rows}
+        sizes[place] = sum(one.live for one in after.values())
+        held = after if sizes[place] <= rule.limit else held
+    return sizes
 
 
 def _named(rule: Rule, labels: Series, values: Floats, present: Mask) -> Iterator[tuple[Labels, Mask]]:

@@ -10,7 +10,7 @@ from functools import partial
 import yaml
 
 from udfs.alert.book import refuse
-from udfs.alert.document import Document
+from udfs.alert.document import Document, is_null
 from udfs.alert.expression import check_expression, parse_expression
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule, RuleFault
 from udfs.alert.template import check_template, missing
@@ -195,11 +195,17 @@ class _Reader:
 
     def _record(self, record: str, fields: dict[str, yaml.Node]) -> None:
         for key in _ALERT_KEYS:
-            if key in fields and (key == "annotations" or self.document.text(fields, key) not in ("", "0", "0s")):
+            if key in fields and self._given(key, fields):
                 self.document.note("TG-rule-field", f"invalid field {key!r} in a recording rule", fields[key])
         if "{" in record or "}" in record:
             reason = f"{record!r} cannot be a metric's name: it has braces, as an expression has"
             self.document.note("TG-rule-name", reason, fields["record"])
+
+    def _given(self, key: str, fields: dict[str, yaml.Node]) -> bool:
+        """Tell whether a field says anything, as it may not in a recording rule."""
+        if key != "annotations":
+            return self.document.text(fields, key) not in ("", "0", "0s")
+        return not is_null(fields[key]) and bool(fields[key].value or not isinstance(fields[key], yaml.MappingNode))
 
     def _expr(self, fields: dict[str, yaml.Node], node: yaml.Node) -> str:
         expr = self.document.text(fields, "expr").strip()

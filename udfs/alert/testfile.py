@@ -13,7 +13,7 @@ import yaml
 
 from promql.columns import Labels
 from udfs.alert.document import Document
-from udfs.alert.notation import Values, parse_labels, parse_values
+from udfs.alert.notation import Values, parse_labels, parse_series, parse_values
 from udfs.alert.rule import RuleFault
 
 _FILE = {"rule_files", "evaluation_interval", "group_eval_order", "tests", "fuzzy_compare"}
@@ -154,7 +154,7 @@ class _Reader:
     def _series(self, node: yaml.Node) -> tuple[Labels, Values]:
         fields = self.document.mapping(node, {"series", "values"}, "an input series")
         found = self.document.text(fields, "series"), self.document.text(fields, "values")
-        return self._placed(fields.get("series", node), parse_labels, found[0]), self._placed(
+        return self._placed(fields.get("series", node), parse_series, found[0]), self._placed(
             fields.get("values", node), parse_values, found[1]
         )
 

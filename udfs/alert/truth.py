@@ -6,7 +6,7 @@ only the first play has it. A firing that both have, at another time, is the sam
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xxhash
@@ -14,7 +14,7 @@ import xxhash
 from promql.columns import NAME
 from schemas.columns import Int64s
 from udfs.alert.expression import Expression
-from udfs.alert.lifecycle import Labels, LateSample, Transition, transition_key
+from udfs.alert.lifecycle import Labels, LateSample, State, Transition, transition_key
 from udfs.alert.memory import Firing
 from udfs.alert.replay import Play, firings
 from udfs.alert.rule import Rule
@@ -57,12 +57,12 @@ def verdict(
         actual = [one for one in fired if one.labels == labels]
         for one in after:
             if not any(one.meets(other) for other in (*before, *actual)):
-                made.append(_missed(rule, one, at))
+                made.append(_missed(rule, one, at, now.origins.get(labels, ())))
                 undecided |= not one.ended_at and labels in pending
         gone = [one for one in before if not any(one.meets(other) for other in after)]
         for one in actual:
             if any(one.meets(other) for other in gone) and not any(one.meets(other) for other in after):
-                made.append(_retracted(one, at))
+                made.append(_retracted(one, at, then.origins.get(labels, ())))
                 undecided |= not one.ended_at and last.state == "pending"
     return Verdict(tuple(sorted(made, key=lambda one: (one.starts_at, one.labels))), undecided)
 
@@ -73,16 +73,18 @@ def _same(then: Play, now: Play, labels: Labels) -> bool:
     return np.array_equal(then.rows[labels][1], now.rows[labels][1])
 
 
-def _missed(rule: Rule, one: Firing, at: int) -> Transition:
+def _missed(rule: Rule, one: Firing, at: int, origin: Labels) -> Transition:
     key = transition_key(rule.key, one.labels, one.fired_at, 0, "missed")
-    return Transition("missed", one.labels, one.value, one.active_at, at, key, 0, one.fired_at, one.ended_at)
+    return replace(_said(one, "missed", at, key), origin=origin)
 
 
-def _retracted(one: Firing, at: int) -> Transition:
+def _retracted(one: Firing, at: int, origin: Labels) -> Transition:
     key = xxhash.xxh3_128_hexdigest(b"retracted\xff" + one.key.encode())
-    return Transition(
-        "retracted", one.labels, one.value, one.active_at, at, key, 0, one.fired_at, one.ended_at, concerns=one.key
-    )
+    return replace(_said(one, "retracted", at, key), concerns=one.key, origin=origin)
+
+
+def _said(one: Firing, state: State, at: int, key: str) -> Transition:
+    return Transition(state, one.labels, one.value, one.active_at, at, key, 0, one.fired_at, one.ended_at)
 
 
 def named(rule: Rule, expression: Expression, one: Transition, late: Arrived) -> tuple[tuple[LateSample, ...], int]:

@@ -163,7 +163,7 @@ def _behind(found: Play, count: int) -> Play:
     """Return a play without its first ticks."""
     rows = {labels: (values[count:], present[count:]) for labels, (values, present) in found.rows.items()}
     failed = {place - count: why for place, why in found.failed.items() if place >= count}
-    return Play(found.ticks[count:], rows, failed)
+    return replace(found, ticks=found.ticks[count:], rows=rows, failed=failed)
 
 
 def _fires(moment: Moment) -> bool:

@@ -15,7 +15,7 @@ from schemas import topics
 from schemas.batch import Batch
 from schemas.codec import codec
 from udfs.alert.budget import Budget
-from udfs.alert.flink.judge import JudgeFunction
+from udfs.alert.flink.judge import FIRST_MS, JudgeFunction
 from udfs.alert.flink.match import MatchFunction
 from udfs.alert.flink.rules import none_stored
 from udfs.alert.keeper import Stored
@@ -221,9 +221,9 @@ class FakeFlink:
             list(self._judge.process_element((address, piece), self._contexts[1]))
 
     def advance(self, watermark: int) -> None:
-        """Move the watermark and fire what is due, timers set meanwhile included."""
-        self.watermark = watermark
-        while self.timers and self.timers[0][0] <= watermark:
+        """Move the watermark past a time, first ticks included; fire what is due, timers set meanwhile included."""
+        self.watermark = watermark + FIRST_MS
+        while self.timers and self.timers[0][0] <= self.watermark:
             self.disturb(self)
             self._fire(self.timers, TimeDomain.EVENT_TIME)
 

@@ -178,6 +178,42 @@ def test_what_the_job_would_refuse_is_a_fault_of_the_file(text: str, fault: str)
     assert fault in str(found)
 
 
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        *(
+            ("5.0", 5),
+            ("5.7", 5),
+            ("1e3", 1000),
+            ("1e+2", 100),
+            ("1.", 1),
+            (".5", 0),
+            ("007", 7),
+            ("010", 8),
+            ("08", 8),
+        ),
+        *(("0_7", 7), ("-010", 0), ("0", 0), ("0x10", 16), ("1_000", 1000)),
+    ],
+)
+def test_a_limit_is_a_number_as_gos_yaml_reads_it(text: str, limit: int) -> None:
+    read = parse_file(f"groups: [{{name: g, limit: {text}, {ALERT}}}]", "acme", stream=True)
+    assert not read.faults and {rule.limit for rule in read.rules} == {limit}
+
+
+@pytest.mark.parametrize("text", ["---", "--- ~\n...\n", "null", "~", "# nothing"])
+def test_a_file_of_nothing_has_no_rules(text: str) -> None:
+    read = parse_file(text, "acme", stream=True)
+    assert not read.faults and not read.rules
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"), [("{}", True), ("~", True), ("{a: b}", False), ("[]", False), ("''", False)]
+)
+def test_annotations_that_say_nothing_may_stand_in_a_recording_rule(text: str, taken: bool) -> None:
+    read = parse_file(f"groups: [{{name: g, rules: [{{record: r, expr: up, annotations: {text}}}]}}]", "acme")
+    assert bool(read.rules) is taken and bool(read.faults) is not taken
+
+
 def test_labels_of_a_group_without_alerts_are_no_templates() -> None:
     text = "groups: [{name: g, labels: {a: '{{ x'}, rules: [{record: r, expr: up}]}]"
     assert not parse_file(text, "acme", stream=True).faults

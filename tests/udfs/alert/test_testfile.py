@@ -114,6 +114,26 @@ tests:
         ("tests:\n - input_series:\n   - {series: up, values: 1 two}", "TG-test-values", 3),
         ("tests:\n - input_series:\n   - {series: up, values: 0x99999999}", "TG-test-size", 3),
         ("tests:\n - input_series:\n   - {series: up, values: '{{count:1}}'}", "TG-rule-unsupported", 3),
+        *(
+            (f"tests:\n - input_series:\n   - {{series: '{series}', values: 1}}", "TG-test-series", 3)
+            for series in ("", "{}", "{ }", 'up{a="b",a="c"}')
+        ),
+        *(
+            (f"tests:\n - input_series:\n   - {{series: up, values: {values}}}", "TG-test-values", 3)
+            for values in (
+                "1+1",
+                "1-1",
+                "stalex2",
+                "STALE",
+                "_X2",
+                "1+1X3",
+                "1X3",
+                "infx2",
+                "1+infx2",
+                "1e400",
+                "1-1e400x2",
+            )
+        ),
         ("tests:\n - alert_rule_test:\n   - {eval_time: 1m}", "TG-rule-missing", 3),
         ("tests:\n - alert_rule_test:\n   - {eval_time: one, alertname: A}", "TG-rule-duration", 3),
         ("tests:\n - promql_expr_test:\n   - {expr: a, exp_samples: [{value: x}]}", "TG-rule-type", 3),
@@ -154,6 +174,14 @@ def test_values_are_those_of_the_slow_notation_of_the_tests(items: list[str]) ->
     assert got_times.tolist() == times.tolist()
     np.testing.assert_array_equal(got, values)
     assert is_stale(got).tolist() == is_stale(values).tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("INF +Inf -inf NaN", 4), ("nan+1x2 -.5x2 1.", 7), ("_x0", 0), ("01 1E3 0x10", 13), ("stale _", 2)],
+)
+def test_values_that_promtool_takes(text: str, size: int) -> None:
+    assert len(parse_values(text).values) == size
 
 
 def test_steps_are_added_up_as_promtool_does() -> None:

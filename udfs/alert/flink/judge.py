@@ -33,6 +33,11 @@ _BYTES = Types.PICKLED_BYTE_ARRAY()
 # How far behind a tick a late sample is still judged, by default.
 HORIZON_MS = 600_000
 
+# How far event time is past the first tick of a key when it is judged, ms. An edit may give a rule other keys, and at
+# the same tick the old ones end what fires: that is told first, as timers of one subtask fire in the order of their
+# times, and subtasks are seldom so far apart. Less than any interval.
+FIRST_MS = 100
+
 _log = logging.getLogger("tidegauge.alert")
 
 
@@ -43,7 +48,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
     past and late pieces (hindsight). The timer chain of a key runs on the grid of the rule's interval while the window
     or the past holds a sample, an instance is remembered, or the rule has answers without samples; then the state is
     cleared. horizon_ms: how far behind a tick late samples are judged. settling: lateness and hold of Settling, ms.
-    A key that waits has a timer of the clock, and its ticks go on from the one that waits.
+    A key that waits has a timer of the clock, and its ticks go on from the one that waits. The timer of a key's first
+    tick stands FIRST_MS behind it.
     """
 
     def __init__(
@@ -154,6 +160,12 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             tick = next_tick(memory.judged or min(times), interval_ms or 1)
         if not interval_ms:
             return tick
+        new = not (memory.judged or memory.revision)
+        if new and tick == timestamp:
+            if tick % interval_ms == 0:
+                timers.register_event_time_timer(tick + FIRST_MS)
+                return None
+            tick -= FIRST_MS
         # One of the grid before an edit. Or event time begins anew after a restore, and what the gate sends again is
         # from before: that tick is over, and judged twice it would end what fires now and begin it once more.
         if tick % interval_ms or tick <= memory.judged:
@@ -162,7 +174,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         due = self._settling.due(tick, now_ms, timers.current_watermark)
         if due > now_ms:
             self._waits[key] = tick
-            timers.register_processing_time_timer(due)
+            timers.register_processing_time_timer(due + new)
             return None
         return tick
 
