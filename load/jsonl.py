@@ -26,6 +26,7 @@ _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*\Z")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*\Z")
 _NEGATIVE_ZERO = re.compile(rb"[,\[\s]-0\s*[,\]]")
 _KEYS = {"labels", "samples", "type", "unit"}
+_BOM = b"\xef\xbb\xbf"
 _TYPES = {"unknown", "gauge", "counter", "histogram", "summary", "info", "stateset"}
 
 _INF_BITS = int(np.float64(np.inf).view(np.uint64))
@@ -63,6 +64,9 @@ def lines(file: IO[bytes], max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[in
             return
         number += 1
         size = len(text)
+        if number == 1:
+            # Some programs put it before UTF-8.
+            text = text.removeprefix(_BOM)
         if size > max_bytes:
             while text and not text.endswith(b"\n"):
                 text = file.readline(max_bytes)
@@ -96,7 +100,9 @@ def _line(text: bytes) -> Line:
     if unknown := set(record) - _KEYS:
         raise BadLine("TG-load-shape", f"unknown key {sorted(unknown)[0]!r}, known: {', '.join(sorted(_KEYS))}")
     stamps, values = _samples(record.get("samples"))
-    return Line(_series(record), stamps, values)
+    series = _series(record)
+    _deny_repeats(text, record)
+    return Line(series, stamps, values)
 
 
 def _read(text: bytes) -> Any:
@@ -106,6 +112,29 @@ def _read(text: bytes) -> Any:
     if b"-0" in text and _NEGATIVE_ZERO.search(text):
         return json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
     return record
+
+
+def _deny_repeats(text: bytes, record: dict[str, Any]) -> None:
+    """Raise BadLine if a key stands twice in an object: whose value holds is anyone's guess, and orjson's the last.
+
+    record: what text holds, in its known shape.
+    """
+    strings = 2 * len(record["labels"]) + len(record) + sum(key in record for key in ("type", "unit"))
+    # Every string has two quotes: more of them are words among the values, quotes within a label or a key's repeat.
+    if text.count(b'"') == 2 * strings:
+        return
+    try:
+        json.loads(text, object_pairs_hook=_once)
+    except ValueError as error:
+        raise BadLine("TG-load-json", f"{error} in {_shown(text)}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    keys = set()
+    for key, _ in pairs:
+        if key in keys:
+            raise ValueError(f"key {_shown(key)} stands twice")
+        keys.add(key)
 
 
 def _series(record: dict[str, Any]) -> Series:

@@ -33,6 +33,15 @@ DAY_MS = 86_400_000
 # ClickHouse refuses an insert into more than 100 partitions, and samples has one a day.
 DAYS_AT_ONCE = 90
 
+# What a file begins with that would be refused line by line, and what to do about it.
+_UTF_16 = "it is UTF-16, `iconv -f UTF-16 -t UTF-8` makes lines of it"
+_NO_LINES = {
+    b"\x1f\x8b": "it is packed, `gunzip` unpacks it",
+    b"\x28\xb5\x2f\xfd": "it is packed, `unzstd` unpacks it",
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
+}
+
 TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
@@ -108,10 +117,11 @@ def by_days(block: pa.Table) -> Iterator[pa.Table]:
         yield block.filter(pa.array((days >= part[0]) & (days <= part[-1])))
 
 
-def write(clickhouse: Clickhouse, block: Block, clock_ns: Callable[[], int], since_ms: int) -> None:
+def write(history: Loaded, block: Block, clock_ns: Callable[[], int], since_ms: int) -> None:
     """Write a block: labels first, so that no sample is seen without them, versions behind it, then what it makes."""
     if not block.samples:
         return
+    clickhouse = history.clickhouse
     clickhouse.insert("series", series_rows(block.tenant, block.series()))
     frame = block.frame()
     samples = rows.samples([frame])
@@ -119,7 +129,7 @@ def write(clickhouse: Clickhouse, block: Block, clock_ns: Callable[[], int], sin
         clickhouse.insert("samples", part)
     for tenant, pairs in touched(samples).items():
         raise_versions(clickhouse, tenant, pairs, clock_ns())
-    roll(Loaded(clickhouse, 1, [], SERIES), frame, since_ms)
+    roll(history, frame, since_ms)
 
 
 def load(
@@ -135,7 +145,7 @@ def load(
 
     since_ms: older samples make no rows, since no tier keeps them.
     """
-    block = Block(tenant)
+    block, history = Block(tenant), Loaded(clickhouse, 1, [], SERIES)
     with path.open("rb") as file:
         for number, size, line in lines(file):
             if isinstance(line, BadLine):
@@ -147,9 +157,9 @@ def load(
                 progress.saw(int(line.timestamps.min()), int(line.timestamps.max()))
             # Series without samples take memory too.
             if block.samples >= block_samples or len(block.lines) >= block_samples // 10:
-                write(clickhouse, block, clock_ns, since_ms)
+                write(history, block, clock_ns, since_ms)
                 block = Block(tenant)
-    write(clickhouse, block, clock_ns, since_ms)
+    write(history, block, clock_ns, since_ms)
 
 
 def arguments(prog: str, description: str | None) -> argparse.ArgumentParser:
@@ -166,6 +176,14 @@ def check(tenant: str, path: Path) -> str | None:
         return f"{Reason.TENANT.id}: {tenant!r}: {Reason.TENANT.meaning}"
     if not path.is_file():
         return f"TG-load-file: {path} is not a file"
+    try:
+        with path.open("rb") as file:
+            start = file.read(max(map(len, _NO_LINES)))
+    except OSError as error:
+        return f"TG-load-file: {path}: {error}"
+    for mark, what in _NO_LINES.items():
+        if start.startswith(mark):
+            return f"TG-load-file: {path} holds no lines of UTF-8: {what}"
     return None
 
 

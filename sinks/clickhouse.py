@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import xxhash
 
-from sinks import digits
-from sinks.refusal import OF_OPERATORS, ClickhouseError, Later, RefusedBlock, Unavailable, judged, raise_late
+from sinks import digits, versions
+from sinks.refusal import OF_ROWS, ClickhouseError, Later, RefusedBlock, Unavailable, judged, raise_late
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.httpclient import HttpClient
@@ -97,6 +97,8 @@ class Clickhouse:
         try:
             if table == "samples" and self._keeps_digits():
                 rows = digits.stored(rows)
+            if table == "data_versions":
+                rows = versions.above(rows, self._asked)
             done = self._insert(table, rows, token)
         except ClickhouseError as error:
             raise RefusedBlock(error.code, f"{table}: {error}") from None
@@ -126,13 +128,13 @@ class Clickhouse:
             summary: Mapping[str, Any] = client.raw_insert(table, rows.column_names, block, mine, "ArrowStream").summary
             return summary
 
-        return self._call(send, OF_OPERATORS)
+        return self._call(send, OF_ROWS)
 
     def _keeps_digits(self) -> bool:
         """Tell whether table samples keeps digits: one that was made before they were thought of keeps floats."""
         if self._by_digits is None:
             asked = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'samples'"
-            names = self.command(asked).split()
+            names = self._asked(asked)["name"].to_pylist()
             if not names:
                 return False
             self._by_digits = "digits" in names
@@ -150,14 +152,17 @@ class Clickhouse:
         """Return the answer of a statement; params fill its {name:Type}. Raises ClickhouseError, Unavailable."""
         # The loopback is faster than any compression.
         wanted = {"output_format_arrow_compression_method": "none", **(settings or {})}
-        body = self._statement(sql, params, wanted, "ArrowStream")
-        return pa.ipc.open_stream(body).read_all() if body else pa.table({})
+        return _table(self._statement(sql, params, wanted, "ArrowStream"))
 
     def command(
         self, sql: str, params: Mapping[str, Value] | None = None, settings: Mapping[str, str] | None = None
     ) -> str:
         """Run a statement, return its answer as text (TSV). It may run twice if a connection breaks."""
         return self._statement(sql, params, settings or {}, None).decode()
+
+    def _asked(self, sql: str, params: Mapping[str, Value] | None = None) -> pa.Table:
+        """Return what an insert needs to know; it costs a block no more than the insert itself would."""
+        return _table(self._statement(sql, params, {}, "ArrowStream", OF_ROWS))
 
     def close(self) -> None:
         """Close the idle connections; the next call opens new ones."""
@@ -167,7 +172,12 @@ class Clickhouse:
             client.close_connections()
 
     def _statement(
-        self, sql: str, params: Mapping[str, Value] | None, settings: Mapping[str, str], form: str | None
+        self,
+        sql: str,
+        params: Mapping[str, Value] | None,
+        settings: Mapping[str, str],
+        form: str | None,
+        final: frozenset[int] | None = None,
     ) -> bytes:
         # The library writes a tuple as a tuple.
         given = {k: v if isinstance(v, str | int | float) else list(v) for k, v in (params or {}).items()}
@@ -179,16 +189,16 @@ class Clickhouse:
                 answer: bytes = response.data
             finally:
                 response.release_conn()
-            raise_late(response.headers.get("X-ClickHouse-Exception-Tag"), answer)
+            raise_late(response.headers.get("X-ClickHouse-Exception-Tag"), answer, final)
             return answer
 
-        return self._call(run)
+        return self._call(run, final)
 
-    def _call(self, run: "Callable[[HttpClient], T]", passing: frozenset[int] = frozenset()) -> T:
+    def _call(self, run: "Callable[[HttpClient], T]", final: frozenset[int] | None = None) -> T:
         wait = _FIRST_WAIT_S
         for attempt in range(1, self.attempts + 1):
             try:
-                return self._attempt(run, passing)
+                return self._attempt(run, final)
             except Later as later:
                 if attempt == self.attempts:
                     message = f"TG-clickhouse-unavailable: {self.endpoint} after {attempt} attempts: {later}"
@@ -198,7 +208,7 @@ class Clickhouse:
             wait = min(wait * 2, _LONGEST_WAIT_S)
         raise ValueError(f"attempts must be at least 1, not {self.attempts}")
 
-    def _attempt(self, run: "Callable[[HttpClient], T]", passing: frozenset[int]) -> T:
+    def _attempt(self, run: "Callable[[HttpClient], T]", final: frozenset[int] | None) -> T:
         # Imported late, so that a job's operator needs nothing of it before its first block.
         from clickhouse_connect.driver.exceptions import Error
         from urllib3.exceptions import HTTPError
@@ -206,7 +216,7 @@ class Clickhouse:
         try:
             return run(self._connected())
         except Error as error:
-            raise judged(error, passing) from error
+            raise judged(error, final) from error
         except (OSError, HTTPError) as error:
             raise Later(f"{type(error).__name__}: {error}") from error
 
@@ -256,6 +266,10 @@ def _host_and_port(endpoint: str) -> tuple[str, int]:
         message = f"TG-clickhouse-address: {endpoint[:80]!r} is no host:port such as 127.0.0.1:8123"
         raise AddressError(f"{message} (TIDEGAUGE_CLICKHOUSE)")
     return host.strip("[]"), int(port)
+
+
+def _table(body: bytes) -> pa.Table:
+    return pa.ipc.open_stream(body).read_all() if body else pa.table({})
 
 
 def _allowed(client: "HttpClient", settings: Mapping[str, str]) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """Data versions: what tells a cached answer that the data under it have changed.
 
-One version per (tenant, metric, block), block = start of the UTC hour. A version is the writer's clock in nanoseconds:
-two writers may race, and the larger one stands for both, since each raises it after its own write.
+One version per (tenant, metric, block), block = start of the UTC hour. A version is the writer's clock in nanoseconds,
+or one more than what stands there if that is not less: a clock may be put back, and two machines' clocks differ. Two
+writers may race, and may even raise to the same: each looks at what stands there after its own write, so whoever reads
+the version of one that did not see the other's finds the rows of both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +15,24 @@ import pyarrow as pa
 from schemas.columns import Int64s
 from schemas.names import Codes
 from schemas.runs import first_of_run
-from sinks.clickhouse import Clickhouse
 from sinks.coded import coded
+
+if TYPE_CHECKING:
+    from sinks.clickhouse import Clickhouse, Value
 
 HOUR_MS = 3_600_000
 
 Pair = tuple[str, int]
+
+# Names travel in the request's address, whose length is bounded.
+_NAMES_A_QUERY = 200
+_LAST = 2**64 - 1
+_STANDING = """
+SELECT metric, toUnixTimestamp(block) AS at, max(version) AS highest
+FROM data_versions
+WHERE tenant = {tenant:String} AND metric IN {metrics:Array(String)} AND version >= {least:UInt64}
+  AND block >= toDateTime({first:UInt32}, 'UTC') AND block <= toDateTime({last:UInt32}, 'UTC')
+GROUP BY metric, block"""
 
 
 def pairs(metrics: Sequence[str], codes: Codes, timestamps: Int64s) -> list[Pair]:
@@ -54,11 +69,11 @@ def touched(block: pa.Table, before: int | None = None) -> dict[str, list[Pair]]
     return found
 
 
-def raise_versions(clickhouse: Clickhouse, tenant: str, touched: Sequence[Pair], now_ns: int) -> None:
-    """Raise the versions of a tenant's pairs to now_ns. Call it after the samples are written, never before.
+def raise_versions(clickhouse: "Clickhouse", tenant: str, touched: Sequence[Pair], now_ns: int) -> None:
+    """Raise the versions of a tenant's pairs to now_ns at least. Call it after the samples are written, never before.
 
-    now_ns is the clock *after* that write: with an earlier one the version could stand below, or at, one that another
-    writer raised meanwhile, and an answer cached between the two would never be dropped.
+    now_ns is the clock *after* that write: a replica may not know yet what another writer raised meanwhile, and with an
+    earlier clock the version could stand below that. An answer cached between the two would never be dropped.
     """
     if touched:
         clickhouse.insert("data_versions", rows(tenant, touched, now_ns))
@@ -76,3 +91,25 @@ def rows(tenant: str, touched: Sequence[Pair], now_ns: int) -> pa.Table:
             "version": pa.array(np.full(count, now_ns, dtype=np.uint64)),
         }
     )
+
+
+def above(block: pa.Table, ask: "Callable[[str, Mapping[str, Value]], pa.Table]") -> pa.Table:
+    """Return rows of table data_versions with versions above those that stand there. ask: runs a statement."""
+    versions = block["version"].to_numpy().copy()
+    blocks = block["block"].cast(pa.int64()).to_numpy()
+    tenants, of_tenant = coded(block["tenant"])
+    metrics, of_metric = coded(block["metric"])
+    for code in np.unique(of_tenant):
+        mine = np.flatnonzero(of_tenant == code)
+        places = {(metrics[of_metric[row]], int(blocks[row])): row for row in mine}
+        names = sorted({metric for metric, _ in places})
+        span = {"first": int(blocks[mine].min()), "last": int(blocks[mine].max()), "least": int(versions[mine].min())}
+        for start in range(0, len(names), _NAMES_A_QUERY):
+            some = names[start : start + _NAMES_A_QUERY]
+            standing = ask(_STANDING, {"tenant": tenants[code], "metrics": some, **span})
+            for metric, at, version in zip(*(one.to_pylist() for one in standing.columns), strict=True):
+                row = places.get((metric, at))
+                # Behind the last of all there is none.
+                if row is not None:
+                    versions[row] = max(int(versions[row]), min(version + 1, _LAST))
+    return block.set_column(block.schema.get_field_index("version"), "version", pa.array(versions))

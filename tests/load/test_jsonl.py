@@ -92,6 +92,39 @@ def test_refusals_name_what_they_saw(text: bytes, message: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (line("[]", '{"__name__": "m", "a": "1", "a": "2"}'), "'a'"),
+        (line("[]", '{"__name__": "m", "a": "1", "\\u0061": "1"}'), "'a'"),
+        (line("[]", '{"__name__": "m", "__name__": "n"}'), "'__name__'"),
+        (line("[]", '{"__name__": "m", "a": {"b": 1}, "a": "2"}'), "'a'"),
+        (line('[[1, "stale"], [2, -0]]', '{"a": "\\"", "__name__": "m", "a": ""}'), "'a'"),
+        (line("[[1, 1]]", more=', "samples": [[2, 2]]'), "'samples'"),
+        (line("[]", more=', "labels": {"__name__": "n"}'), "'labels'"),
+        (line("[]", more=', "type": 1, "type": "gauge"'), "'type'"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(text: bytes, key: str) -> None:
+    with pytest.raises(BadLine, match=f"TG-load-json: key {key} stands twice in "):
+        parse(text)
+
+
+def test_quotes_and_words_are_no_keys() -> None:
+    found = parse(line('[[1, "stale"], [2, "NaN"]]', '{"__name__": "m", "a": "a\\": \\"a"}', ', "unit": "\\""'))
+    assert found.series == Series("m", (("a", 'a": "a'),), "unknown", '"')
+    assert found.values.view(np.uint64).tolist() == [STALE_BITS, NORMAL_BITS]
+
+
+def test_a_mark_of_utf_8_before_the_first_line_is_none_of_its_text() -> None:
+    text = b"\xef\xbb\xbf" + line("[[1, 1]]")
+    found = list(lines(io.BytesIO(text + text)))
+    assert [(number, size, type(one)) for number, size, one in found] == [
+        (1, len(text), Line),
+        (2, len(text), BadLine),
+    ]
+
+
 # Read by json where a -0 is in the line, and by orjson where none is.
 @pytest.mark.parametrize("beside", ["0", "-0"])
 @pytest.mark.parametrize(

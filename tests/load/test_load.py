@@ -1,14 +1,16 @@
 """Files into a real ClickHouse."""
 
+import gzip
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from backports import zstd
 
-from load import load
+from load import load, produce
 from load.progress import Progress
 from schemas.ids import series_id
 from schemas.tiers import TIERS
@@ -173,3 +175,28 @@ def test_a_file_in_many_blocks_twice_is_the_same_as_once(clickhouse: Clickhouse,
 def test_what_cannot_be_done(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert load.main(args) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("packed", "told"),
+    [
+        (gzip.compress, "gunzip"),
+        (zstd.compress, "unzstd"),
+        (lambda text: text.decode().encode("utf-16"), "iconv -f UTF-16"),
+        (lambda text: b"\xfe\xff" + text.decode().encode("utf-16-be"), "iconv -f UTF-16"),
+    ],
+)
+@pytest.mark.parametrize("main", [load.main, produce.main])
+def test_a_file_that_holds_no_lines_is_named_once(
+    main: Callable[[Sequence[str]], int],
+    packed: Callable[[bytes], bytes],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(packed(b"".join(json.dumps(one([(n, 1)])).encode() + b"\n" for n in range(100))))
+    assert main(["--tenant", "acme", str(path)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"TG-load-file: {path} holds no lines of UTF-8: ")
+    assert told in said

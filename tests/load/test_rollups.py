@@ -1,6 +1,7 @@
 """What is loaded has the rows that a graph reads, in every tier."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from schemas.tiers import TIERS
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from sinks.retention import RetentionSettings
+from sinks.retention import apply as keep
 from tests import embedded
+from udfs.reroll.dirty import dirty
 from udfs.rollup.rows import rollup
 from udfs.rollup.window import split
 
@@ -94,6 +98,71 @@ def test_what_raw_drops_for_its_age_has_rows_all_the_same(clickhouse: Clickhouse
     assert [row[:2] for row in stored(clickhouse, "rollup_1d").values()] == [(600.0, 180_300.0)]
     found = clickhouse.query("SELECT quantilesTDigestMerge(0.95)(digest)[1] AS p95 FROM v_rollup_1h").to_pylist()
     assert [row["p95"] for row in found] == pytest.approx([570], abs=3)
+
+
+@pytest.fixture
+def forgetful() -> Iterator[Clickhouse]:
+    """A ClickHouse that drops what is too old as soon as it is written."""
+    apply(embedded.endpoint(), "default", "", "tests_load_forgetful")
+    client = Clickhouse(embedded.endpoint(), database="tests_load_forgetful")
+    keep(client, RetentionSettings.BUILT_IN)
+    yield client
+    client.command("DROP DATABASE tests_load_forgetful")
+    client.close()
+
+
+@pytest.mark.parametrize(("age", "kept"), [(20, "5m 1h 1d"), (40, "1h 1d"), (100, "1d")])
+def test_what_is_kept_is_whole_where_clickhouse_drops_what_it_is_made_of(
+    forgetful: Clickhouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, kept: str
+) -> None:
+    monkeypatch.setattr(rollups, "CELLS", 2000)
+    day = (time.time_ns() // 1_000_000 // DAY - age) * DAY
+    # A sample every other minute: no window is full, so that rows are read back. One more would be in the day before.
+    every = {name: [(day + 120_000 * k + 1000, float(k * k % 97)) for k in range(720)] for name in "ab"}
+    path = tmp_path / "f"
+    with path.open("w") as file:
+        for part in range(0, 720, 191):
+            file.write(file_of(tmp_path / "g", {n: one[part : part + 191] for n, one in every.items()}).read_text())
+            file.write("\n")
+    load.load(forgetful, "t", path, Progress("load", 1), block_samples=700)
+    for tier in TIERS:
+        if tier.name in kept.split():
+            assert stored(forgetful, tier.table) == expected(every, tier.width_ms), tier.name
+
+
+def test_only_what_another_part_may_need_is_remembered(clickhouse: Clickhouse) -> None:
+    history = rollups.Loaded(clickhouse, 1, [])
+    samples = {name: [(NOON + 1000 + 120_000 * k, 1.0) for k in range(3 * 720)] for name in "ab"}
+    for name in "ab":
+        rollups.roll(history, frame_of({name: samples[name]}))
+    for _ in range(2):
+        rollups.roll(history, frame_of({"a": samples["a"][-1:]}))
+    found = {tier: sum(len(part) for made in one for part in made.rows) for tier, one in history.remembered.items()}
+    # Of either series, in its first and last window of the next tier: 5 or 2.5 of 2 min, 12 of 5 min, 12 of an hour.
+    assert found == {"1m": 2 * (3 + 2), "5m": 2 * 2 * 12, "1h": 2 * 2 * 12, "1d": 0}
+
+
+def test_the_oldest_is_forgotten_where_there_is_too_much(
+    clickhouse: Clickhouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "REMEMBERED", 40_000)
+    history = rollups.Loaded(clickhouse, 1, [])
+    for name in "abcab":
+        rollups.roll(history, frame_of({name: [(NOON + 1000 + 60_000 * k, 1.0) for k in range(0, 60, 2)]}))
+    for made in history.remembered.values():
+        assert sum(one.bytes() for one in made) <= 40_000
+    last = [one.ids.tolist() for one in history.remembered["5m"]]
+    assert last == [[HOSTS["b"]]]
+
+
+def test_of_a_row_made_twice_the_fuller_is_remembered(clickhouse: Clickhouse) -> None:
+    history = rollups.Loaded(clickhouse, 1, [])
+    for seconds in ((1, 2, 3), (4,)):
+        clickhouse.command("TRUNCATE TABLE samples")
+        rollups.roll(history, frame_of({"a": [(NOON + second * 1000, 1.0) for second in seconds]}))
+    clickhouse.command("TRUNCATE TABLE rollup_1m")
+    span = dirty([frame_of({"a": [(NOON + 1, 1.0)]})], TIERS[1].width_ms)
+    assert max(part.count.max() for part in history.rows(TIERS[0], span, TIERS[1].width_ms)) == 3
 
 
 def test_times_that_no_row_can_have_stay_raw(clickhouse: Clickhouse) -> None:

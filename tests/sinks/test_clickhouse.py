@@ -132,6 +132,13 @@ def test_bad_data_are_refused_at_once_with_clickhouses_code(clickhouse: Clickhou
     client.close()
 
 
+def test_no_samples_are_refused_while_the_password_is_wrong_from_the_start(clickhouse: Clickhouse) -> None:
+    client = Clickhouse(clickhouse.endpoint, password="of yesterday", attempts=2, sleep=lambda _: None)
+    with pytest.raises(Unavailable, match="TG-clickhouse-auth"):
+        client.insert("samples", rows.samples([frame([1.0])]))
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("user", "password", "database", "column", "code"),
     [

@@ -114,6 +114,30 @@ def test_a_block_is_refused_by_what_stands_before_the_server_only_for_its_size(
     done()
 
 
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        *((code, RefusedBlock) for code in (6, 27, 41, 53, 117, 307, 349, 395, 469)),
+        # The file system's, a library's, a broken disk's, a deadlock, and one of a release to come.
+        *((code, Unavailable) for code in (1001, 1000, 74, 473, 16, 60, 201, 516, 49, 159, 7777)),
+    ],
+)
+def test_a_block_is_refused_only_for_what_its_rows_are(code: int, error: type[Exception]) -> None:
+    failure = http_answer("500 Error", f"Code: {code}. says no", f"X-ClickHouse-Exception-Code: {code}")
+    endpoint, done = answering(failure)
+    client = Clickhouse(endpoint, attempts=1)
+    with pytest.raises(error, match="says no"):
+        client.insert("rejections", pa.table({"tenant": ["t"]}))
+    client.close()
+    done()
+
+
+@pytest.mark.parametrize("code", [74, 473, 1000, 1001])
+def test_a_statement_too_is_tried_again(code: int) -> None:
+    failure = http_answer("500 Error", f"Code: {code}. says no", f"X-ClickHouse-Exception-Code: {code}")
+    answered_behind_one_wait(*answering(failure, http_answer("200 OK", "1\n")))
+
+
 def test_an_error_after_the_answer_began_is_an_error() -> None:
     body = "1\n\r\n__exception__\r\nabc\r\nCode: 395. DB::Exception: late\n31 abc\r\n__exception__\r\n"
     endpoint, done = answering(http_answer("200 OK", body, "X-ClickHouse-Exception-Tag: abc"))

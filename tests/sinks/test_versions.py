@@ -1,4 +1,6 @@
-"""Which (metric, hour) pairs a write touches."""
+"""Which (metric, hour) pairs a write touches, and how their versions rise."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,7 @@ from schemas.frame import Frame
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import apply
+from sinks.refusal import Unavailable
 from sinks.versions import pairs, raise_versions, touched
 from tests import embedded
 
@@ -51,12 +54,51 @@ def test_pairs_are_those_of_a_loop(samples: list[tuple[int, int]]) -> None:
     assert pairs(names, codes, stamps) == sorted({(names[code], stamp // HOUR * 3600) for code, stamp in samples})
 
 
-def test_the_highest_version_stands() -> None:
+@pytest.fixture(scope="module")
+def clickhouse() -> Iterator[Clickhouse]:
     apply(embedded.endpoint(), "default", "", "versions")
-    clickhouse = Clickhouse(embedded.endpoint(), database="versions")
-    for now in (5, 9, 7):
-        raise_versions(clickhouse, "t", [("m", 0), ("m", 2**32 - 3600 - 2**32 % 3600)], now)
-    raise_versions(clickhouse, "t", [], 99)
-    got = clickhouse.query("SELECT version FROM data_versions FINAL")["version"].to_pylist()
-    clickhouse.close()
-    assert got == [9, 9]
+    client = Clickhouse(embedded.endpoint(), database="versions")
+    yield client
+    client.close()
+
+
+def standing(clickhouse: Clickhouse, tenant: str) -> dict[tuple[str, int], int]:
+    """Return the versions of a tenant's pairs, as they are read."""
+    asked = (
+        "SELECT metric, toUnixTimestamp(block) AS at, max(version) AS version FROM data_versions"
+        " WHERE tenant = {tenant:String} GROUP BY metric, block"
+    )
+    return {
+        (row["metric"], row["at"]): row["version"] for row in clickhouse.query(asked, {"tenant": tenant}).to_pylist()
+    }
+
+
+def test_every_write_raises_a_version_whatever_its_clock(clickhouse: Clickhouse) -> None:
+    """An hour behind, or one of two machines whose clocks differ: the query cache kept old answers for a day."""
+    last = 2**32 - 3600 - 2**32 % 3600
+    seen = []
+    for now in (5, 9, 7, 9, 1_000, 0):
+        raise_versions(clickhouse, "t", [("m", 0), ("m", last)], now)
+        raise_versions(clickhouse, "t", [], 99)
+        seen.append(standing(clickhouse, "t"))
+    assert seen == [{("m", 0): version, ("m", last): version} for version in (5, 9, 10, 11, 1_000, 1_001)]
+    clickhouse.command("OPTIMIZE TABLE data_versions FINAL")
+    assert standing(clickhouse, "t") == seen[-1]
+
+
+def test_each_pair_is_raised_above_its_own_version(clickhouse: Clickhouse) -> None:
+    metrics = [f"it's_{number}" for number in range(450)]
+    raise_versions(clickhouse, "other", [(metrics[0], 3600)], 500)
+    raise_versions(clickhouse, "many", [(metrics[0], 3600), (metrics[449], 7200)], 100)
+    raise_versions(clickhouse, "many", [(metrics[449], 3600)], 2**64 - 1)
+    raise_versions(clickhouse, "many", [(metric, hour) for metric in metrics for hour in (3600, 7200)], 50)
+    got = standing(clickhouse, "many")
+    odd = {(metrics[0], 3600): 101, (metrics[449], 7200): 101, (metrics[449], 3600): 2**64 - 1}
+    assert got == {(metric, hour): 50 for metric in metrics for hour in (3600, 7200)} | odd
+
+
+def test_a_version_that_cannot_be_looked_up_waits_for_the_server(clickhouse: Clickhouse) -> None:
+    client = Clickhouse(clickhouse.endpoint, "default", "of yesterday", "versions", attempts=2, sleep=lambda _: None)
+    with pytest.raises(Unavailable, match="TG-clickhouse-auth"):
+        raise_versions(client, "t", [("m", 0)], 1)
+    client.close()
