@@ -11,6 +11,7 @@ from tests.stack.client import ask, fresh
 FULL = "243\t1\tNOT_ENOUGH_SPACE\tCannot reserve 1.00 MiB\n"
 TYPO = "62\t1\tSYNTAX_ERROR\tSyntax error: failed at position 1\n"
 LATE = "159\t1\tTIMEOUT_EXCEEDED\tTimeout exceeded\n"
+MARKS = "696\t1\tASYNC_LOAD_CANCELED\tBackground task for loading marks was canceled\n"
 INSERT = "0\t1\tan insert has failed\t\n"
 
 
@@ -26,6 +27,7 @@ INSERT = "0\t1\tan insert has failed\t\n"
         ("", INSERT, "an insert has failed"),
         (INSERT, INSERT, None),
         (TYPO, TYPO + LATE, None),
+        ("", MARKS, None),
         (TYPO, TYPO + LATE + INSERT, "code 159, TIMEOUT_EXCEEDED: Timeout exceeded"),
     ],
 )
