@@ -37,8 +37,7 @@ def samples(clickhouse: Clickhouse, data: Data, progress: Callable[[str], None])
         progress(f"samples: hour {number} of {len(hours)}")
         block = rows.samples([data.frame(hour, hour + HOUR_MS)])
         clickhouse.insert("samples", block)
-        for tenant, pairs in touched(block).items():
-            raise_versions(clickhouse, tenant, pairs, time.time_ns())
+        raise_versions(clickhouse, touched(block), time.time_ns())
 
 
 def tiers(clickhouse: Clickhouse, data: Data, until_ms: int, progress: Callable[[str], None]) -> None:

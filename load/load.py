@@ -127,8 +127,7 @@ def write(history: Loaded, block: Block, clock_ns: Callable[[], int], since_ms: 
     samples = rows.samples([frame])
     for part in by_days(samples):
         clickhouse.insert("samples", part)
-    for tenant, pairs in touched(samples).items():
-        raise_versions(clickhouse, tenant, pairs, clock_ns())
+    raise_versions(clickhouse, touched(samples), clock_ns())
     roll(history, frame, since_ms)
 
 

@@ -192,8 +192,7 @@ class ClickhouseHistory:
         except RefusedBlock as error:
             self.refused.append((tier.table, block, error))
             return
-        for tenant, pairs in touched(block).items():
-            raise_versions(self.clickhouse, tenant, pairs, time.time_ns())
+        raise_versions(self.clickhouse, touched(block), time.time_ns())
 
     def _read(self, sql: str, dirty: Span, span: Mapping[str, int]) -> Iterator[pa.Table]:
         asked: dict[str, Value] = {"tenant": dirty.tenant, "shards": self.shards, "shard": dirty.shard, **span}

@@ -27,12 +27,13 @@ Pair = tuple[str, int]
 # Names travel in the request's address, whose length is bounded.
 _NAMES_A_QUERY = 200
 _LAST = 2**64 - 1
+# Of more pairs than are asked for, where tenants share names: the answer is small, and the look must be quick.
 _STANDING = """
-SELECT metric, toUnixTimestamp(block) AS at, max(version) AS highest
+SELECT tenant, metric, toUnixTimestamp(block) AS at, max(version) AS highest
 FROM data_versions
-WHERE tenant = {tenant:String} AND metric IN {metrics:Array(String)} AND version >= {least:UInt64}
+WHERE tenant IN {tenants:Array(String)} AND metric IN {metrics:Array(String)} AND version >= {least:UInt64}
   AND block >= toDateTime({first:UInt32}, 'UTC') AND block <= toDateTime({last:UInt32}, 'UTC')
-GROUP BY metric, block"""
+GROUP BY tenant, metric, block"""
 
 
 def pairs(metrics: Sequence[str], codes: Codes, timestamps: Int64s) -> list[Pair]:
@@ -69,47 +70,45 @@ def touched(block: pa.Table, before: int | None = None) -> dict[str, list[Pair]]
     return found
 
 
-def raise_versions(clickhouse: "Clickhouse", tenant: str, touched: Sequence[Pair], now_ns: int) -> None:
-    """Raise the versions of a tenant's pairs to now_ns at least. Call it after the samples are written, never before.
+def raise_versions(clickhouse: "Clickhouse", touched: Mapping[str, Sequence[Pair]], now_ns: int) -> None:
+    """Raise the versions of tenants' pairs to now_ns at least. Call it after the samples are written, never before.
 
     now_ns is the clock *after* that write: a replica may not know yet what another writer raised meanwhile, and with an
     earlier clock the version could stand below that. An answer cached between the two would never be dropped.
     """
-    if touched:
-        clickhouse.insert("data_versions", rows(tenant, touched, now_ns))
+    if any(touched.values()):
+        clickhouse.insert("data_versions", rows(touched, now_ns))
 
 
-def rows(tenant: str, touched: Sequence[Pair], now_ns: int) -> pa.Table:
+def rows(touched: Mapping[str, Sequence[Pair]], now_ns: int) -> pa.Table:
     """Return the rows of table data_versions for raise_versions."""
-    count = len(touched)
-    blocks = np.array([block for _, block in touched], dtype=np.int64)
+    each = [(tenant, metric, block) for tenant, pairs in touched.items() for metric, block in pairs]
+    blocks = np.array([block for _, _, block in each], dtype=np.int64)
     return pa.table(
         {
-            "tenant": pa.array([tenant] * count, pa.string()),
-            "metric": pa.array([metric for metric, _ in touched], pa.string()),
+            "tenant": pa.array([tenant for tenant, _, _ in each], pa.string()),
+            "metric": pa.array([metric for _, metric, _ in each], pa.string()),
             "block": pa.array(blocks).cast(pa.timestamp("s", tz="UTC")),
-            "version": pa.array(np.full(count, now_ns, dtype=np.uint64)),
+            "version": pa.array(np.full(len(each), now_ns, dtype=np.uint64)),
         }
     )
 
 
 def above(block: pa.Table, ask: "Callable[[str, Mapping[str, Value]], pa.Table]") -> pa.Table:
     """Return rows of table data_versions with versions above those that stand there. ask: runs a statement."""
-    versions = block["version"].to_numpy().copy()
-    blocks = block["block"].cast(pa.int64()).to_numpy()
-    tenants, of_tenant = coded(block["tenant"])
-    metrics, of_metric = coded(block["metric"])
-    for code in np.unique(of_tenant):
-        mine = np.flatnonzero(of_tenant == code)
-        places = {(metrics[of_metric[row]], int(blocks[row])): row for row in mine}
-        names = sorted({metric for metric, _ in places})
-        span = {"first": int(blocks[mine].min()), "last": int(blocks[mine].max()), "least": int(versions[mine].min())}
-        for start in range(0, len(names), _NAMES_A_QUERY):
-            some = names[start : start + _NAMES_A_QUERY]
-            standing = ask(_STANDING, {"tenant": tenants[code], "metrics": some, **span})
-            for metric, at, version in zip(*(one.to_pylist() for one in standing.columns), strict=True):
-                row = places.get((metric, at))
-                # Behind the last of all there is none.
-                if row is not None:
-                    versions[row] = max(int(versions[row]), min(version + 1, _LAST))
-    return block.set_column(block.schema.get_field_index("version"), "version", pa.array(versions))
+    versions = block["version"].to_pylist()
+    blocks = block["block"].cast(pa.int64()).to_pylist()
+    keys = zip(block["tenant"].to_pylist(), block["metric"].to_pylist(), blocks, strict=True)
+    places = {key: row for row, key in enumerate(keys)}
+    names = sorted({(tenant, metric) for tenant, metric, _ in places})
+    span = {"first": min(blocks), "last": max(blocks), "least": min(versions)}
+    for start in range(0, len(names), _NAMES_A_QUERY):
+        tenants, metrics = (sorted(set(some)) for some in zip(*names[start : start + _NAMES_A_QUERY], strict=True))
+        standing = ask(_STANDING, {"tenants": tenants, "metrics": metrics, **span})
+        for *key, version in zip(*(one.to_pylist() for one in standing.columns), strict=True):
+            row = places.get(tuple(key))
+            # Behind the last of all there is none.
+            if row is not None:
+                versions[row] = max(versions[row], min(version + 1, _LAST))
+    made = pa.array(versions, pa.uint64())
+    return block.set_column(block.schema.get_field_index("version"), "version", made)

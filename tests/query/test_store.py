@@ -262,7 +262,7 @@ def test_only_a_write_changes_what_was_written() -> None:
     store = ClickhouseStore(Clickhouse(endpoint, user, password, "written", attempts=1), LIMITS)
 
     def write(version: int) -> None:
-        raise_versions(clickhouse, "t", [("m", 3600)], version)
+        raise_versions(clickhouse, {"t": [("m", 3600)]}, version)
 
     def said() -> list[tuple[int, str, int]]:
         return store.versions("t", ["m"], 3_600_000, 3_600_000, store.written()).get("m", [])

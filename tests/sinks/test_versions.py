@@ -78,8 +78,8 @@ def test_every_write_raises_a_version_whatever_its_clock(clickhouse: Clickhouse)
     last = 2**32 - 3600 - 2**32 % 3600
     seen = []
     for now in (5, 9, 7, 9, 1_000, 0):
-        raise_versions(clickhouse, "t", [("m", 0), ("m", last)], now)
-        raise_versions(clickhouse, "t", [], 99)
+        raise_versions(clickhouse, {"t": [("m", 0), ("m", last)]}, now)
+        raise_versions(clickhouse, {"t": []}, 99)
         seen.append(standing(clickhouse, "t"))
     assert seen == [{("m", 0): version, ("m", last): version} for version in (5, 9, 10, 11, 1_000, 1_001)]
     clickhouse.command("OPTIMIZE TABLE data_versions FINAL")
@@ -88,17 +88,27 @@ def test_every_write_raises_a_version_whatever_its_clock(clickhouse: Clickhouse)
 
 def test_each_pair_is_raised_above_its_own_version(clickhouse: Clickhouse) -> None:
     metrics = [f"it's_{number}" for number in range(450)]
-    raise_versions(clickhouse, "other", [(metrics[0], 3600)], 500)
-    raise_versions(clickhouse, "many", [(metrics[0], 3600), (metrics[449], 7200)], 100)
-    raise_versions(clickhouse, "many", [(metrics[449], 3600)], 2**64 - 1)
-    raise_versions(clickhouse, "many", [(metric, hour) for metric in metrics for hour in (3600, 7200)], 50)
+    raise_versions(clickhouse, {"other": [(metrics[0], 3600)]}, 500)
+    raise_versions(clickhouse, {"many": [(metrics[0], 3600), (metrics[449], 7200)]}, 100)
+    raise_versions(clickhouse, {"many": [(metrics[449], 3600)]}, 2**64 - 1)
+    raise_versions(clickhouse, {"many": [(metric, hour) for metric in metrics for hour in (3600, 7200)]}, 50)
     got = standing(clickhouse, "many")
     odd = {(metrics[0], 3600): 101, (metrics[449], 7200): 101, (metrics[449], 3600): 2**64 - 1}
     assert got == {(metric, hour): 50 for metric in metrics for hour in (3600, 7200)} | odd
 
 
+def test_tenants_of_one_write_are_raised_each_above_its_own(clickhouse: Clickhouse) -> None:
+    names = [f"m{number}" for number in range(150)]
+    raise_versions(clickhouse, {"one": [("m0", 0)], "two": [("m0", 3600)], "three": [("m149", 0)]}, 100)
+    raise_versions(clickhouse, {tenant: [(name, 0) for name in names] for tenant in ("one", "two", "three")}, 50)
+    want = {(name, 0): 50 for name in names}
+    assert standing(clickhouse, "one") == want | {("m0", 0): 101}
+    assert standing(clickhouse, "two") == want | {("m0", 3600): 100}
+    assert standing(clickhouse, "three") == want | {("m149", 0): 101}
+
+
 def test_a_version_that_cannot_be_looked_up_waits_for_the_server(clickhouse: Clickhouse) -> None:
     client = Clickhouse(clickhouse.endpoint, "default", "of yesterday", "versions", attempts=2, sleep=lambda _: None)
     with pytest.raises(Unavailable, match="TG-clickhouse-auth"):
-        raise_versions(client, "t", [("m", 0)], 1)
+        raise_versions(client, {"t": [("m", 0)]}, 1)
     client.close()

@@ -116,6 +116,6 @@ class BlockWriter(KeyedProcessFunction):
         """Tell caches about samples older than the fresh tail, which they may hold."""
         if table not in ("samples", "distributions"):
             return
-        for tenant, pairs in touched(block, now - self._target.fresh_tail_s * 1000).items():
-            # The clock after the write, not the timer's: see raise_versions.
-            raise_versions(self._clickhouse, tenant, pairs, time.time_ns())
+        late = touched(block, now - self._target.fresh_tail_s * 1000)
+        # The clock after the write, not the timer's: see raise_versions.
+        raise_versions(self._clickhouse, late, time.time_ns())
