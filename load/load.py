@@ -169,10 +169,15 @@ def arguments(prog: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def check_tenant(tenant: str) -> str | None:
+    """Return why nothing can be of such a tenant, None if it can."""
+    return None if TENANT.match(tenant) else f"{Reason.TENANT.id}: {tenant!r}: {Reason.TENANT.meaning}"
+
+
 def check(tenant: str, path: Path) -> str | None:
     """Return what is wrong with tenant or file, if anything."""
-    if not TENANT.match(tenant):
-        return f"{Reason.TENANT.id}: {tenant!r}: {Reason.TENANT.meaning}"
+    if fault := check_tenant(tenant):
+        return fault
     if not path.is_file():
         return f"TG-load-file: {path} is not a file"
     try:

@@ -13,9 +13,8 @@ from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from load.load import TENANT
+from load.load import check_tenant
 from load.rulestest import run_files
-from schemas.reason import Reason
 from schemas.topics import RULES
 from sinks.control import publish, stored
 from udfs.alert.book import refuse
@@ -202,8 +201,8 @@ def main(argv: list[str] | None = None) -> int:
         return check(args.files, "default")
     if args.command == "test":
         return run_files(args.files, args.run, args.diff)
-    if args.tenant is not None and not TENANT.match(args.tenant):
-        print(f"{Reason.TENANT.id}: {args.tenant!r}: {Reason.TENANT.meaning}", file=sys.stderr)
+    if args.tenant is not None and (fault := check_tenant(args.tenant)):
+        print(fault, file=sys.stderr)
         return 2
     bootstrap = RulesSettings().kafka
     try:

@@ -152,7 +152,7 @@ class ClickhouseStore:
         return said
 
     def written(self) -> Written | None:
-        """Return the newest block of each table; who came before the statement began shares its answer."""
+        """Return a number of each table (query/inserts.py); who came before the statement began shares its answer."""
         return self._writes.get()
 
     def _written(self) -> Written | None:

@@ -74,7 +74,10 @@ class Keys:
 
 
 def ahead(told: Told, now_ms: int) -> bool:
-    """Tell whether a version is of later than now, by a writer whose clock was ahead: no later write can raise it."""
+    """Tell whether a version is of later than now, by a writer whose clock was ahead.
+
+    Writers of earlier versions of Tidegauge do not raise it before their clocks have come so far.
+    """
     return any(version[1] == "data" and int(version[2]) > (now_ms + _AHEAD_MS) * 1_000_000 for _, version in told)
 
 

@@ -15,7 +15,7 @@ from schemas.tiers import MINUTE, Tier
 # (hour in s since 1970, kind, version), see sql.versions.
 Version = tuple[int, str, int]
 Versions = dict[str, list[Version]]
-# Of the tables that queries read: the newest block that was written, see inserts.statement.
+# Of the tables that queries read: a number that every insert changes, see query/inserts.py.
 Written = Mapping[str, int]
 
 

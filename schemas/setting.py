@@ -3,9 +3,9 @@
 from pydantic import ValidationError
 
 
-def faults(error: ValidationError) -> list[str]:
-    """Return a line for each setting that a class of settings, prefix TIDEGAUGE_, does not take."""
+def faults(error: ValidationError, prefix: str = "TIDEGAUGE_") -> list[str]:
+    """Return a line for each setting that a class of settings, which has that prefix, does not take."""
     return [
-        f"TG-settings: TIDEGAUGE_{'_'.join(map(str, one['loc'])).upper()}={one['input']!r}: {one['msg']}"
+        f"TG-settings: {prefix}{'_'.join(map(str, one['loc'])).upper()}={one['input']!r}: {one['msg']}"
         for one in error.errors()
     ]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import xxhash
 
-from sinks import digits, versions
+from sinks import digits
 from sinks.refusal import OF_ROWS, ClickhouseError, Later, RefusedBlock, Unavailable, judged, raise_late
 
 if TYPE_CHECKING:
@@ -97,8 +97,6 @@ class Clickhouse:
         try:
             if table == "samples" and self._keeps_digits():
                 rows = digits.stored(rows)
-            if table == "data_versions":
-                rows = versions.above(rows, self._asked)
             done = self._insert(table, rows, token)
         except ClickhouseError as error:
             raise RefusedBlock(error.code, f"{table}: {error}") from None
@@ -134,7 +132,7 @@ class Clickhouse:
         """Tell whether table samples keeps digits: one that was made before they were thought of keeps floats."""
         if self._by_digits is None:
             asked = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'samples'"
-            names = self._asked(asked)["name"].to_pylist()
+            names = self.look(asked)["name"].to_pylist()
             if not names:
                 return False
             self._by_digits = "digits" in names
@@ -160,8 +158,11 @@ class Clickhouse:
         """Run a statement, return its answer as text (TSV). It may run twice if a connection breaks."""
         return self._statement(sql, params, settings or {}, None).decode()
 
-    def _asked(self, sql: str, params: Mapping[str, Value] | None = None) -> pa.Table:
-        """Return what an insert needs to know; it costs a block no more than the insert itself would."""
+    def look(self, sql: str, params: Mapping[str, Value] | None = None) -> pa.Table:
+        """Return what an insert needs to know; it costs a block no more than the insert itself would.
+
+        Raises as query() does, but Unavailable for all that insert() waits for.
+        """
         return _table(self._statement(sql, params, {}, "ArrowStream", OF_ROWS))
 
     def close(self) -> None:

@@ -6,8 +6,7 @@ writers may race, and may even raise to the same: each looks at what stands ther
 the version of one that did not see the other's finds the rows of both.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +14,8 @@ import pyarrow as pa
 from schemas.columns import Int64s
 from schemas.names import Codes
 from schemas.runs import first_of_run
+from sinks.clickhouse import Clickhouse
 from sinks.coded import coded
-
-if TYPE_CHECKING:
-    from sinks.clickhouse import Clickhouse, Value
 
 HOUR_MS = 3_600_000
 
@@ -70,45 +67,38 @@ def touched(block: pa.Table, before: int | None = None) -> dict[str, list[Pair]]
     return found
 
 
-def raise_versions(clickhouse: "Clickhouse", touched: Mapping[str, Sequence[Pair]], now_ns: int) -> None:
+def raise_versions(clickhouse: Clickhouse, touched: Mapping[str, Sequence[Pair]], now_ns: int) -> None:
     """Raise the versions of tenants' pairs to now_ns at least. Call it after the samples are written, never before.
 
     now_ns is the clock *after* that write: a replica may not know yet what another writer raised meanwhile, and with an
     earlier clock the version could stand below that. An answer cached between the two would never be dropped.
     """
-    if any(touched.values()):
-        clickhouse.insert("data_versions", rows(touched, now_ns))
-
-
-def rows(touched: Mapping[str, Sequence[Pair]], now_ns: int) -> pa.Table:
-    """Return the rows of table data_versions for raise_versions."""
     each = [(tenant, metric, block) for tenant, pairs in touched.items() for metric, block in pairs]
-    blocks = np.array([block for _, _, block in each], dtype=np.int64)
-    return pa.table(
-        {
-            "tenant": pa.array([tenant for tenant, _, _ in each], pa.string()),
-            "metric": pa.array([metric for _, metric, _ in each], pa.string()),
-            "block": pa.array(blocks).cast(pa.timestamp("s", tz="UTC")),
-            "version": pa.array(np.full(len(each), now_ns, dtype=np.uint64)),
-        }
-    )
+    if not each:
+        return
+    versions = _above(clickhouse, each, now_ns)
+    columns = {
+        "tenant": pa.array([tenant for tenant, _, _ in each], pa.string()),
+        "metric": pa.array([metric for _, metric, _ in each], pa.string()),
+        "block": pa.array([block for _, _, block in each], pa.int64()).cast(pa.timestamp("s", tz="UTC")),
+        "version": pa.array([versions[one] for one in each], pa.uint64()),
+    }
+    clickhouse.insert("data_versions", pa.table(columns))
 
 
-def above(block: pa.Table, ask: "Callable[[str, Mapping[str, Value]], pa.Table]") -> pa.Table:
-    """Return rows of table data_versions with versions above those that stand there. ask: runs a statement."""
-    versions = block["version"].to_pylist()
-    blocks = block["block"].cast(pa.int64()).to_pylist()
-    keys = zip(block["tenant"].to_pylist(), block["metric"].to_pylist(), blocks, strict=True)
-    places = {key: row for row, key in enumerate(keys)}
-    names = sorted({(tenant, metric) for tenant, metric, _ in places})
-    span = {"first": min(blocks), "last": max(blocks), "least": min(versions)}
+def _above(
+    clickhouse: Clickhouse, each: Sequence[tuple[str, str, int]], now_ns: int
+) -> dict[tuple[str, str, int], int]:
+    """Return the version of each (tenant, metric, block): now_ns, or above the one that stands there."""
+    versions = dict.fromkeys(each, now_ns)
+    names = sorted({(tenant, metric) for tenant, metric, _ in each})
+    blocks = [block for _, _, block in each]
+    span = {"first": min(blocks), "last": max(blocks), "least": now_ns}
     for start in range(0, len(names), _NAMES_A_QUERY):
         tenants, metrics = (sorted(set(some)) for some in zip(*names[start : start + _NAMES_A_QUERY], strict=True))
-        standing = ask(_STANDING, {"tenants": tenants, "metrics": metrics, **span})
+        standing = clickhouse.look(_STANDING, {"tenants": tenants, "metrics": metrics, **span})
         for *key, version in zip(*(one.to_pylist() for one in standing.columns), strict=True):
-            row = places.get(tuple(key))
-            # Behind the last of all there is none.
-            if row is not None:
-                versions[row] = max(versions[row], min(version + 1, _LAST))
-    made = pa.array(versions, pa.uint64())
-    return block.set_column(block.schema.get_field_index("version"), "version", made)
+            if (one := (key[0], key[1], key[2])) in versions:
+                # Behind the last of all there is none.
+                versions[one] = max(versions[one], min(version + 1, _LAST))
+    return versions

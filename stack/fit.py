@@ -79,7 +79,7 @@ def _told(read: Callable[[], object], prefix: str = "TIDEGAUGE_") -> list[str]:
     try:
         read()
     except ValidationError as error:
-        return [line.replace("TIDEGAUGE_", prefix, 1) for line in faults(error)]
+        return faults(error, prefix)
     except (ConfigError, RetentionError) as error:
         return [str(error)]
     return []

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 
@@ -17,25 +18,35 @@ def environment(pid: int) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def defaults() -> dict[str, str]:
-    """Return the settings of the stack's processes, with their defaults, by environment variable."""
+def classes() -> tuple[type[BaseSettings], ...]:
+    """Return the settings of the stack's processes."""
     from agent.settings import Settings as AgentSettings
     from jobs.settings import JobSettings
     from query.settings import QuerySettings
     from sinks.retention import RetentionSettings
-    from sinks.security import KafkaSecurity
     from sinks.topics import TopicSettings
     from stack.clickhouse import ClickhouseSettings
 
-    found: dict[str, str] = {}
-    always: tuple[type[BaseSettings], ...] = (TopicSettings, ClickhouseSettings, RetentionSettings)
-    parts: tuple[type[BaseSettings], ...] = (JobSettings, QuerySettings, AgentSettings)
-    for one in (*always, *parts):
-        for name, field in one.model_fields.items():
-            # The stack's own broker asks nobody who comes, and its ClickHouse has the reader that `up` gives it.
-            if name not in KafkaSecurity.model_fields and not name.startswith("readonly_"):
-                found[f"{one.model_config['env_prefix']}{name}".upper()] = str(field.default)
-    return found
+    return TopicSettings, ClickhouseSettings, RetentionSettings, JobSettings, QuerySettings, AgentSettings
+
+
+def variables(settings: type[BaseSettings]) -> dict[str, tuple[str, FieldInfo]]:
+    """Return the fields of a class of settings, (name, field) by environment variable."""
+    prefix = settings.model_config["env_prefix"]
+    return {f"{prefix}{name}".upper(): (name, field) for name, field in settings.model_fields.items()}
+
+
+def defaults() -> dict[str, str]:
+    """Return the settings of the stack's processes, with their defaults, by environment variable."""
+    from sinks.security import KafkaSecurity
+
+    return {
+        variable: str(field.default)
+        for one in classes()
+        for variable, (name, field) in variables(one).items()
+        # The stack's own broker asks nobody who comes, and its ClickHouse has the reader that `up` gives it.
+        if name not in KafkaSecurity.model_fields and not name.startswith("readonly_")
+    }
 
 
 def differing(now: Mapping[str, str], then: Mapping[str, str], fixed: Collection[str]) -> tuple[list[str], list[str]]:

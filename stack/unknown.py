@@ -5,28 +5,19 @@ from difflib import get_close_matches
 
 from pydantic_settings import BaseSettings
 
-from agent.settings import Settings as AgentSettings
-from jobs.settings import JobSettings
 from load.settings import LoadSettings
-from query.settings import QuerySettings
-from sinks.retention import RetentionSettings
-from sinks.topics import TopicSettings
-from stack.clickhouse import ClickhouseSettings
+from stack.kept import classes, variables
 from stack.metrics import MetricsSettings
 
 PREFIX = "TIDEGAUGE_"
-CLASSES: tuple[type[BaseSettings], ...] = (
-    *(AgentSettings, ClickhouseSettings, JobSettings, LoadSettings, MetricsSettings, QuerySettings),
-    *(RetentionSettings, TopicSettings),
-)
 # Read where they are needed, by no class; the last two by the tests.
 OTHERS = frozenset(PREFIX + name for name in ("HOME", "TEST_HOME", "PIN"))
 
 
 def known() -> frozenset[str]:
     """Return the names of all settings."""
-    named = (f"{one.model_config['env_prefix']}{field}".upper() for one in CLASSES for field in one.model_fields)
-    return frozenset(named) | OTHERS
+    of_commands: tuple[type[BaseSettings], ...] = LoadSettings, MetricsSettings
+    return OTHERS.union(*map(variables, classes() + of_commands))
 
 
 def unknown(environment: Iterable[str]) -> Iterator[str]:

@@ -18,13 +18,17 @@ from udfs.gate.growth import Growth, suggestion
 NOW = time.time_ns() // 1_000_000
 
 
-def test_the_culprit_is_shown_with_a_policy(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database = "cardinality_test"
-    apply(embedded.endpoint(), "default", "", database)
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database that the command asks."""
+    name = "cardinality_test"
+    apply(embedded.endpoint(), "default", "", name)
     monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE", embedded.endpoint())
-    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE_DATABASE", database)
+    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE_DATABASE", name)
+    return name
+
+
+def test_the_culprit_is_shown_with_a_policy(database: str, capsys: pytest.CaptureFixture[str]) -> None:
     growth, clickhouse = Growth(), Clickhouse(embedded.endpoint(), database=database)
     for step in range(3):
         clickhouse.insert("cardinality", rows.block("cardinality", told(growth, step * 150, 150, NOW + step * 3000)))
@@ -132,13 +136,10 @@ def test_nothing_found_is_a_file_too_and_one_that_is_too_large_is_told() -> None
         document([grown("acme", f"m{number}") for number in range(2000)], {})
 
 
+@pytest.mark.usefixtures("database")
 def test_without_a_broker_it_suggests_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = "cardinality_test"
-    apply(embedded.endpoint(), "default", "", database)
-    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE", embedded.endpoint())
-    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE_DATABASE", database)
     monkeypatch.setenv("TIDEGAUGE_KAFKA", "localhost:x")
     assert main(["--tenant", "nobody", "--policy"]) == 1
     shown = capsys.readouterr()

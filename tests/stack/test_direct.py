@@ -4,10 +4,11 @@ import json
 import os
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -28,8 +29,10 @@ ANSWER = {
 
 
 class Answering(BaseHTTPRequestHandler):
+    answer: ClassVar[Mapping[str, object]] = ANSWER
+
     def do_GET(self) -> None:
-        body = json.dumps(ANSWER).encode()
+        body = json.dumps(self.answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

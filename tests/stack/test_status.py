@@ -3,9 +3,9 @@
 import copy
 import json
 import os
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,23 +15,18 @@ from stack.home import Home
 from stack.ports import DEFAULTS
 from stack.status import amiss, status, text
 from stack.upgrade import JOBS
-from tests.stack.test_direct import serving
+from tests.stack.test_direct import Answering, serving
 
 RUNNING = [name for name in JOBS if name != "store"]
 
 
-class Flink(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        tasks = {"running": 1, "total": 1}
-        jobs = [{"jid": one, "name": f"tidegauge-{one}", "state": "RUNNING", "tasks": tasks} for one in RUNNING]
-        body = json.dumps({"jobs": jobs}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+class Flink(Answering):
+    answer: ClassVar[Mapping[str, object]] = {
+        "jobs": [
+            {"jid": one, "name": f"tidegauge-{one}", "state": "RUNNING", "tasks": {"running": 1, "total": 1}}
+            for one in RUNNING
+        ]
+    }
 
 
 def record(home: Home, port: int, step: str = "done", phase: str = "running") -> None:

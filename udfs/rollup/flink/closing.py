@@ -97,7 +97,9 @@ class OfRows:
         for payload in payloads:
             size += len(payload)
             table = rows.unpack([payload])
-            small = [*small, table] if size <= _AT_ONCE else []
+            small.append(table)
+            if size > _AT_ONCE:
+                small.clear()
             known.append(table["series_id"].to_numpy())
         if small:
             yield _merged(small, window)
