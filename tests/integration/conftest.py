@@ -11,6 +11,11 @@ from stack.policy import main as policy
 from tests.integration.pipeline import Pipeline
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for windows of five minutes comes last: by then they have ended."""
+    items.sort(key=lambda item: item.path.name == "test_replay.py")
+
+
 @pytest.fixture(scope="session")
 def pipeline(stack: Any) -> Iterator[Pipeline]:
     """Return the running pipeline; a source of its own moves event time on, as in any system that lives."""
@@ -29,9 +34,9 @@ def pipeline(stack: Any) -> Iterator[Pipeline]:
     pipeline.close()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def ledger(pipeline: Pipeline) -> Iterator[None]:
-    """After each test: what became of every sample that was received is known, whatever was killed meanwhile."""
+    """After each module: what became of every sample that was received is known, whatever was killed meanwhile."""
     yield
     pipeline.check_ledger()
 

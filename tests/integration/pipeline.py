@@ -1,5 +1,6 @@
 """The running pipeline as a test sees it: records in, SQL, HTTP and topics out."""
 
+import itertools
 import json
 import time
 import urllib.parse
@@ -130,16 +131,15 @@ class Pipeline:
 
     def events(self, tenant: str) -> Iterator[dict[str, Any]]:
         """Yield what alert.events holds of a tenant."""
-        consumer = KafkaConsumer(
-            topics.ALERTS,
-            bootstrap_servers=self.stack.endpoints["kafka"],
-            auto_offset_reset="earliest",
-            consumer_timeout_ms=2000,
-        )
+        consumer = KafkaConsumer(bootstrap_servers=self.stack.endpoints["kafka"], auto_offset_reset="earliest")
         try:
-            for message in consumer:
-                event = codec("alert_event").decode(message.value)
-                if event["tenant"] == tenant:
-                    yield event
+            parts = [TopicPartition(topics.ALERTS, one) for one in consumer.partitions_for_topic(topics.ALERTS) or ()]
+            consumer.assign(parts)
+            ends = consumer.end_offsets(parts)
+            while any(consumer.position(part) < end for part, end in ends.items()):
+                for message in itertools.chain.from_iterable(consumer.poll(timeout_ms=1000).values()):
+                    event = codec("alert_event").decode(message.value)
+                    if event["tenant"] == tenant:
+                        yield event
         finally:
             consumer.close()
