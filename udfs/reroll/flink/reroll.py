@@ -16,6 +16,7 @@ from sinks.history import ClickhouseHistory
 from sinks.target import Target
 from udfs.mode import announce
 from udfs.reroll.heal import Waiting, heal
+from udfs.reroll.pace import Pace
 from udfs.write.refused import refused_block
 
 _AGAIN_MS = 2_000
@@ -63,6 +64,7 @@ class RerollFunction(KeyedProcessFunction):
         }
         self._since = runtime_context.get_state(ValueStateDescriptor("since", Types.LONG()))
         self._look = runtime_context.get_state(ValueStateDescriptor("look", Types.LONG()))
+        self._pace = Pace()
         self._behind: dict[str, int] = {}  # since when a key waits for rows; after a restart it begins anew
 
     def process_element(self, value: tuple[str, bytes], ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
@@ -97,12 +99,13 @@ class RerollFunction(KeyedProcessFunction):
         patient = now < begins + self._settle + self._patience
         ripened = {name: frames for name, frames in waiting.items() if frames}
         healed = heal(late, ripened, self._history, patient, self._tiers)
+        took = time.monotonic() - begun
+        rest = round(1000 * self._pace.after(took, begun + took))
         if healed.unstored:
             _log.info("tidegauge reroll of %s waits for raw, which lacks %d late samples or more", key, healed.unstored)
-            timers.register_processing_time_timer(now + _AGAIN_MS)
+            timers.register_processing_time_timer(now + max(_AGAIN_MS, rest))
             return
         if ripe:
-            took = time.monotonic() - begun
             _log.info("tidegauge reroll of %s: %d late frames, %d rows, %.2f s", key, len(late), healed.rows, took)
             self._late.clear()
             self._since.clear()
@@ -111,22 +114,22 @@ class RerollFunction(KeyedProcessFunction):
             _log.info("tidegauge reroll of %s: %d rows are looked at again, raw has more", key, healed.behind)
         else:
             self._behind.pop(key, None)
-        if (look := self._wait(healed.waiting, now, self._behind.get(key, now))) is not None:
+        if (look := self._wait(healed.waiting, now, rest, self._behind.get(key, now))) is not None:
             timers.register_processing_time_timer(look)
         for table, block, error in self._history.refused:
             for tenant, record in refused_block(table, block, error, now):
                 yield Row(tenant.encode(), record, now)
         self._history.refused.clear()
 
-    def _wait(self, waiting: Waiting, now: int, behind_since: int) -> int | None:
-        """Keep the windows that wait; return when to look at them, None if there are none. All in ms."""
+    def _wait(self, waiting: Waiting, now: int, rest: int, behind_since: int) -> int | None:
+        """Keep the windows that wait; return when to look at them, not before `rest`; None if there are none. In ms."""
         for name, state in self._waiting.items():
             state.update([frame.encode() for frame in waiting.get(name, [])])
         if not waiting:
             return None
         # What raw alone was given, by `tidegauge load`, has no rows ever: looks become rarer.
         pause = min(max(_CLOSED_MS, (now - behind_since) // 2), _LONGEST_MS)
-        look = max(now + pause, self._earliest(waiting))
+        look = max(now + max(pause, rest), self._earliest(waiting))
         self._look.update(look)
         return look
 
