@@ -33,6 +33,8 @@ class Agent:
         self.delivery = Delivery(self.outbox, settings.kafka, topics.RAW)
         self.rounds = Rounds(settings, self._accounts)
         self._process = psutil.Process()
+        self._overflowed = 0
+        self._full = False
 
     def run(self, stopping: Event) -> int:
         """Run until `stopping`; returns the exit code: 1 if something could not be sent in the time for that."""
@@ -44,6 +46,7 @@ class Agent:
                 log.error("TG-agent-delivery: the sending thread ended; ending, so that a supervisor starts anew")
                 return 1
             self._round(at)
+            self._tell()
             if at % _STATUS_MS < interval:
                 log.info("%s", self._status())
             due = following(at, _now_ms(), interval)
@@ -59,6 +62,24 @@ class Agent:
         except Exception:  # no descriptor left, say: what waits for the broker must not be lost with the process
             log.exception("TG-agent-round: a round could not be made; what it had until then is sent")
             self.rounds.skipped += 1
+
+    def _tell(self) -> None:
+        """Say when batches begin to be dropped for want of room, and when that is over."""
+        more = self.outbox.overflowed - self._overflowed
+        self._overflowed += more
+        if self._full != (more > 0):
+            self._full = more > 0
+            if self._full:
+                log.error(
+                    "TG-agent-buffer: %d batches of %d bytes wait, the oldest are dropped and counted; "
+                    "TIDEGAUGE_AGENT_BUFFER_BATCHES (%d) and _BYTES (%d) are the limits",
+                    len(self.outbox),
+                    self.outbox.bytes,
+                    self.outbox.max_batches,
+                    self.outbox.max_bytes,
+                )
+            else:
+                log.info("nothing is dropped any more, %d batches were", self._overflowed)
 
     def _stop(self) -> int:
         self.rounds.close()

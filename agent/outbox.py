@@ -28,6 +28,8 @@ class Outbox:
     _taken: int = field(default=0, init=False)
     dropped_batches: int = field(default=0, init=False)
     dropped_samples: int = field(default=0, init=False)
+    overflowed: int = field(default=0, init=False)
+    """Batches among the dropped that had no room."""
     _queue: deque[Record] = field(default_factory=deque, init=False)
     _changed: Condition = field(default_factory=Condition, init=False)
 
@@ -76,6 +78,7 @@ class Outbox:
         while self._queue and (len(self) > self.max_batches or self.bytes > self.max_bytes):
             oldest = self._queue.popleft()
             self.bytes -= len(oldest.value)
+            self.overflowed += 1
             self._count(oldest)
 
     def _count(self, record: Record) -> None:

@@ -53,7 +53,7 @@ class Rounds:
         self.scrapers = [
             of_endpoint(
                 target,
-                settings.agent_scrape_timeout_s,
+                settings.scrape_s,
                 settings.agent_scrape_bytes,
                 settings.agent_scrape_samples,
             )
@@ -61,7 +61,7 @@ class Rounds:
         ]
         self._groups: GroupReader | None = None
         if settings.agent_groups:
-            self._groups = GroupReader(settings.kafka, settings.agent_groups, settings.agent_scrape_timeout_s)
+            self._groups = GroupReader(settings.kafka, settings.agent_groups, settings.scrape_s)
             self.scrapers.append(Scraper(JOB, self._groups.instance, self._groups.where, self._groups.read))
         self._rows = [
             Rows(settings.agent_tenant, f"{settings.agent_source}/{one.job}/{one.instance}") for one in self.scrapers
@@ -92,7 +92,8 @@ class Rounds:
     def _answer(self, place: int, began: float) -> Samples | None:
         pending = self._pending[place]
         assert pending is not None
-        left = began + self._settings.agent_scrape_timeout_s + _GRACE_S - monotonic()
+        patience = min(self._settings.scrape_s + _GRACE_S, 0.9 * self._settings.agent_interval_s)
+        left = began + patience - monotonic()
         try:
             return pending.result(max(0.0, left))
         except TimeoutError:

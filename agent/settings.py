@@ -44,12 +44,19 @@ class Settings(KafkaSecurity):
         ge=0,
         le=200,
     )
-    agent_scrape_timeout_s: float = Field(default=5.0, description="Seconds until a scrape is given up.", gt=0)
+    agent_scrape_timeout_s: float = Field(
+        default=5.0, description="Seconds until a scrape is given up; three quarters of the interval at most.", gt=0
+    )
     agent_scrape_bytes: int = Field(default=16 << 20, description="Largest answer of an endpoint, bytes.", gt=0)
     agent_scrape_samples: int = Field(default=50_000, description="Most samples in one answer.", gt=0)
     agent_buffer_batches: int = Field(default=4096, description="Most batches kept while the broker is away.", gt=0)
     agent_buffer_bytes: int = Field(default=32 << 20, description="Most bytes kept while the broker is away.", gt=0)
     agent_stop_s: float = Field(default=5.0, description="Seconds to send what is buffered when told to stop.", ge=0)
+
+    @property
+    def scrape_s(self) -> float:
+        """Seconds that a scrape may take: for a round that outlasts its interval the next one is left out, of all."""
+        return min(self.agent_scrape_timeout_s, 0.75 * self.agent_interval_s)
 
     @field_validator("agent_scrape", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from bench.beside import Beside
 from bench.panels import HOUR_MS, SCRAPE_MS, Data
-from load.load import series_rows
+from load.block import series_rows
 from schemas.rollups import Rollups
 from schemas.tiers import TIERS, Tier
 from sinks import rows

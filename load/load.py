@@ -4,20 +4,14 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
-from load.jsonl import BadLine, Line, lines
+from load.block import DAY_MS, Block, by_days, series_rows
+from load.jsonl import BadLine, lines
 from load.progress import Progress
 from load.rollups import SERIES, Loaded, roll, still_open
 from load.settings import LoadSettings
-from schemas.batch import Series
-from schemas.frame import Frame
-from schemas.ids import series_id
 from schemas.reason import Reason
 from schemas.retention import SETTING, RetentionError
 from sinks import rows
@@ -29,10 +23,6 @@ from sinks.retention import RetentionSettings
 from sinks.versions import raise_versions, touched
 
 BLOCK_SAMPLES = 500_000
-DAY_MS = 86_400_000
-# ClickHouse refuses an insert into more than 100 partitions, and samples has one a day.
-DAYS_AT_ONCE = 90
-
 # What a file begins with that would be refused line by line, and what to do about it.
 _UTF_16 = "it is UTF-16, `iconv -f UTF-16 -t UTF-8` makes lines of it"
 _NO_LINES = {
@@ -45,82 +35,13 @@ _NO_LINES = {
 TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
-@dataclass(slots=True)
-class Block:
-    """Lines collected for one write."""
+def write(history: Loaded, block: Block, clock_ns: Callable[[], int], since_ms: int) -> int:
+    """Write a block: labels first, so that no sample is seen without them, versions behind it, then what it makes.
 
-    tenant: str
-    lines: list[Line] = field(default_factory=list)
-    samples: int = 0
-
-    def add(self, line: Line) -> None:
-        """Take a line in."""
-        self.lines.append(line)
-        self.samples += len(line.timestamps)
-
-    def frame(self) -> Frame:
-        """Return the samples of all lines; a series that stands in several lines is one series."""
-        ids: dict[int, int] = {}
-        metrics: dict[str, int] = {}
-        codes, index = [], []
-        for line in self.lines:
-            identity = series_id(self.tenant, line.series.name, line.series.labels)
-            if identity not in ids:
-                ids[identity] = len(ids)
-                codes.append(metrics.setdefault(line.series.name, len(metrics)))
-            index.append(np.full(len(line.timestamps), ids[identity], dtype=np.uint32))
-        return Frame(
-            tenant=self.tenant,
-            shard=0,
-            metrics=list(metrics),
-            metric_codes=np.array(codes, dtype=np.uint32),
-            series_ids=np.array(list(ids), dtype=np.uint64),
-            timestamps=np.concatenate([line.timestamps for line in self.lines]),
-            values=np.concatenate([line.values for line in self.lines]),
-            index=np.concatenate(index),
-        )
-
-    def series(self) -> list[tuple[int, Series, int, int]]:
-        """Return (id, series, first ms, last ms) of every series that has a sample."""
-        found: dict[int, tuple[int, Series, int, int]] = {}
-        for line in self.lines:
-            if not len(line.timestamps):
-                continue
-            identity = series_id(self.tenant, line.series.name, line.series.labels)
-            first, last = int(line.timestamps.min()), int(line.timestamps.max())
-            if identity in found:
-                first, last = min(first, found[identity][2]), max(last, found[identity][3])
-            found[identity] = (identity, line.series, first, last)
-        return list(found.values())
-
-
-def series_rows(tenant: str, found: Sequence[tuple[int, Series, int, int]]) -> pa.Table:
-    """Return the rows of table series, each with its own first and last time."""
-    table = rows.series(tenant, [(identity, series) for identity, series, _, _ in found], 0, 0)
-    times = {identity: (first, last) for identity, _, first, last in found}
-    order = [times[identity] for identity in table["series_id"].to_pylist()]
-    for place, name in enumerate(("first_seen", "last_seen")):
-        stamps = pa.array(np.array([pair[place] for pair in order], dtype=np.int64)).cast(pa.timestamp("ms", tz="UTC"))
-        table = table.set_column(table.schema.get_field_index(name), name, stamps)
-    return table
-
-
-def by_days(block: pa.Table) -> Iterator[pa.Table]:
-    """Yield the rows of a block in parts of at most DAYS_AT_ONCE partitions."""
-    days = np.floor_divide(np.asarray(block["ts"].cast(pa.int64())), DAY_MS)
-    distinct = np.unique(days)
-    if len(distinct) <= DAYS_AT_ONCE:
-        yield block
-        return
-    for start in range(0, len(distinct), DAYS_AT_ONCE):
-        part = distinct[start : start + DAYS_AT_ONCE]
-        yield block.filter(pa.array((days >= part[0]) & (days <= part[-1])))
-
-
-def write(history: Loaded, block: Block, clock_ns: Callable[[], int], since_ms: int) -> None:
-    """Write a block: labels first, so that no sample is seen without them, versions behind it, then what it makes."""
+    Returns how many samples it stored: of those with one series and time the last.
+    """
     if not block.samples:
-        return
+        return 0
     clickhouse = history.clickhouse
     clickhouse.insert("series", series_rows(block.tenant, block.series()))
     frame = block.frame()
@@ -129,6 +50,7 @@ def write(history: Loaded, block: Block, clock_ns: Callable[[], int], since_ms: 
         clickhouse.insert("samples", part)
     raise_versions(clickhouse, touched(samples), clock_ns())
     roll(history, frame, since_ms)
+    return int(samples.num_rows)
 
 
 def load(
@@ -156,9 +78,9 @@ def load(
                 progress.saw(int(line.timestamps.min()), int(line.timestamps.max()))
             # Series without samples take memory too.
             if block.samples >= block_samples or len(block.lines) >= block_samples // 10:
-                write(history, block, clock_ns, since_ms)
+                progress.kept(write(history, block, clock_ns, since_ms), block.samples)
                 block = Block(tenant)
-    write(history, block, clock_ns, since_ms)
+    progress.kept(write(history, block, clock_ns, since_ms), block.samples)
 
 
 def arguments(prog: str, description: str | None) -> argparse.ArgumentParser:
@@ -224,17 +146,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             finally:
                 clickhouse.close()
     except OSError as error:
-        print(f"TG-load-file: {args.file}: {error}, behind {progress.lines} lines", file=sys.stderr)
+        print(f"TG-load-file: {args.file}: {error}; {progress.so_far('loaded')}", file=sys.stderr)
         return 2
     except (ClickhouseError, Unavailable, DdlError, RetentionError) as error:
-        print(error, file=sys.stderr)
+        print(f"{error}; {progress.so_far('loaded')}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(progress.so_far("loaded"), file=sys.stderr)
+        raise
     for said in (short_lived(args.tenant, keeps.raw, progress.oldest, now_ms), still_open(progress.newest, closed)):
         if said:
             print(said, file=sys.stderr)
+    # Those in one block only: further apart nobody sees them.
+    repeats = f" {progress.repeats} repeats of a time left out," if progress.repeats else ""
     print(
-        f"{progress.samples} samples of {progress.lines} lines loaded for tenant {args.tenant},"
-        f" {progress.rejected} lines refused, {progress.seconds:.1f} s"
+        f"{progress.done} samples of {progress.lines} lines loaded for tenant {args.tenant},"
+        f"{repeats} {progress.rejected} lines refused, {progress.seconds:.1f} s"
     )
     return 1 if progress.rejected else 0
 

@@ -6,7 +6,9 @@ rest of them late. A file longer than one stretch should be sorted by time itsel
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -91,15 +93,21 @@ def produce(
 ) -> int:
     """Send a file; return the number of batches. Raises what the producer's futures raise."""
     sent = 0
-    waiting: list[Sent] = []
+    waiting: deque[tuple[Sent, int]] = deque()
+
+    def acknowledged(most: int) -> None:
+        while len(waiting) > most:
+            record, samples = waiting.popleft()
+            record.get(timeout=ACKNOWLEDGED_WITHIN_S)
+            progress.kept(samples, samples)
+
     for stretch in _stretches(path, progress, stretch_samples):
         for batch in batches(stretch, tenant, source, clock_ms):
-            waiting.append(producer.send(RAW, value=batch.encode(), key=source.encode()))
+            record = producer.send(RAW, value=batch.encode(), key=source.encode())
+            waiting.append((record, len(batch.timestamps)))
             sent += 1
-            while len(waiting) >= IN_FLIGHT:
-                waiting.pop(0).get(timeout=ACKNOWLEDGED_WITHIN_S)
-    for future in waiting:
-        future.get(timeout=ACKNOWLEDGED_WITHIN_S)
+            acknowledged(IN_FLIGHT - 1)
+    acknowledged(0)
     return sent
 
 
@@ -120,6 +128,19 @@ def _stretches(path: Path, progress: Progress, most: int) -> Iterator[list[Line]
                 yield stretch
                 stretch, held = [], 0
     yield stretch
+
+
+@contextmanager
+def _opened(bootstrap: str) -> Iterator[Producer]:
+    producer = open_producer(bootstrap, max_block_ms=10_000)
+    try:
+        yield producer
+    except BaseException:
+        # close() alone would wait for what nobody wants sent any more, raise in place of this, and leave its thread.
+        producer._sender.force_close()
+        raise
+    finally:
+        producer.close(timeout=10)
 
 
 def too_old(tolerance_s: int, oldest: int | None, began_ms: int) -> str | None:
@@ -148,22 +169,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = args.source or args.file.name
     progress = Progress("produce", args.file.stat().st_size)
     try:
-        with progress:
-            producer = open_producer(settings.kafka, max_block_ms=10_000)
-            try:
-                sent = produce(producer, args.tenant, source, args.file, progress)
-            finally:
-                producer.close(timeout=10)
+        with progress, _opened(settings.kafka) as producer:
+            sent = produce(producer, args.tenant, source, args.file, progress)
     except OSError as error:
-        print(f"TG-load-file: {args.file}: {error}, behind {progress.lines} lines", file=sys.stderr)
+        print(f"TG-load-file: {args.file}: {error}; {progress.so_far('sent')}", file=sys.stderr)
         return 2
     except KafkaError as error:
-        print(f"TG-kafka-unavailable: {settings.kafka}: {type(error).__name__}: {error}", file=sys.stderr)
+        told = f"TG-kafka-unavailable: {settings.kafka}: {type(error).__name__}: {error}"
+        print(f"{told}; {progress.so_far('sent')}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(progress.so_far("sent"), file=sys.stderr)
+        raise
     if warning := too_old(settings.gate_tolerance_s, progress.oldest, began_ms):
         print(warning, file=sys.stderr)
     print(
-        f"{progress.samples} samples of {progress.lines} lines sent in {sent} batches for tenant {args.tenant},"
+        f"{progress.done} samples of {progress.lines} lines sent in {sent} batches for tenant {args.tenant},"
         f" {progress.rejected} lines refused, {progress.seconds:.1f} s"
     )
     return 1 if progress.rejected else 0

@@ -31,6 +31,10 @@ class Progress:
         self.lines = 0
         self.samples = 0
         self.rejected = 0
+        self.done = 0
+        """Samples that have arrived where they go."""
+        self.repeats = 0
+        """Samples left out for a later one of the same series and time."""
         self.oldest: int | None = None
         self.newest: int | None = None
         """Times of the oldest and the newest sample, ms since 1970 UTC."""
@@ -61,6 +65,15 @@ class Progress:
         self.lines += 1
         self.samples += samples
         self._step(size)
+
+    def kept(self, arrived: int, given: int) -> None:
+        """Take note that of samples given some have arrived, which are all but repeats."""
+        self.done += arrived
+        self.repeats += given - arrived
+
+    def so_far(self, verb: str) -> str:
+        """Return how far it came, if it ended before its time."""
+        return f"{self.done} samples {verb} for certain, {self.lines} lines read; once more from the start does no harm"
 
     def saw(self, first: int, last: int) -> None:
         """Take note of the times, ms, of a line's samples."""

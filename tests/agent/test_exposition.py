@@ -111,6 +111,23 @@ def test_a_series_given_twice_counts_once() -> None:
         ('a{b="1",b="2"} 1\n', False),
         ("<html>\n", False),
         ("a 1\n", True),  # OpenMetrics without # EOF: the answer was cut off
+        ("a 1\n# EOF\nb 1\n# EOF\n", True),
+        ("a 0x10\n", False),
+        ("a +NaN\n", False),
+        ("a 1e400\n", False),  # not an infinity
+        ("a 1 2 3\n", False),
+        ('a 1 # {t="1"} 1\n', False),  # an exemplar is OpenMetrics'
+        ('a{x="1\n', False),
+        ('a{,x="1"} 1\n', False),
+        ('a{x="1",,y="2"} 1\n', False),
+        ('a{1x="1"} 1\n', False),
+        ('a{x:y="1"} 1\n', False),
+        ('a{__name__="b"} 1\n', False),
+        ('{"a","b"} 1\n', False),
+        ('{x="1"} 1\n', False),
+        ("a-b 1\n", False),
+        ("# TYPE a COUNTER\na 1\n", False),
+        ("# TYPE a gauge\n# UNIT a seconds\na 1\n# EOF\n", True),
     ],
 )
 def test_what_cannot_be_read_is_a_value_error(text: str, openmetrics: bool) -> None:
@@ -125,8 +142,67 @@ def warmed() -> Exposition:
     return exposition
 
 
+# Each of these Prometheus 2.42 stores, or 3 does: the parser of prometheus_client took none of them.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# TYPE a counter\na 1\n", ["a{} counter  1.0"]),
+        ("# TYPE a_total counter\na_total 1\n", ["a_total{} counter  1.0"]),
+        ("# TYPE a counter\na_total -1\n", ["a_total{} counter  -1.0"]),
+        ("# TYPE a counter\na_total NaN\n", ["a_total{} counter  nan"]),
+        ("# TYPE a gauge\na 1\na 2\n", ["a{} gauge  1.0"]),
+        ("# TYPE a gauge\na 2 2\na 1 1.5\n", ["a{} gauge  2.0"]),
+        (
+            'a{x="1"} 1\nb 2\na{x="2"} 3\n# TYPE a gauge\n',
+            ["a{x=1} gauge  1.0", "b{} unknown  2.0", "a{x=2} gauge  3.0"],
+        ),
+        ("# TYPE a gauge\n# TYPE a counter\na 1\n# HELP a x\n# HELP a y\n", ["a{} counter  1.0"]),
+        (
+            '# TYPE h histogram\nh_bucket{le="2"} 2\nh_bucket{le="1"} 3\n',
+            ["h_bucket{le=2} histogram  2.0", "h_bucket{le=1} histogram  3.0"],
+        ),
+        ("# TYPE h histogram\nh_count 3\n", ["h_count{} histogram  3.0"]),
+        ('# TYPE s summary\ns{quantile="50"} -1\n', ["s{quantile=50} summary  -1.0"]),
+        ('# TYPE s stateset\ns{b="x"} 2\n', ["s{b=x} stateset  2.0"]),
+        ('# TYPE a counter\na_total 1 # {id="' + "x" * 200 + '"} 1\n', ["a_total{} counter  1.0"]),
+        ('a{__x="1"} 1\n', ["a{__x=1} unknown  1.0"]),  # the gate refuses the series, and says so
+        ("# HELP a " + "h" * 70_000 + "\na 1\n", ["a{} unknown  1.0"]),
+    ],
+)
+def test_what_prometheus_takes_of_openmetrics(text: str, expected: list[str]) -> None:
+    assert shown(Exposition("j", "h:1"), f"{text}# EOF\n", openmetrics=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"a.b", "x.y"="1"} 1', "a.b{x.y=1} unknown  1.0"),
+        ('a{x="q\\"q\\n\\\\n\\t"} 1', 'a{x=q"q\n\\n\\t} unknown  1.0'),
+        ('  a\t{ x = "}" , y=" # " , }1\r', "a{x=},y= # } unknown  1.0"),
+        ("a{} 1", "a{} unknown  1.0"),
+        ('a{x="\u2028\x85\x0b"} 1', "a{x=\u2028\x85\x0b} unknown  1.0"),
+        ("a -0", "a{} unknown  -0.0"),
+        ("a 5. 1700000000000", "a{} unknown  5.0"),
+        ("a\t1 1700000000000", "a{} unknown  1.0"),
+        ("a 1\t1700000000000", "a{} unknown  1.0"),
+        ("HELP 123456789012345678901234567890", "HELP{} unknown  1.2345678901234568e+29"),
+        ("nan nan", "nan{} unknown  nan"),
+    ],
+)
+def test_lines_as_prometheus_reads_them(line: str, expected: str) -> None:
+    exposition = Exposition("j", "h:1")
+    assert [shown(exposition, line), shown(exposition, line)] == [[expected]] * 2
+
+
+def test_series_that_are_gone_are_forgotten() -> None:
+    exposition = Exposition("j", "h:1")
+    for pod in range(100):
+        exposition.parse(f'a{{pod="{pod}"}} 1\nb 1\n')
+    assert len(exposition._seen) < 10
+
+
 def test_special_values() -> None:
-    values = [value for _, value in Exposition("j", "h:1").parse("a +Inf\nb -Inf\nc NaN\nd 1e400\n")]
+    values = [value for _, value in Exposition("j", "h:1").parse("a +Inf\nb -Inf\nc NaN\n")]
     assert values[:2] == [math.inf, -math.inf]
     assert math.isnan(values[2])
 

@@ -1,5 +1,8 @@
 """Scraping over real HTTP on loopback: what goes wrong has an id, and the next scrape heals it."""
 
+import gzip
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +11,7 @@ from threading import Thread
 import pytest
 
 from agent.endpoint import of_endpoint
-from agent.fetch import ScrapeError, fetch
+from agent.fetch import ScrapeError, _ended_by, fetch
 from agent.rounds import aligned, begun, following
 from agent.scraper import Scraper
 from agent.target import Target
@@ -21,6 +24,13 @@ ANSWERS = {
     "/missing": (404, "text/plain", b"no"),
     "/html": (200, "text/html", b"<html>{</html>"),
     "/latin": (200, "text/plain", b'a{b="\xe9"} 1\n'),
+}
+PACKED = {
+    "/gzip": ("gzip", gzip.compress(b"a 1\n")),
+    "/bomb": ("gzip", gzip.compress(b"a 1\n" * 1000)),
+    "/gzip-cut": ("gzip", gzip.compress(b"a 123456789\n")[:-9]),
+    "/no-gzip": ("gzip", b"a 1\n"),
+    "/brotli": ("br", b"?"),
 }
 
 
@@ -44,6 +54,18 @@ class Endpoint(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "14")
             self.end_headers()
             self.wfile.write(b"a 1\nb 12")  # of 123456789, by an endpoint that died
+            return
+        if self.path in PACKED:
+            self.send_response(200)
+            self.send_header("Content-Encoding", PACKED[self.path][0])
+            self.end_headers()
+            self.wfile.write(PACKED[self.path][1])
+            return
+        if self.path.startswith("/moved/"):  # /moved/<status>/<where>
+            _, _, code, where = self.path.split("/", 3)
+            self.send_response(int(code))
+            self.send_header("Location", where if "://" in where else f"/{where}")
+            self.end_headers()
             return
         if self.path == "/guarded" and self.headers["Authorization"] != "Basic bWU6c2VjcmV0":  # me:secret
             self.send_error(401)
@@ -89,11 +111,47 @@ def test_the_answer_says_its_format(server: str) -> None:
         ("/drip", "TG-scrape-timeout"),
         ("/slow-headers", "TG-scrape-timeout"),
         ("/cut", "TG-scrape-connect"),
+        ("/bomb", "TG-scrape-size"),
+        ("/gzip-cut", "TG-scrape-connect"),
+        ("/no-gzip", "TG-scrape-parse"),
+        ("/brotli", "TG-scrape-parse: .* packed as br"),
+        ("/moved/302/missing", "TG-scrape-http: .*/moved/302/missing answered 404"),
+        ("/moved/302/" + "moved/302/" * 12, "TG-scrape-http: .* leads elsewhere more than 10 times"),
+        ("/moved/302/file:///etc/hostname", "TG-scrape-http: .* answered 302"),
+        ("/moved/304/ok", "TG-scrape-http: .* answered 304"),
+        ("/moved/302/http://[", "TG-scrape-connect"),
+        ("/moved/301/slow-headers", "TG-scrape-timeout"),
     ],
 )
 def test_a_bad_answer(server: str, path: str, error_id: str) -> None:
     with pytest.raises(ScrapeError, match=error_id):
-        fetch(f"{server}{path}", 0.3, 1000)
+        fetch(f"{server}{path}", 0.3 if "timeout" in error_id else 20, 1000)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_where_an_endpoint_has_moved(server: str, status: int) -> None:
+    assert fetch(f"{server}/moved/{status}/moved/301/openmetrics", 2, 1000)[1]
+
+
+def test_a_password_is_for_the_host_that_it_was_given_for(server: str) -> None:
+    asked = f"{server}/moved/302/%s/guarded"
+    port = server.rpartition(":")[2]
+    assert fetch(asked.replace("/%s", ""), 2, 1000, "Basic bWU6c2VjcmV0")[0] == "a 1\n"
+    with pytest.raises(ScrapeError, match="answered 401"):
+        fetch(asked % f"http://localhost:{port}", 2, 1000, "Basic bWU6c2VjcmV0")
+
+
+def test_an_answer_that_is_packed_unasked(server: str) -> None:
+    assert fetch(f"{server}/gzip", 2, 1000) == ("a 1\n", False)
+
+
+def test_a_connection_that_is_closed_when_its_time_is_over() -> None:
+    """Both at once, which a busy machine brings about: the thread of the timer died, with a traceback in the log."""
+    with socket.socket() as closed:
+        pass
+    with _ended_by(closed, deadline=0.0):
+        while any(isinstance(thread, threading.Timer) for thread in threading.enumerate()):
+            time.sleep(0.01)
 
 
 def test_nobody_listens() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.__main__ import main
+from agent.__main__ import Agent, main
 from agent.outbox import Record
 from agent.settings import Settings
 from schemas.topics import RAW
@@ -42,6 +42,18 @@ def test_settings_are_shown_without_passwords(
     shown = capsys.readouterr().out
     assert "http://h:1/m" in shown
     assert "secret" not in shown
+
+
+def test_a_full_outbox_is_told_as_it_begins_and_as_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tidegauge.agent")
+    agent = Agent(Settings(kafka="127.0.0.1:1", agent_buffer_batches=1))
+    for _ in range(4):
+        agent.outbox.put(Record(b"k", b"v", 1))
+        agent._tell()
+    agent._tell()
+    told, over = [record.message for record in caplog.records]
+    assert told.startswith("TG-agent-buffer: 1 batches of 1 bytes wait, the oldest are dropped and counted; ")
+    assert over == "nothing is dropped any more, 3 batches were"
 
 
 @pytest.mark.stack

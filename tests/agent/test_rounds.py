@@ -56,6 +56,15 @@ def test_a_name_that_is_looked_up_for_ever_holds_up_nothing(monkeypatch: pytest.
     made.close()
 
 
+@pytest.mark.parametrize(
+    ("interval_s", "timeout_s", "scrape_s"), [(10, 5.0, 5.0), (10, 60.0, 7.5), (1, 5.0, 0.75), (1, 0.5, 0.5)]
+)
+def test_no_scrape_outlasts_its_round(interval_s: int, timeout_s: float, scrape_s: float) -> None:
+    """At an interval of 1 s one target that hung cost the machine and all others four rounds of five."""
+    settings = Settings(agent_interval_s=interval_s, agent_scrape_timeout_s=timeout_s)
+    assert settings.scrape_s == scrape_s
+
+
 def test_a_host_that_is_none_costs_no_other() -> None:
     made = rounds(["http://node..example:9100/metrics"], timeout_s=1.0)
     host, target = made.batches(0, 0)

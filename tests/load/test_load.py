@@ -146,6 +146,19 @@ def test_versions_are_raised_for_every_hour_touched_after_the_write(clickhouse: 
     assert {pair for pair, version in raised.items() if version == 1001} == raised.keys() - of_rows
 
 
+def test_of_repeats_the_last_stands_in_raw_and_in_the_rows(
+    clickhouse: Clickhouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    minute = time.time_ns() // 1_000_000 // 60_000 * 60_000
+    lines = one([(minute, 1), (minute, 5), (minute, 3)], a="1"), one([(minute, 9)]), one([(minute, 2)], a="1")
+    assert load.main([str(write(tmp_path / "a.jsonl", *lines))]) == 0
+    assert capsys.readouterr().out.startswith(
+        "2 samples of 3 lines loaded for tenant default, 3 repeats of a time left out, 0 lines refused"
+    )
+    for read in ("value AS v FROM samples", "sum AS v FROM rollup_1m", "sum AS v FROM rollup_1d"):
+        assert clickhouse.query(f"SELECT {read} ORDER BY v")["v"].to_pylist() == [2.0, 9.0]
+
+
 def test_a_file_in_many_blocks_twice_is_the_same_as_once(clickhouse: Clickhouse, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     values = np.round(rng.normal(0, 10, (40, 500)), 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kafka.errors import KafkaTimeoutError
 
 from load import produce
 from load.jsonl import parse
@@ -26,17 +27,18 @@ class Done:
 
     def get(self, timeout: float) -> None:
         self.kept.open -= 1
-        if self.kept.fails:
+        if self.kept.takes == 0:
             raise OSError("broker is gone")
+        self.kept.takes -= 1
 
 
 class Kept:
-    """A producer that keeps what it was given."""
+    """A producer that keeps what it was given, of a broker that takes so many records."""
 
-    def __init__(self, fails: bool = False) -> None:
+    def __init__(self, takes: int = 1_000_000) -> None:
         self.records: list[tuple[str, bytes, bytes]] = []
         self.open = self.most_open = 0
-        self.fails = fails
+        self.takes = takes
 
     def send(self, topic: str, value: bytes, key: bytes) -> Done:
         self.records.append((topic, value, key))
@@ -120,10 +122,47 @@ def test_bad_lines_are_told_and_the_rest_is_sent(tmp_path: Path) -> None:
     assert len(samples_of(kept.records)) == 2
 
 
-def test_a_batch_that_is_not_acknowledged_is_an_error(tmp_path: Path) -> None:
-    path = file_of(tmp_path / "a.jsonl", {"a": [[1, 1]]})
+def test_a_batch_that_is_not_acknowledged_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(produce, "BATCH_SAMPLES", 3)
+    path = file_of(tmp_path / "a.jsonl", {"a": [[n, n] for n in range(10)]})
+    progress = Progress("produce", 1)
     with pytest.raises(OSError, match="broker is gone"):
-        produce.produce(Kept(fails=True), "t", "s", path, Progress("produce", 1))
+        produce.produce(Kept(takes=2), "t", "s", path, progress)
+    assert progress.so_far("sent").startswith("6 samples sent for certain, 1 lines read; ")
+
+
+class Stuck(Kept):
+    """As kafka-python's: closing it fails while something is left that its sender has not been told to drop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sender = self
+        self.forced = self.closed = False
+
+    def send(self, topic: str, value: bytes, key: bytes) -> Done:
+        if len(self.records) == produce.IN_FLIGHT:
+            raise KeyboardInterrupt
+        return super().send(topic, value, key)
+
+    def force_close(self) -> None:
+        self.forced = True
+
+    def close(self, timeout: float) -> None:
+        if not self.forced:
+            raise KafkaTimeoutError("what is left cannot be sent")
+        self.closed = True
+
+
+def test_ctrl_c_says_how_far_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck = Stuck()
+    monkeypatch.setattr(produce, "open_producer", lambda *_, **__: stuck)
+    monkeypatch.setattr(produce, "BATCH_SAMPLES", 1)
+    with pytest.raises(KeyboardInterrupt):
+        produce.main([str(file_of(tmp_path / "a.jsonl", {"a": [[n, n] for n in range(100)]}))])
+    assert capsys.readouterr().err.startswith("1 samples sent for certain, 1 lines read; ")
+    assert stuck.closed
 
 
 def test_nothing_to_send() -> None:
