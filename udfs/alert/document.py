@@ -12,7 +12,7 @@ from udfs.duration import parse_duration
 MAX_BYTES = 4 << 20
 # Numbers as YAML 1.1 and Go have them: a leading zero is octal, unless a digit is none.
 _OCTAL = re.compile(r"[+-]?0[0-7]+\Z")
-_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
+_FLOAT = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\Z")
 _WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\Z")
 
 
@@ -117,7 +117,7 @@ class Document:
 
     def integer(self, fields: dict[str, yaml.Node], key: str) -> int:
         """Return a whole number, 0 if the key is absent, null or a fault; a float is cut, as Go's YAML does."""
-        text = self.text(fields, key)
+        text = self._unquoted(fields, key)
         plain = text.replace("_", "")
         octal = _OCTAL.match(plain)
         cut = _FLOAT.match(plain) and not _WHOLE.match(plain)
@@ -131,7 +131,7 @@ class Document:
 
     def number(self, fields: dict[str, yaml.Node], key: str) -> float:
         """Return a float, YAML's .nan and .inf included; 0 if the key is absent, null or a fault."""
-        text = self.text(fields, key).lower()
+        text = self._unquoted(fields, key).lower()
         try:
             plain = text.replace("_", "")
             whole = plain.lstrip("+-").startswith(("0x", "0o"))
@@ -142,10 +142,18 @@ class Document:
 
     def boolean(self, fields: dict[str, yaml.Node], key: str) -> bool:
         """Return true or false, false if the key is absent, null or a fault."""
-        text = self.text(fields, key)
+        text = self._unquoted(fields, key)
         if text.lower() not in ("", "true", "false", "yes", "no", "on", "off"):
             self.note("TG-rule-type", f"{key} must be true or false, not {text!r}", fields[key])
         return text.lower() in ("true", "yes", "on")
+
+    def _unquoted(self, fields: dict[str, yaml.Node], key: str) -> str:
+        """Return the spelling of what is no string: in quotes it would be one, as in Go's YAML, and is a fault."""
+        text, node = self.text(fields, key), fields.get(key)
+        if isinstance(node, yaml.ScalarNode) and node.style and node.tag.endswith(":str"):
+            self.note("TG-rule-type", f"{key} must not be a string: {text[:80]!r} stands in quotes", node)
+            return ""
+        return text
 
     def _string(self, node: yaml.Node, what: str) -> str:
         # As in Prometheus, a number or a boolean where a string is due is taken by its spelling.

@@ -89,38 +89,62 @@ class Evaluator:
         spent = self._spent.setdefault(str(address), Spent())
         memory, rested = self._woken(rule, memory, tick)
         edited = memory.revision not in ("", rule.revision)
-        dropped = 0
-        if edited:
-            memory, dropped = self.hindsight.drop(replace(memory, fired=()), shelf)
-        memory, unjudged = self.hindsight.mark(rule, memory, held, pieces, tick, shelf)
-        whole = held.append(pieces) if pieces else held
+        memory, whole, late = self._taken(rule, memory, held, pieces, tick, shelf)
         # What has left the window may still lie in it for a minute: it is as if it were gone.
         window = whole.trim(max(memory.floor, tick - retention_ms(rule, expression)))
         judged, failed, excess = self._judged(entry, memory, window, tick)
         excess = self._accounted(spent, 1 + rested, self.clock() - began, failed) or excess
         if excess:
-            until = tick + self.budget.pause_ms
-            waiting = replace(memory, revision=rule.revision, paused_until=until, trouble=excess)
-            waiting, left = self.hindsight.drop(waiting, shelf)
-            outcome = self._paused(address, entry, waiting, whole, (), tick, now_ms)
-            return replace(outcome, unjudged=unjudged + dropped + left)
-        after = replace(judged.memory, paused_until=0, trouble=failed)
-        after = self.hindsight.follow(rule, expression, after, judged, tick, edited)
-        after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
-        after, stored = self.hindsight.keep(
-            rule, expression, after, whole, tick, _begins(str(address), memory.judged, tick), shelf
+            return self._given_up(address, entry, memory, whole, late, excess, tick, now_ms, shelf)
+        after = self.hindsight.follow(
+            rule, expression, replace(judged.memory, paused_until=0, trouble=failed), judged, tick, edited
         )
+        after, truths, left = self.hindsight.settle(rule, expression, after, whole, tick, shelf)
+        begins = _begins(str(address), memory.judged, tick)
+        after, stored = self.hindsight.keep(rule, expression, after, whole, tick, begins, shelf)
         gone_at = self.hindsight.gone_at(rule, expression, after)
         until = tick if failed else still_until(rule, expression, window, gone_at, tick)
         after, said = troubles(address, rule, replace(after, still_until=until), tick, now_ms)
-        told = judged.transitions + truths
-        made = events(told, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
-        alive = len(stored) > 0 or bool(after.instances or after.troubles) or silent(expression)
-        alive = alive or self.hindsight.waits(rule, expression, after, tick)
-        spent.unjudged += unjudged + dropped + left
+        made = events(judged.transitions + truths, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        spent.unjudged += late + left
         batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
         kept = stored if stored is not held else None
-        return Outcome(after, kept, alive, made + said, batches, failed, unjudged=unjudged + dropped + left)
+        alive = self._lives(entry, after, stored, tick)
+        return Outcome(after, kept, alive, made + said, batches, failed, unjudged=late + left)
+
+    def _taken(
+        self, rule: Rule, memory: Memory, held: Window, pieces: Sequence[Batch], tick: int, shelf: Shelf
+    ) -> tuple[Memory, Window, int]:
+        """Return the memory, the window with the pieces in it, and how many late samples nothing will be said of."""
+        dropped = 0
+        if memory.revision not in ("", rule.revision):
+            memory, dropped = self.hindsight.drop(replace(memory, fired=()), shelf)
+        memory, unjudged = self.hindsight.mark(rule, memory, held, pieces, tick, shelf)
+        return memory, held.append(pieces) if pieces else held, unjudged + dropped
+
+    def _given_up(
+        self,
+        address: Address,
+        entry: tuple[Rule, Linked],
+        memory: Memory,
+        whole: Window,
+        late: int,
+        excess: str,
+        tick: int,
+        now_ms: int,
+        shelf: Shelf,
+    ) -> Outcome:
+        """Return the tick at which the key's pause begins."""
+        until = tick + self.budget.pause_ms
+        waiting = replace(memory, revision=entry[0].revision, paused_until=until, trouble=excess)
+        waiting, left = self.hindsight.drop(waiting, shelf)
+        outcome = self._paused(address, entry, waiting, whole, (), tick, now_ms)
+        return replace(outcome, unjudged=late + left)
+
+    def _lives(self, entry: tuple[Rule, Linked], after: Memory, stored: Window, tick: int) -> bool:
+        """Tell whether the key needs another tick."""
+        held = len(stored) > 0 or bool(after.instances or after.troubles)
+        return held or silent(entry[1]) or self.hindsight.waits(*entry, after, tick)
 
     def _judged(self, entry: tuple[Rule, Linked], memory: Memory, window: Window, tick: int) -> tuple[Judged, str, str]:
         """Return (what the rule makes of the window, why it failed, why it is too large); empty where it is not.

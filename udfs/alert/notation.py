@@ -6,6 +6,7 @@ staleness marker. Source: prometheus.io/docs/prometheus/latest/configuration/uni
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,10 @@ from schemas.nan import STALE
 from udfs.alert.rule import RuleFault
 
 MAX_VALUES = 20_000_000
-_METRIC = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*(\{.*\})?\s*\Z", re.DOTALL)
+_LONGEST = len(str(MAX_VALUES))
+# What stands between commas in braces; a comma in quotes is none.
+_PART = re.compile(r'(?:"(?:\\.|[^"\\])*+"|\'(?:\\.|[^\'\\])*+\'|`[^`]*+`|[^,"\'`])++', re.DOTALL)
+_METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*+)?\s*+(\{.*\})?\Z", re.DOTALL)
 _DIGITS = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _WORD = r"(?i:inf|nan)"
 # As promtool's lexer has it: x right behind a word is part of that word, and what is added is so with x only.
@@ -44,10 +48,13 @@ class Values:
 
 def parse_series(text: str) -> Labels:
     """Return the labels of a series that has samples: at least one, each once. Raises RuleFault."""
-    labels, names = _read(text)
+    labels, names, again = _read(text)
     if not names:
         raise RuleFault("TG-test-series", f"{text!r} is no series: it has no labels")
-    twice = next((name for name in names if name in labels and names.count(name) > 1), None)
+    if again:
+        raise RuleFault("TG-test-series", f"{text!r} is no series: a label is given twice")
+    counts = Counter(names)
+    twice = next((name for name in names if name in labels and counts[name] > 1), None)
     if twice is not None:
         raise RuleFault("TG-test-series", f"{text!r} is no series: label {twice!r} is given twice")
     return labels
@@ -58,15 +65,15 @@ def parse_labels(text: str) -> Labels:
     return _read(text)[0]
 
 
-def _read(text: str) -> tuple[Labels, list[str]]:
-    """Return the labels and the names as they are written, those of empty labels too."""
-    found = _METRIC.match(text)
+def _read(text: str) -> tuple[Labels, list[str], bool]:
+    """Return the labels, the names as they are written, those of empty labels too, and whether a pair is repeated."""
+    found = _METRIC.match(text.strip())
     if found is None:
         raise RuleFault("TG-test-series", f"{text!r} is no series")
     name, inside = found.groups()
     inner = (inside or "{}")[1:-1].strip()
     if not name and not inner:
-        return {}, []
+        return {}, [], False
     # In braces a name may be any word, keywords of the language too.
     selector = "{" + ", ".join(part for part in (quoted(name) if name else "", inner) if part) + "}"
     try:
@@ -76,8 +83,10 @@ def _read(text: str) -> tuple[Labels, list[str]]:
     if not isinstance(plan, Select) or any(op != "=" for _, op, _ in plan.matchers):
         raise RuleFault("TG-test-series", f"{text!r} is no series: a label is name=value")
     labels = {name: value for name, _, value in plan.matchers if value}
-    names = [name for name, _, _ in plan.matchers]
-    return ({NAME: plan.metric, **labels}, [NAME, *names]) if plan.metric else (labels, names)
+    names = [name for name, _, _ in plan.matchers] + [NAME] * bool(plan.metric)
+    # A plan holds equal matchers once.
+    again = sum(not part.isspace() for part in _PART.findall(selector[1:-1])) > len(names)
+    return ({NAME: plan.metric, **labels} if plan.metric else labels), names, again
 
 
 def parse_values(text: str) -> Values:
@@ -96,7 +105,9 @@ def parse_values(text: str) -> Values:
             math.isinf(float(one)) for one in (found["number"], found["first"], delta) if one and "n" not in one.lower()
         ):
             raise RuleFault("TG-test-values", f"{item!r} is out of range")
-        count = (int(times) if times else 1) if gap or stale else int(times or 0) + 1
+        many = (times or "").lstrip("0")
+        count = MAX_VALUES + 1 if len(many) > _LONGEST else int(many or 0) if times else int(bool(gap or stale))
+        count += not gap and not stale
         size += count
         if size > MAX_VALUES:
             raise RuleFault("TG-test-size", f"a series has more than {MAX_VALUES} values")

@@ -10,12 +10,14 @@ from promql.errors import PromqlError
 from promql.match import search_regex
 from udfs.duration import parse_duration
 from udfs.template import humanize
+from udfs.template.quote import quoted
 from udfs.template.values import (
     MAX_TEXT,
     SLOW,
     Args,
     Data,
     Function,
+    Html,
     Missing,
     Sample,
     Value,
@@ -23,7 +25,7 @@ from udfs.template.values import (
     truth,
     type_of,
 )
-from udfs.template.verbs import quoted, sprint, sprintf, sprintln
+from udfs.template.verbs import sprint, sprintf, sprintln
 
 Query = Callable[[str], Sequence[Sample]]
 _HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -168,7 +170,7 @@ def _js(text: str) -> str:
     return "".join(_JS.get(char, char if char >= " " else f"\\u{ord(char):04X}") for char in text)
 
 
-_BASIC = {"bool": "bool", "int": "int", "float64": "float", "string": "string"}
+_BASIC = {"bool": "bool", "int": "int", "float64": "float", "string": "string", "template.HTML": "string"}
 
 
 def _kinds(one: Value, other: Value) -> str:
@@ -205,7 +207,7 @@ def _length(value: Value) -> int:
     if isinstance(value, Missing | None | bool | int | float | Sample | Data | datetime):
         if isinstance(value, Missing | None):
             raise ValueError("len of nil pointer")
-        raise ValueError(f"len of type {type_of(value)}")
+        raise ValueError(f"len of type {type_of(value).lstrip('*')}")
     return len(value.encode()) if isinstance(value, str) else len(value)
 
 
@@ -224,30 +226,39 @@ def _index(value: Value, *places: Value) -> Value:
             value = held[place]
         else:
             what = "index of untyped nil" if isinstance(value, Missing | None) else ""
-            raise ValueError(what or f"can't index item of type {type_of(value)}")
+            raise ValueError(what or f"can't index item of type {type_of(value).lstrip('*')}")
     return value
 
 
 def _slice(value: Value, *bounds: Value) -> Value:
     if isinstance(value, Mapping) or not isinstance(value, Sequence):
-        raise ValueError(f"can't slice item of type {type_of(value)}")
+        nil = isinstance(value, Missing | None)
+        what = type_of(value).lstrip("*")
+        raise ValueError("slice of untyped nil" if nil else f"can't slice item of type {what}")
+    if len(bounds) > 3:
+        raise ValueError(f"too many slice indexes: {len(bounds)}")
+    if len(bounds) == 3 and isinstance(value, str):
+        raise ValueError("cannot 3-index slice a string")
     held = value.encode() if isinstance(value, str) else list(value)
     places: list[int] = []
-    for bound in bounds[:2]:
+    for bound in bounds:
         if isinstance(bound, bool) or not isinstance(bound, int):
             raise ValueError(f"cannot index slice/array with type {type_of(bound)}")
         if not 0 <= bound <= len(held):
             raise ValueError(f"index out of range: {bound}")
         places.append(bound)
-    low, high = [*places, *(0, len(held))[len(places) :]]
-    if low > high:
-        raise ValueError(f"invalid slice index: {low} > {high}")
+    low, high = [*places[:2], *(0, len(held))[len(places) :]]
+    for first, second in ((low, high), (high, places[-1] if len(places) == 3 else high)):
+        if first > second:
+            raise ValueError(f"invalid slice index: {first} > {second}")
     part = held[low:high]
     return part.decode("utf-8", "replace") if isinstance(part, bytes) else part
 
 
 def _text(*values: Value) -> str:
-    return sprint(*values)
+    """Return what html, js and urlquery escape: values as an action prints them (evalArgs)."""
+    said = ["<no value>" if value is None else value for value in values]
+    return shown(said[0]) if len(said) == 1 else sprint(*said)
 
 
 _PURE: dict[str, Function] = {
@@ -277,7 +288,7 @@ _PURE: dict[str, Function] = {
     "args": Function(("...",), lambda *values: Args({f"arg{place}": value for place, value in enumerate(values)})),
     "reReplaceAll": Function(("string", "string", "string"), _replace_all, SLOW),
     "match": Function(("string", "string"), _match),
-    "safeHtml": Function(("string",), lambda text: text),
+    "safeHtml": Function(("string",), Html),
     "title": Function(("string",), _title, SLOW),
     "toUpper": Function(("string",), str.upper),
     "toLower": Function(("string",), str.lower),

@@ -5,11 +5,16 @@ import re
 from datetime import datetime
 
 from udfs.template.moment import moment
-from udfs.template.values import Value, shown, type_of
-from udfs.template.verbs import quoted, sprintf
+from udfs.template.quote import quoted
+from udfs.template.values import Html, Value, shown, type_of
+from udfs.template.verbs import sprintf
 
+# What strconv.ParseFloat reads: no sign before NaN, _ between digits. Nothing is read twice: a text may be long.
+_DIGITS, _HEX = r"\d++(?:_\d++)*+", r"[0-9a-f]++(?:_[0-9a-f]++)*+"
 _FLOAT = re.compile(
-    r"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)\Z|[+-]?0x[0-9a-f]*\.?[0-9a-f]*p[+-]?\d+\Z", re.I
+    rf"(?:[+-]?(?:(?:{_DIGITS}(?:\.(?:{_DIGITS})?+)?+|\.{_DIGITS})(?:e[+-]?{_DIGITS})?+|inf|infinity)|nan"
+    rf"|[+-]?0x(?:_?+{_HEX}(?:\.(?:{_HEX})?+)?+|\.{_HEX})p[+-]?{_DIGITS})\Z",
+    re.IGNORECASE | re.ASCII,
 )
 _LARGE = ("k", "M", "G", "T", "P", "E", "Z", "Y")
 _SMALL = ("m", "u", "n", "p", "f", "a", "z", "y")
@@ -22,11 +27,12 @@ def number(value: Value) -> float:
             pass
         case int() | float():
             return float(value)
-        case str():
-            if not _FLOAT.match(value) or not value.isascii():
+        case str() if not isinstance(value, Html):
+            if not _FLOAT.match(value):
                 raise ValueError(f"strconv.ParseFloat: parsing {quoted(value)}: invalid syntax")
+            plain = value.replace("_", "")
             try:
-                found = float.fromhex(value) if "0x" in value.lower() else float(value)
+                found = float.fromhex(plain) if "0x" in plain.lower() else float(plain)
             except OverflowError:
                 found = math.inf
             if math.isinf(found) and "inf" not in value.lower():

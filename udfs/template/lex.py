@@ -1,5 +1,6 @@
 """From a template's text to tokens (text/template/parse/lex.go)."""
 
+import math
 import re
 from typing import NamedTuple
 
@@ -11,8 +12,10 @@ _LEFT, _RIGHT = "{{", "}}"
 _KEYWORDS = frozenset(
     {"block", "break", "continue", "define", "else", "end", "if", "nil", "range", "template", "with", "true", "false"}
 )
+# As Go's scanner takes it: whether it is a number is seen later.
 _NUMBER = re.compile(
-    r"[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)?)"
+    r"[+-]?(?:0[xX][0-9a-fA-F_]*\.?[0-9a-fA-F_]*(?:[pP][+-]?[0-9_]*)?|0[bB][01_]*\.?[01_]*|0[oO][0-7_]*\.?[0-7_]*"
+    r"|[0-9_]*\.?[0-9_]*(?:[eE][+-]?[0-9_]*)?)"
 )
 _WORD = re.compile(r"\w+")
 _QUOTED = re.compile(r'"(?:\\[^\n]|[^"\\\n])*"')
@@ -145,17 +148,16 @@ def _literal(text: str, place: int) -> Token:
 
 def _number(text: str, place: int) -> Token:
     found = _NUMBER.match(text, place)
-    after = _WORD.match(text, found.end()) if found else None
-    if found is None or after:
-        bad = text[place : after.end() if after else place + 1]
-        raise ParseError(f'bad number syntax: "{bad}"', _line(text, place))
+    assert found
+    if _WORD.match(text, found.end()):
+        raise ParseError(f'bad number syntax: "{text[place : found.end() + 1]}"', _line(text, place))
     return Token("number", found[0], place)
 
 
 def _terminated(text: str, place: int) -> None:
     """Refuse what cannot stand right behind a word."""
     char = text[place : place + 1]
-    if char and char not in _SPACE + ".,|:=()" and not text.startswith(_RIGHT, place):
+    if char and char not in _SPACE + ".,|:()" and not text.startswith(_RIGHT, place):
         raise ParseError(f"bad character {_named(char)}", _line(text, place))
 
 
@@ -168,7 +170,7 @@ def unquoted(literal: str, line: int) -> str:
     """Return the text of a Go string or character literal; raises ParseError."""
     if literal[0] == "`":
         return literal[1:-1]
-    inside, raw, place = literal[1:-1], b"", 0
+    inside, raw, place = literal[1:-1], bytearray(), 0
     while place < len(inside):
         if inside[place] != "\\":
             raw += inside[place].encode()
@@ -190,19 +192,27 @@ def unquoted(literal: str, line: int) -> str:
 def number(text: str, line: int) -> float:
     """Return an int where the spelling is one, as Go's constants have it; raises ParseError."""
     plain = text.replace("_", "")
-    digits = plain.lstrip("+-")
+    digits = plain.lstrip("+-").lower()
+    hexadecimal = digits.startswith("0x")
     try:
-        if any(sign in digits for sign in ".eE") and digits[:2] not in ("0x", "0X"):
-            found_float = float(plain)
-            if found_float in (float("inf"), float("-inf")):
-                raise ParseError(f'illegal number syntax: "{text}"', line)
-            return found_float
+        if any(sign in digits for sign in (".p" if hexadecimal else ".e")):
+            return _float(text, plain, digits, line)
         old = len(digits) > 1 and digits[0] == "0" and digits.isdigit()
-        found = int(digits, 8 if old else 0) * (-1 if plain[0] == "-" else 1)
-    except ParseError:
-        raise
+        found = int(text.lstrip("+-").replace("_", "") if old else text.lstrip("+-"), 8 if old else 0)
     except ValueError as error:
-        raise ParseError(f'bad number syntax: "{text}"', line) from error
+        raise ParseError(f'illegal number syntax: "{text}"', line) from error
+    found = -found if plain[0] == "-" else found
     if not -(1 << 63) <= found < 1 << 63:
         raise ParseError(f'integer overflow: "{text}"', line)
+    return found
+
+
+def _float(text: str, plain: str, digits: str, line: int) -> float:
+    """Return what a float's spelling means; raises ValueError if it is none."""
+    hexadecimal = digits.startswith("0x")
+    if hexadecimal and "p" not in digits:
+        raise ValueError("a point, and no exponent")
+    found = float.fromhex(plain) if hexadecimal else float(text)
+    if not math.isfinite(found):
+        raise ParseError(f'illegal number syntax: "{text}"', line)
     return found

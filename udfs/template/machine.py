@@ -7,6 +7,7 @@ from functools import partial
 
 from udfs.template.errors import ExecError
 from udfs.template.moment import METHODS
+from udfs.template.quote import quoted
 from udfs.template.tree import Chain, Command, Dot, Field, Literal, Node, Operand, Pipe, Tree, Variable, Word
 from udfs.template.values import MAX_TEXT, MISSING, SLOW, Function, Missing, Value, field_of, truth, type_of
 
@@ -28,6 +29,8 @@ class Machine:
         self, tree: Tree, name: str, functions: Mapping[str, Function], variables: list[tuple[str, Value]]
     ) -> None:
         self.tree, self.name, self.functions, self.variables = tree, name, functions, variables
+        # The template that is at work: this one, or one that it defines.
+        self.inside = name
         self._steps = 0
         self._at: tuple[int, object] | None = None
 
@@ -50,7 +53,7 @@ class Machine:
         line = 1 + before.count("\n")
         column = len(before.rpartition("\n")[2].encode())
         return ExecError(
-            f'template: {self.name}:{line}:{column}: executing "{self.name}" at <{node}>: {encodable(reason)}'
+            f"template: {self.name}:{line}:{column}: executing {quoted(self.inside)} at <{node}>: {encodable(reason)}"
         )
 
     def assign(self, name: str, value: Value) -> None:
@@ -68,6 +71,8 @@ class Machine:
         value: Value = MISSING
         for place, command in enumerate(pipe.commands):
             value = self._command(dot, command, (value,) if place else ())
+            if value is None:
+                value = MISSING  # as Go looks into an interface, in which there is nothing
         for name in pipe.names:
             if pipe.assigns:
                 self.assign(name, value)
@@ -204,7 +209,9 @@ class Machine:
         return self._of_type(value, kind)
 
     def _of_type(self, value: Value, kind: str) -> Value:
-        if kind == "any" or type_of(value) == kind:
+        if kind == "any":
+            return None if isinstance(value, Missing) else value
+        if type_of(value) == kind:
             return value
         if isinstance(value, Missing | None):
             if kind in ("template.queryResult", "*template.sample"):

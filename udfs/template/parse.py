@@ -4,6 +4,7 @@ from collections.abc import Set
 
 from udfs.template.errors import ParseError
 from udfs.template.lex import Token, lex, number, unquoted
+from udfs.template.quote import quoted
 from udfs.template.tree import (
     Action,
     Branch,
@@ -22,7 +23,6 @@ from udfs.template.tree import (
     Variable,
     Word,
 )
-from udfs.template.verbs import quoted
 
 MAX_DEPTH = 100
 _OPERANDS = frozenset({"char", "number", "string", "keyword", "word", "field", "variable", "dot", "("})

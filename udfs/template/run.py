@@ -70,7 +70,7 @@ class _Walker:
 
     def loop(self, dot: Value, value: Value, node: Branch) -> None:
         names, empty = node.pipe.names, True
-        for index, element in self.pairs(value, node):
+        for index, element in self.pairs(value):
             empty = False
             self.machine.at(node.pipe)
             mark = len(self.machine.variables)
@@ -88,13 +88,12 @@ class _Walker:
         if empty:
             self.walk(dot, node.otherwise)
 
-    def pairs(self, value: Value, node: Branch) -> Iterator[tuple[Value, Value]]:
+    def pairs(self, value: Value) -> Iterator[tuple[Value, Value]]:
         """Return (index or key, element) of what a range goes over."""
         match value:
             case Missing() | None:
                 return iter(())
             case bool() | float() | str() | Data() | datetime() | Sample():
-                self.machine.at(node.pipe)
                 raise self.machine.fail(f"range can't iterate over {shown(value)}")
             case int():
                 return ((MISSING, number) for number in range(value))
@@ -112,6 +111,7 @@ class _Walker:
             raise self.machine.fail("exceeded maximum template depth")
         inner = MISSING if node.pipe is None else self.machine.pipe(dot, node.pipe)
         kept, self.machine.variables = self.machine.variables, [("$", inner)]
+        outside, self.machine.inside = self.machine.inside, node.name
         self.walk(inner, self.machine.tree.defined[node.name])
-        self.machine.variables = kept
+        self.machine.variables, self.machine.inside = kept, outside
         self._includes -= 1

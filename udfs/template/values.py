@@ -36,6 +36,10 @@ class Args(dict[str, "Value"]):
     """What args gives."""
 
 
+class Html(str):
+    """What safeHtml gives: a template.HTML, which is no string where one is due."""
+
+
 class Missing:
     """What a key that is absent gives: no value of any type."""
 
@@ -71,6 +75,8 @@ def type_of(value: Value) -> str:  # noqa: PLR0911 - one arm per type
             return "int"
         case float():
             return "float64"
+        case Html():
+            return "template.HTML"
         case str():
             return "string"
         case Args():

@@ -1,205 +1,172 @@
-"""Go's fmt.Sprintf and friends, for the values of templates."""
+"""Go's fmt.Sprintf and friends, for the values of templates (fmt/print.go)."""
 
-import math
-import re
 from collections.abc import Sequence
 
-from udfs.template.values import MAX_TEXT, MISSING, Missing, Value, shown, type_of
+from udfs.template.forms import Form, printed
+from udfs.template.values import MAX_TEXT, Missing, Value, type_of
 
 MAX_WIDTH = 1_000_000
-_VERB = re.compile(r"%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d*))?(.?)", re.DOTALL)
-_FLOATS = "eEfFgG"
+_FLAGS = {"-": "minus", "+": "plus", "#": "sharp", " ": "space", "0": "zero"}
+
+
+class _Text:
+    """What is printed so far; raises ValueError as soon as it is too long."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self.room = MAX_TEXT
+
+    def put(self, text: str) -> None:
+        self.room -= len(text)
+        if self.room < 0:
+            raise ValueError(f"the text is longer than {MAX_TEXT} characters")
+        self._parts.append(text)
+
+    def __str__(self) -> str:
+        return "".join(self._parts)
 
 
 def sprintf(layout: str, *values: Value) -> str:
     """Return the values in a layout; what does not fit is said in the text, as Go does. ValueError if too long."""
-    parts: list[str] = []
-    given, place, size = list(values), 0, 0
-    used = 0
-    for found in _VERB.finditer(layout):
-        parts.append(layout[place : found.start()])
-        place = found.end()
-        flags, width_text, precision_text, verb = found.groups()
-        width, used, bad_width = _number(width_text, given, used)
-        precision, used, bad_precision = _number(precision_text, given, used)
-        if width is not None and width < 0:
-            flags, width = flags + "-", -width
-        said = "%!(BADWIDTH)" * bad_width + "%!(BADPREC)" * bad_precision
-        if not verb:
-            said += "%!(NOVERB)"
-        elif verb == "%":
-            said += "%"
-        elif used >= len(given):
-            said += f"%!{verb}(MISSING)"
-        else:
-            said += _one(given[used], verb, flags, width, precision)
-            used += 1
-        parts.append(said)
-        size += len(said)
-        if size > MAX_TEXT:
-            raise ValueError(f"the text is longer than {MAX_TEXT} characters")
-    parts.append(layout[place:])
-    if used < len(given):
-        parts.append(f"%!(EXTRA {_extra(given[used:])})")
-    return "".join(parts)
+    text, scan = _Text(), _Scan(layout, values)
+    while True:
+        verb = layout.find("%", scan.at)
+        text.put(layout[scan.at : verb if verb >= 0 else len(layout)])
+        if verb < 0:
+            break
+        scan.at = verb + 1
+        scan.verb(text)
+    if not scan.reordered and scan.used < len(values):
+        text.put("%!(EXTRA ")
+        for place, value in enumerate(values[scan.used :]):
+            text.put(", " if place else "")
+            nil = value is None or isinstance(value, Missing)
+            text.put("<nil>" if nil else f"{type_of(value)}={printed(value, 'v', Form(room=text.room))}")
+        text.put(")")
+    return str(text)
 
 
 def sprint(*values: Value) -> str:
     """Return the values one after the other, a space between two of which none is a string."""
-    parts: list[str] = []
-    room = MAX_TEXT
+    text = _Text()
     for place, value in enumerate(values):
         if place and not isinstance(value, str) and not isinstance(values[place - 1], str):
-            parts.append(" ")
-        parts.append(shown(value, room))
-        room -= len(parts[-1])
-    return "".join(parts)
+            text.put(" ")
+        text.put(printed(value, "v", Form(room=text.room)))
+    return str(text)
 
 
 def sprintln(*values: Value) -> str:
     """Return the values with spaces between them, and the line's end."""
-    parts: list[str] = []
-    room = MAX_TEXT
-    for value in values:
-        parts.append(shown(value, room))
-        room -= len(parts[-1])
-    return " ".join(parts) + "\n"
+    text = _Text()
+    for place, value in enumerate(values):
+        text.put((" " if place else "") + printed(value, "v", Form(room=text.room)))
+    return f"{text}\n"
 
 
-def quoted(text: str) -> str:
-    """Return a text as Go quotes it."""
-    controls = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-    parts = []
-    for char in text:
-        if char in '"\\':
-            parts.append("\\" + char)
-        elif char.isprintable():
-            parts.append(char)
+class _Scan:
+    """Where the reading of a layout is, and which value is the next; reordered: a value was named by its number."""
+
+    def __init__(self, layout: str, values: Sequence[Value]) -> None:
+        self.layout, self.values = layout, values
+        self.at = self.used = 0
+        self._last = layout.rfind("]")
+        self.reordered = False
+        # Whether the last thing read was a number in brackets, and all of this verb's were right.
+        self._after_index = False
+        self._right = True
+
+    def verb(self, text: _Text) -> None:
+        """Print what a verb says, from behind its % on."""
+        form = Form()
+        self._right = True
+        while self._char() in _FLAGS:
+            setattr(form, _FLAGS[self._char()], True)
+            self.at += 1
+        self._index()
+        self._width(form, text)
+        if self._char() == "." and self.at + 1 < len(self.layout):
+            self.at += 1
+            self._precision(form, text)
+        if not self._after_index:
+            self._index()
+        verb = self._char()
+        self.at += 1
+        form.room = text.room
+        if not verb:
+            text.put("%!(NOVERB)")
+        elif verb == "%":
+            text.put("%")
+        elif not self._right:
+            text.put(f"%!{verb}(BADINDEX)")
+        elif self.used >= len(self.values):
+            text.put(f"%!{verb}(MISSING)")
         else:
-            code = ord(char)
-            spelled = f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-            parts.append(controls.get(char, spelled))
-    return f'"{"".join(parts)}"'
+            if verb in "vw":
+                form.go, form.named, form.sharp, form.plus = form.sharp, form.plus, False, False
+            text.put(printed(self.values[self.used], verb, form))
+            self.used += 1
 
+    def _char(self) -> str:
+        return self.layout[self.at : self.at + 1]
 
-def _extra(values: Sequence[Value]) -> str:
-    parts: list[str] = []
-    room = MAX_TEXT
-    for value in values:
-        parts.append(_typed(value, room))
-        room -= len(parts[-1])
-    return ", ".join(parts)
+    def _index(self) -> None:
+        """Take `[3]`: the value that is next."""
+        self._after_index = False
+        if self._char() != "[":
+            return
+        self.reordered = True
+        # Go wants three characters at least. It is looked for where there is one only: the layout is read once.
+        end = self.layout.find("]", self.at) if self.at < self._last and len(self.layout) - self.at >= 3 else -1
+        inside = self.layout[self.at + 1 : end] if end >= 0 else ""
+        self.at = end + 1 if end >= 0 else self.at + 1
+        digits = inside.lstrip("0") or "0"
+        known = inside.isascii() and inside.isdigit() and len(digits) <= len(str(MAX_WIDTH))
+        number = int(digits) if known else 0
+        self._after_index = known
+        if known and 1 <= number <= len(self.values):
+            self.used = number - 1
+        else:
+            self._right = False
 
+    def _width(self, form: Form, text: _Text) -> None:
+        if self._char() == "*":
+            width = self._given()
+            text.put("%!(BADWIDTH)" if width is None else "")
+            form.width = abs(width or 0)
+            if width is not None and width < 0:
+                form.minus, form.zero = True, False
+            return
+        width = self._digits()
+        form.width = width or 0
+        self._right = self._right and not (self._after_index and width is not None)
 
-def _typed(value: Value, room: int = MAX_TEXT) -> str:
-    return "<nil>" if value is None or isinstance(value, Missing) else f"{type_of(value)}={shown(value, room)}"
+    def _precision(self, form: Form, text: _Text) -> None:
+        self._right = self._right and not self._after_index
+        self._index()
+        if self._char() != "*":
+            form.precision = self._digits() or 0
+            return
+        given = self._given()
+        form.precision = given if given is not None and given >= 0 else None
+        text.put("%!(BADPREC)" if form.precision is None else "")
 
+    def _given(self) -> int | None:
+        """Take `*`: return the next value, None if it is no number for this."""
+        self.at += 1
+        self._after_index = False
+        value = self.values[self.used] if self.used < len(self.values) else None
+        self.used += self.used < len(self.values)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return value if isinstance(value, int) and whole and abs(value) <= MAX_WIDTH else None
 
-def _rune(value: int) -> str:
-    """Return the character of a code point; as in Go, what is none, a surrogate too, is U+FFFD."""
-    return chr(value) if 0 <= value < 0xD800 or 0xDFFF < value <= 0x10FFFF else "\ufffd"
-
-
-def _number(text: str | None, given: Sequence[Value], used: int) -> tuple[int | None, int, bool]:
-    """Return a width or precision, how many values are used after it, and whether it is none."""
-    if text is None:
-        return None, used, False
-    if text != "*":
-        number = int(text or 0)
-        return (number, used, False) if number <= MAX_WIDTH else (None, used, True)
-    value = given[used] if used < len(given) else MISSING
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WIDTH:
-        return value, used + 1, False
-    return None, min(used + 1, len(given)), True
-
-
-def _one(value: Value, verb: str, flags: str, width: int | None, precision: int | None) -> str:
-    said, zero = _said(value, verb, flags, precision)
-    zero = zero and "0" in flags and "-" not in flags
-    if said.startswith("%!"):
-        return said
-    missing = (width or 0) - len(said)
-    if missing <= 0:
-        return said
-    if "-" in flags:
-        return said + " " * missing
-    if not zero:
-        return " " * missing + said
-    sign = said[0] if said[0] in "+- " and not isinstance(value, str) else ""
-    return sign + "0" * missing + said[len(sign) :]
-
-
-def _said(value: Value, verb: str, flags: str, precision: int | None) -> tuple[str, bool]:  # noqa: PLR0911 - by type
-    """Return a value as the verb has it, and whether zeros may fill it up."""
-    match value:
-        case _ if verb == "T":
-            return type_of(value), False
-        case bool():
-            return (shown(value) if verb in "tv" else _wrong(verb, value)), False
-        case int():
-            return _integer(value, "d" if verb == "v" else verb, flags, precision), precision is None
-        case float():
-            plain = "g" if verb == "v" else verb
-            return (_float(value, plain, flags, precision) if plain in _FLOATS else _wrong(verb, value)), (
-                math.isfinite(value)
-            )
-        case str():
-            plain = ("q" if "#" in flags else "s") if verb == "v" else verb
-            return _string(value, plain, flags.replace("#", "") if verb == "v" else flags, precision), True
-        case Missing() | None:
-            return "<nil>" if verb == "v" else f"%!{verb}(<nil>)", False
-    return shown(value) if verb in "sv" else _wrong(verb, value), False
-
-
-def _wrong(verb: str, value: Value) -> str:
-    return f"%!{verb}({_typed(value)})"
-
-
-def _signed(text: str, flags: str) -> str:
-    if text[0] in "+-":
-        return text
-    return ("+" if "+" in flags else " " if " " in flags else "") + text
-
-
-def _integer(value: int, verb: str, flags: str, precision: int | None) -> str:
-    match verb:
-        case "c":
-            return _rune(value)
-        case "q":
-            return "'" + quoted(_rune(value))[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
-        case "U":
-            return f"U+{value:04X}"
-    bases = {"d": ("d", ""), "b": ("b", "0b"), "o": ("o", "0"), "O": ("o", ""), "x": ("x", "0x"), "X": ("X", "0X")}
-    if verb not in bases:
-        return _wrong(verb, value)
-    spelled, prefix = bases[verb]
-    digits = format(abs(value), spelled).rjust(precision or 0, "0")
-    digits = ("0o" if verb == "O" else prefix if "#" in flags else "") + digits
-    return _signed(("-" if value < 0 else "") + digits, flags)
-
-
-def _float(value: float, verb: str, flags: str, precision: int | None) -> str:
-    if math.isnan(value):
-        return ("+" if "+" in flags else " " if " " in flags else "") + "NaN"
-    if math.isinf(value):
-        return "-Inf" if value < 0 else " Inf" if " " in flags and "+" not in flags else "+Inf"
-    if verb in "gG" and precision is None:
-        text = shown(value)
-        return _signed(text.upper() if verb == "G" else text, flags)
-    # Python and C agree with Go here: correctly rounded, at least two digits of exponent.
-    alternate = "#" if "#" in flags else ""
-    return _signed(f"%{alternate}.{6 if precision is None else precision}{verb}" % value, flags)
-
-
-def _string(value: str, verb: str, flags: str, precision: int | None) -> str:
-    cut = value if precision is None else value[:precision]
-    match verb:
-        case "s":
-            return cut
-        case "q":
-            return f"`{cut}`" if "#" in flags and "`" not in cut and cut.isprintable() else quoted(cut)
-        case "x" | "X":
-            octets = value.encode()[:precision]
-            raw = octets.hex(" ") if " " in flags else octets.hex()
-            return raw.upper() if verb == "X" else raw
-    return _wrong(verb, value)
+    def _digits(self) -> int | None:
+        """Take a number, None if there is none; one that is too large takes the rest of the layout with it."""
+        start, number = self.at, 0
+        while self._char().isascii() and self._char().isdigit():
+            if number > MAX_WIDTH:
+                self.at = len(self.layout)
+                return None
+            number = number * 10 + int(self._char())
+            self.at += 1
+        return number if self.at > start else None

@@ -1,5 +1,6 @@
 """What the Flink functions add to the pure parts: bad input, timers, state that goes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,31 @@ def test_what_other_keys_of_an_edited_rule_end_is_told_before_what_begins(expr: 
     states = [(one["state"], one["evaluated_at"] - T0) for one in job.events]
     ends = [("firing", 0), ("resolved", 30_000), ("firing", 30_000), ("resolved", 60_000), ("firing", 60_000)]
     assert states == ends
+
+
+@pytest.mark.parametrize(
+    ("intervals", "expected"),
+    [
+        ((60, 15), [("firing", 0), ("resolved", 135), ("firing", 150)]),
+        ((60, 1), [("firing", 0), ("resolved", 121), ("firing", 150)]),
+        ((15, 60), [("firing", 0), ("resolved", 150), ("firing", 180)]),
+        ((60, 60), [("firing", 0), ("resolved", 180), ("firing", 180)]),
+    ],
+)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_edit_of_limit_and_interval_ends_before_it_begins(
+    intervals: tuple[int, int], expected: list[tuple[str, int]], restarts: bool
+) -> None:
+    """The last of an alert's events by evaluated_at, ends first, is what it is, as /api/v1/alerts has it."""
+    job = FakeFlink(FakeFlink.restart if restarts else FakeFlink.idle)
+    before, after = (Rule("acme", "g/A", "g", "A", "up", interval_s=one) for one in intervals)
+    for at in range(T0, T0 + 300_000, 15_000):
+        rule = before if at < T0 + 150_000 else replace(after, limit=5)
+        job.rule(rule.key, rule.encode())
+        job.batch(up(at, 1.0), at)
+        job.advance(at)
+    ordered = sorted(job.events, key=lambda one: (one["evaluated_at"], one["state"] == "firing", one["seq"]))
+    assert [(one["state"], (one["evaluated_at"] - T0) // 1000) for one in ordered] == expected
 
 
 def test_a_late_sample_is_judged_at_the_next_tick() -> None:

@@ -200,6 +200,12 @@ def test_a_limit_is_a_number_as_gos_yaml_reads_it(text: str, limit: int) -> None
     assert not read.faults and {rule.limit for rule in read.rules} == {limit}
 
 
+@pytest.mark.parametrize("text", ["'5'", '"5"', "''", "1" * 200_000 + "x"])
+def test_what_is_no_number_is_no_limit(text: str) -> None:
+    read = parse_file(f"groups: [{{name: g, limit: {text}, {ALERT}}}]", "acme")
+    assert [fault.id for fault in read.faults] == ["TG-rule-type"]
+
+
 @pytest.mark.parametrize("text", ["---", "--- ~\n...\n", "null", "~", "# nothing"])
 def test_a_file_of_nothing_has_no_rules(text: str) -> None:
     read = parse_file(text, "acme", stream=True)

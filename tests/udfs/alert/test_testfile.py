@@ -11,6 +11,7 @@ from load.rules import main
 from schemas.nan import is_stale
 from tests.notation import parse_series
 from udfs.alert.notation import parse_labels, parse_values
+from udfs.alert.notation import parse_series as series
 from udfs.alert.rule import RuleFault
 from udfs.alert.rulefile import parse_file
 from udfs.alert.testfile import parse_tests
@@ -113,10 +114,11 @@ tests:
         ("tests:\n - input_series:\n   - {series: 'up{a=~\"b\"}', values: 1}", "TG-test-series", 3),
         ("tests:\n - input_series:\n   - {series: up, values: 1 two}", "TG-test-values", 3),
         ("tests:\n - input_series:\n   - {series: up, values: 0x99999999}", "TG-test-size", 3),
+        (f"tests:\n - input_series:\n   - {{series: up, values: 1x{'9' * 5000}}}", "TG-test-size", 3),
         ("tests:\n - input_series:\n   - {series: up, values: '{{count:1}}'}", "TG-rule-unsupported", 3),
         *(
             (f"tests:\n - input_series:\n   - {{series: '{series}', values: 1}}", "TG-test-series", 3)
-            for series in ("", "{}", "{ }", 'up{a="b",a="c"}')
+            for series in ("", "{}", "{ }", 'up{a="b",a="c"}', 'up{a="b",a="b"}', 'up{a="",a=""}')
         ),
         *(
             (f"tests:\n - input_series:\n   - {{series: up, values: {values}}}", "TG-test-values", 3)
@@ -137,6 +139,7 @@ tests:
         ("tests:\n - alert_rule_test:\n   - {eval_time: 1m}", "TG-rule-missing", 3),
         ("tests:\n - alert_rule_test:\n   - {eval_time: one, alertname: A}", "TG-rule-duration", 3),
         ("tests:\n - promql_expr_test:\n   - {expr: a, exp_samples: [{value: x}]}", "TG-rule-type", 3),
+        ("tests:\n - promql_expr_test:\n   - {expr: a, exp_samples: [{value: '1'}]}", "TG-rule-type", 3),
         ("group_eval_order: [a, a]", "TG-rule-duplicate", 1),
         ("tests:\n - start_timestamp: yesterday", "TG-rule-type", 2),
     ],
@@ -152,8 +155,11 @@ def test_a_bad_test_file_says_where(text: str, fault: str, line: int) -> None:
         ("up", {"__name__": "up"}),
         ('sum{a="x", b=""}', {"__name__": "sum", "a": "x"}),
         ('{"a.b", "c.d"="e"}', {"__name__": "a.b", "c.d": "e"}),
+        ('up{a="b",a="b"}', {"__name__": "up", "a": "b"}),
+        (' up {a="x, \\"y", b=`,`,} ', {"__name__": "up", "a": 'x, "y', "b": ","}),
         ("{}", {}),
         ("", {}),
+        (" \n" * 100_000, {}),  # read once: it would take hours else
     ],
 )
 def test_series_are_read(text: str, labels: dict[str, str]) -> None:
@@ -186,6 +192,12 @@ def test_values_that_promtool_takes(text: str, size: int) -> None:
 
 def test_steps_are_added_up_as_promtool_does() -> None:
     assert parse_values("0+0.1x3").values.tolist() == [0, 0.1, 0.2, 0.1 + 0.1 + 0.1]
+
+
+def test_a_comma_in_quotes_parts_nothing() -> None:
+    with pytest.raises(RuleFault, match="is no series"):
+        parse_labels(" " * 100_000 + "up" + " " * 100_000 + "!")
+    assert series('up{a="b,c", d=\'e,"\', f=`,,`,}') == {"__name__": "up", "a": "b,c", "d": 'e,"', "f": ",,"}
 
 
 def test_labels_of_a_matcher_are_no_series() -> None:

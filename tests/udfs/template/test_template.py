@@ -1,6 +1,7 @@
 """Templates against Prometheus's own answers, and within their bounds.
 
 tests/data/templates.jsonl: (template, $value, what Prometheus 3.5.3 makes of it as the annotation of an alert "A").
+promtool.jsonl: the same of promtool 2.42, where random templates had shown a difference.
 """
 
 import json
@@ -19,7 +20,8 @@ from udfs.template.parse import parse
 from udfs.template.verbs import sprintf
 
 DATA = Path(__file__).parents[2] / "data" / "templates.jsonl"
-TABLE = [json.loads(line) for line in DATA.read_text().splitlines()]
+FOUND = Path(__file__).parent / "promtool.jsonl"
+TABLE = [json.loads(line) for file in (DATA, FOUND) for line in file.read_text().splitlines()]
 DOUBLED = "{{ $a := args 1 }}" + "{{ $a = args $a $a }}" * 21
 LABELS = {"instance": "web-1:9100", "job": "a<b", "n": "12"}
 
@@ -108,6 +110,21 @@ def test_a_template_is_bounded(text: str, said: str) -> None:
 )
 def test_what_a_template_says_can_be_encoded(text: str, expected: str) -> None:
     assert expand(text, {"lone": "\ud800"}, 1.0) == expected
+
+
+def test_a_text_that_is_no_number_is_refused_in_one_reading() -> None:
+    # Three times the text takes three times as long, not nine times: at its full length this would be hours.
+    for text in (
+        "1" * 200_000 + "x",
+        "0x" + "1" * 200_000 + "x",
+        "1_" * 100_000,
+        "0x" + "_1" * 100_000 + "p",
+        "[%" * 100_000,
+    ):
+        began = time.process_time()
+        assert "invalid syntax" in expand("{{ humanize $labels.n }}", {"n": text}, 1.0)
+        assert "%" in expand("{{ printf $labels.n }}%", {"n": text}, 1.0)
+        assert time.process_time() - began < 2
 
 
 def test_a_number_that_no_float_holds_is_an_error_of_the_template() -> None:

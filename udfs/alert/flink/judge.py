@@ -113,9 +113,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Judge the key at the tick that is due."""
         address = Address.parse(ctx.get_current_key())
-        entry = self._rules.load(partial(ctx.get_broadcast_state, RULES)).get(address.rule)
-        if entry is not None and shape_of(entry[1], self._buckets) != address.shape:
-            entry = None
+        found = self._rules.load(partial(ctx.get_broadcast_state, RULES)).get(address.rule)
+        entry = found if found is not None and shape_of(found[1], self._buckets) == address.shape else None
         timers = ctx.timer_service()
         now_ms = timers.current_processing_time()
         memory = Memory.decode(self._memory.value())
@@ -125,7 +124,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         made = (
             self._judge(address, entry, memory, tick, now_ms)
             if entry is not None
-            else self._evaluator.close(address, memory, tick, now_ms)
+            else self._evaluator.close(address, memory, _ended(found, memory, tick), now_ms)
         )
         if entry is not None and (made is None or made.alive):
             after = memory if made is None else made.memory
@@ -226,3 +225,13 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             if self._failed.get(rule.key) != rule.revision:  # once a revision: it would come again at every tick
                 self._failed[rule.key] = rule.revision
                 _log.warning("tenant %r: %s", rule.tenant, made.failed)
+
+
+def _ended(successor: tuple[Rule, Linked] | None, memory: Memory, tick: int) -> int:
+    """Return when a key whose rule is gone ends what it has open, told at `tick`.
+
+    Where other keys have the rule now, not after their first tick: an edited interval may have brought it before this.
+    """
+    if successor is None or not memory.judged:
+        return tick
+    return min(tick, next_tick(memory.judged, successor[0].interval_ms))
