@@ -69,7 +69,7 @@ class JobSettings(KafkaSecurity):
         1_000_000,
         ge=1,
         le=2_000_000,
-        description="Most series of a tenant without a policy within an hour.",
+        description="Most series within an hour of a tenant whose policy, if it has one, names no max_series.",
     )
     gate_shed_lag_s: int = Field(
         0,

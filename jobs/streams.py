@@ -145,26 +145,7 @@ class Streams:
         cut: values are cut off behind longest. One that a producer has compressed may be of any size, and would go to
         the next task whole.
         """
-        idle_s = self.settings.idle_timeout_s if idle_s is None else idle_s
-        drift = {
-            "scan.watermark.alignment.group": self.name,
-            "scan.watermark.alignment.max-drift": f"{drift_s} s",
-            "scan.watermark.alignment.update-interval": "200 ms",
-        }
-        options = self._options(
-            topic,
-            {
-                "properties.group.id": self.full_name,
-                "properties.auto.offset.reset": "earliest",
-                "scan.startup.mode": "group-offsets",
-                "scan.topic-partition-discovery.interval": "30 s",  # 5 min by default: a partition more waits so long
-                "scan.watermark.idle-timeout": f"{round(1000 * idle_s)} ms",
-                **(drift if drift_s is not None else {}),
-                **patience(topic, self.settings.parallelism),
-                **{f"properties.{key}": value for key, value in _FETCH.items()},
-                "properties.max.poll.records": str(_POLL if longest is None else max(1, _POLL_BYTES // longest)),
-            },
-        )
+        options = self._options(topic, self._source_options(topic, idle_s, drift_s, longest))
         table = self._name("source", topic)
         minutes, seconds = divmod(lateness_s, 60)
         self._tables.execute_sql(
@@ -178,6 +159,27 @@ class Streams:
         value = f"CAST(CAST(v AS VARBINARY({longest})) AS BYTES) AS v"
         rows = self._tables.sql_query(f"SELECT {value}, {'p, o, ' if places else ''}ts FROM `{table}`")
         return self._tables.to_data_stream(rows)
+
+    def _source_options(
+        self, topic: str, idle_s: float | None, drift_s: int | None, longest: int | None
+    ) -> dict[str, str]:
+        idle_s = self.settings.idle_timeout_s if idle_s is None else idle_s
+        drift = {
+            "scan.watermark.alignment.group": self.name,
+            "scan.watermark.alignment.max-drift": f"{drift_s} s",
+            "scan.watermark.alignment.update-interval": "200 ms",
+        }
+        return {
+            "properties.group.id": self.full_name,
+            "properties.auto.offset.reset": "earliest",
+            "scan.startup.mode": "group-offsets",
+            "scan.topic-partition-discovery.interval": "30 s",  # 5 min by default: a partition more waits so long
+            "scan.watermark.idle-timeout": f"{round(1000 * idle_s)} ms",
+            **(drift if drift_s is not None else {}),
+            **patience(topic, self.settings.parallelism),
+            **{f"properties.{key}": value for key, value in _FETCH.items()},
+            "properties.max.poll.records": str(_POLL if longest is None else max(1, _POLL_BYTES // longest)),
+        }
 
     def control(self, topic: str, whole: bool = True) -> DataStream:
         """Return a compacted topic as Row(k, v, …) from its beginning; v is null for a deletion.

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stack import limits
+
 
 class ClickhouseSettings(BaseSettings):
     """Settings of the embedded ClickHouse; each by the environment, prefix TIDEGAUGE_CLICKHOUSE_."""
@@ -52,6 +54,14 @@ def serve(path: str, host: str, port: int, settings: ClickhouseSettings) -> int:
     from stack.clickhouse_http import Handler
     from stack.clickhouse_server import Server, User
 
+    limits.lift()
+    if (most := limits.file_size()) is not None:
+        print(
+            f"TG-file-size: no file may be larger than {most} bytes (ulimit -f): what does not fit would be cut off, "
+            "and answered as stored",
+            file=sys.stderr,
+        )
+        return 1
     os.makedirs(path, mode=0o700, exist_ok=True)
     try:
         engine = Engine(os.path.abspath(path))

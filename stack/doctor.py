@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from stack import ports
+from stack import limits, ports
 from stack.choice import choice
 from stack.home import JARS, ROOT, Home
 from stack.jars import java_command
@@ -105,6 +105,12 @@ def disk(free: int) -> Finding:
     return Finding("disk", good, f"{free / 2**30:.1f} GiB free", remedy)
 
 
+def file_size(most: int | None) -> Finding:
+    """Judge the largest size of a file: what does not fit would be cut off, and ClickHouse would call it stored."""
+    remedy = "" if most is None else "lift it where it is set: ulimit -f unlimited, LimitFSIZE=infinity, limits.conf"
+    return Finding("size of a file", most is None, "not limited" if most is None else f"at most {most} bytes", remedy)
+
+
 def memory(available: int) -> Finding:
     """Judge the bytes of memory that programs can still have."""
     good = available >= MEMORY_BYTES
@@ -155,6 +161,7 @@ def examine(home: Home, port_text: str | None) -> list[Finding]:
         *jars(JARS),
         settings(os.environ),
         disk(shutil.disk_usage(existing).free),
+        file_size(limits.file_size()),
         clock(now_ms, int(home.state.stat().st_mtime * 1000) if home.state.exists() else 0),
     ]
     if recorded := running(home):

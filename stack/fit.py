@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pydantic import ValidationError
 
 from schemas.setting import faults
-from stack import doctor, plan
+from stack import doctor, limits, plan
 from stack.home import Home
 
 
@@ -86,7 +86,7 @@ def _told(read: Callable[[], object], prefix: str = "TIDEGAUGE_") -> list[str]:
 
 
 def main(parts: Sequence[str]) -> int:
-    """Say what is wrong; return 2 for settings, 1 for Java, in the words of `tidegauge doctor`."""
+    """Say what is wrong; return 2 for settings, 1 for Java and limits, in the words of `tidegauge doctor`."""
     from stack.unknown import unknown
 
     # It ends nothing: somebody may keep a name of his own beside ours.
@@ -97,6 +97,9 @@ def main(parts: Sequence[str]) -> int:
         return 2
     if "java" in parts and not (found := doctor.java(doctor.java_version)).good:
         print(f"TG-java {found.what} MISSING: {found.found}\n{found.remedy}", file=sys.stderr)
+        return 1
+    if not (found := doctor.file_size(limits.file_size())).good:
+        print(f"TG-file-size {found.what} MISSING: {found.found}\n{found.remedy}", file=sys.stderr)
         return 1
     return 0
 

@@ -13,8 +13,10 @@ from stack.archive import CLIENT, JOBMANAGER, TASKMANAGER
 from stack.home import ROOT, Home
 from stack.jars import lib, pyflink_home
 from stack.javatext import uri
+from stack.poisoned import Poisoned
 from stack.ports import HOST
-from stack.process import Process, answers
+from stack.process import Process, answers, refuses
+from stack.rest import FlinkRest
 
 TASKMANAGERS = ("taskmanager-1", "taskmanager-2")
 """Two, because all Python of one TaskManager shares one interpreter lock."""
@@ -133,6 +135,10 @@ def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> 
         needs=("zookeeper",),
         classes=JOBMANAGER,
         grace_s=15.0,
+        # On a busy machine it brings the jobs back for minutes before it answers; killing it would begin that anew.
+        ready_s=600.0,
+        # One that has given up closes its port first, and may take minutes over the rest.
+        lost=refuses(ports["flink"]),
         prepare=lambda: drop_broken_results(home),
     )
 
@@ -149,6 +155,7 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
             return None
         return any(one["id"] == name and one["slotsNumber"] > 0 for one in found)
 
+    poisoned = Poisoned(name, FlinkRest(f"{HOST}:{ports['flink']}", timeout_s=1.0))
     return Process(
         name=name,
         command=(script("taskmanager.sh"), "start-foreground", "-D", f"taskmanager.resource-id={name}"),
@@ -162,8 +169,9 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
         },
         cwd=home.folder("flink"),
         ready=lambda: listed() is True,
+        prepare=poisoned.started,
         # One that only collects garbage misses its heartbeats, but does not end: nobody else has slots for its jobs.
-        lost=lambda: listed() is False,
+        lost=lambda: listed() is False or poisoned(),
         needs=("zookeeper",),
         code=JOB_PACKAGES,
         classes=TASKMANAGER,

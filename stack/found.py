@@ -9,26 +9,28 @@ from stack.state import running
 
 ASKS: Mapping[str, Mapping[str, str]] = {
     "lag": {"": "kafka"},
-    "cardinality": {"": "clickhouse"},
+    "cardinality": {"": "clickhouse", "--policy": "kafka"},
     "why": {"": "clickhouse"},
     "rules": {"apply": "kafka", "list": "kafka", "backtest": "clickhouse"},
     "policy": {"apply": "kafka", "list": "kafka", "remove": "kafka", "would": "clickhouse"},
     "retention": {"apply": "clickhouse", "list": "clickhouse"},
 }
-"""The part that a command, or one of its own commands, asks; what is not here asks none, or waits for it by itself."""
+"""The part that a command, or one of its own commands, asks, and with an option besides; what is not here asks none, or
+waits for it by itself."""
 
 
 class NoStackError(RuntimeError):
     """There is nothing that a command could ask; the message says what to do."""
 
 
-def asks(arguments: Sequence[str]) -> str:
-    """Return the part that the command asks; empty for none."""
+def asks(arguments: Sequence[str]) -> list[str]:
+    """Return the parts that the command asks."""
     if {"-h", "--help"} & set(arguments):
-        return ""
+        return []
     parts = ASKS.get(arguments[0], {})
     own = next((one for one in arguments[1:] if not one.startswith("-")), "")
-    return parts.get("") or parts.get(own, "")
+    options = [parts[one] for one in arguments[1:] if one.startswith("-") and one in parts]
+    return [*([part] if (part := parts.get("") or parts.get(own)) else []), *options]
 
 
 def find(arguments: Sequence[str]) -> None:
@@ -42,9 +44,9 @@ def find(arguments: Sequence[str]) -> None:
         for name, address in plan.addresses(recorded.ports).items():
             os.environ.setdefault(name, address)
         return
-    setting = f"TIDEGAUGE_{asks(arguments).upper()}"
-    if asks(arguments) and setting not in os.environ:
+    settings = [f"TIDEGAUGE_{part.upper()}" for part in asks(arguments)]
+    if missing := [setting for setting in settings if setting not in os.environ]:
         raise NoStackError(
-            f"TG-no-stack no stack runs in {home.path}; `tidegauge up --detach` starts one, or set {setting} to reach "
-            "another"
+            f"TG-no-stack no stack runs in {home.path}; `tidegauge up --detach` starts one, or set "
+            f"{' and '.join(missing)} to reach another"
         )

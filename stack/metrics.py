@@ -178,6 +178,17 @@ class Collector:
         yield from flink
 
 
+class Server(ThreadingHTTPServer):
+    """One thread a scrape."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Tell what ended a scrape; one whose client has hung up is nothing to tell."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # as socketserver calls it
+
+
 def serve(state: State, flink: str, port: int, host: str = HOST) -> ThreadingHTTPServer:
     """Serve GET /metrics from a thread; close it by shutdown() and server_close()."""
     registry = CollectorRegistry(auto_describe=False)
@@ -195,8 +206,7 @@ def serve(state: State, flink: str, port: int, host: str = HOST) -> ThreadingHTT
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name for it
             return
 
-    server = ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
+    server = Server((host, port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

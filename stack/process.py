@@ -20,8 +20,9 @@ class Process:
     ready tells whether it answers; needs names the processes that must be ready before it starts. once: it runs to
     its end, exit code 0 makes it ready. code names the packages it runs, so that an upgrade knows whom to restart.
     classes is the archive that its JVM starts from. prepare runs in the supervisor before each start and must be
-    quick. grace_s is the time between SIGTERM and SIGKILL, ready_s the time it may take to answer. lost tells that
-    others have given it up though it runs: after lost_s of that it is started anew.
+    quick. feeds: the others' work comes from it, so that it is stopped first. grace_s is the time between SIGTERM and
+    SIGKILL, ready_s the time it may take to answer. lost tells that others have given it up though it runs: after
+    lost_s of that it is started anew.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Process:
     ready: Check
     needs: tuple[str, ...] = ()
     once: bool = False
+    feeds: bool = False
     code: tuple[str, ...] = ()
     classes: Archive | None = None
     grace_s: float = 10.0
@@ -49,6 +51,21 @@ def listens(port: int) -> Check:
         except OSError:
             return False
         return True
+
+    return check
+
+
+def refuses(port: int) -> Check:
+    """Return a check: nothing listens on the port any more. One that is only slow to take connections is not told."""
+
+    def check() -> bool:
+        try:
+            socket.create_connection((HOST, port), timeout=0.5).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
 
     return check
 

@@ -9,16 +9,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from jobs.settings import JobSettings
 from schemas.tiers import TIERS
 from stack.home import Home
+from stack.javatext import local
 from stack.ports import write
 from stack.submitted import UpgradeError, newest
 
-# Where the client reaches Flink, and what is checked by itself.
-_NOT_TOLD = {"flink", "shards", "execution_mode"}
+# Where the client reaches Flink, and what is checked by itself; the file's content is told in the place of its path.
+_NOT_TOLD = {"flink", "shards", "execution_mode", "kafka_password_file"}
 # In the name of a setting that is told as a hash.
 _SECRET = "password"
 
@@ -28,12 +27,14 @@ class Remembered:
     """code: of the jobs, as in jobs.json; of other code nothing is known. jobs: ids by name. settings: by name.
 
     starts: the state that jobs were started from, by name: what one leaves that is gone before its first checkpoint.
+    former: ids of ended jobs whose checkpoints others were started from; of jobs of any code.
     """
 
     code: str = ""
     jobs: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     starts: dict[str, str] = field(default_factory=dict)
+    former: list[str] = field(default_factory=list)
 
 
 def _file(home: Home) -> Path:
@@ -41,27 +42,50 @@ def _file(home: Home) -> Path:
 
 
 def remembered(home: Home, code: str) -> Remembered:
-    """Return what was written down of jobs of this code."""
+    """Return what was written down of jobs of this code; of others only what they left."""
     try:
         found = Remembered(**json.loads(_file(home).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return Remembered()
-    return found if found.code == code else Remembered()
+    return found if found.code == code else Remembered(former=found.former)
 
 
 def remember(home: Home, now: Remembered) -> None:
     """Write it down, whole or not at all."""
-    write(_file(home), json.dumps(asdict(now), indent=1))
+    raw = asdict(now)
+    if not now.former:
+        del raw["former"]  # as `stopping` in stack/submitted.py
+    write(_file(home), json.dumps(raw, indent=1))
+
+
+def checkpoints(home: Home) -> Path:
+    """Return where each job has a folder by its id."""
+    return home.path / "flink" / "checkpoints"
+
+
+def owner(home: Home, state: str) -> str | None:
+    """Return the id of the job whose checkpoint that is; None for a savepoint."""
+    folder = local(state).parent
+    return folder.name if folder.parent == checkpoints(home) else None
+
+
+def former(home: Home, before: Collection[str], starts: Collection[str]) -> list[str]:
+    """Return the ids of jobs of whose checkpoints something is left: of those before, and of what is started from."""
+    owners = {*before, *(one for state in starts if (one := owner(home, state)))}
+    return sorted(one for one in owners if (checkpoints(home) / one).is_dir())
 
 
 def told(settings: JobSettings) -> dict[str, str]:
-    """Return what of the settings goes into the jobs' graphs, by its environment variable."""
-    return {f"TIDEGAUGE_{name.upper()}": _text(name, value) for name, value in settings if name not in _NOT_TOLD}
+    """Return what of the settings goes into the jobs' graphs, by its environment variable. Raises OSError.
+
+    Kafka's password as it is now, wherever it stands; none where the broker asks for none.
+    """
+    given = {**dict(settings), "kafka_password": settings.password() if settings.sasl else ""}
+    return {f"TIDEGAUGE_{name.upper()}": _text(name, value) for name, value in given.items() if name not in _NOT_TOLD}
 
 
 def _text(name: str, value: object) -> str:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    return hashlib.sha256(text.encode()).hexdigest()[:12] if _SECRET in name else text
+    return hashlib.sha256(str(value).encode()).hexdigest()[:12] if _SECRET in name else str(value)
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -92,9 +116,8 @@ def forgotten(home: Home, ran: Remembered, known: Collection[str]) -> dict[str, 
     ZooKeeper's data were lost, the job failed while it was set up, or someone cancelled it.
     """
     found = {}
-    checkpoints = home.path / "flink" / "checkpoints"
     for name in {*ran.jobs, *ran.starts} - set(known):
-        left = newest((checkpoints / ran.jobs[name]).glob("chk-*/_metadata")) if name in ran.jobs else None
+        left = newest((checkpoints(home) / ran.jobs[name]).glob("chk-*/_metadata")) if name in ran.jobs else None
         start = left or ran.starts.get(name)
         if start is not None:
             found[name] = start

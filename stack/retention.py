@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from schemas.faults import lines
-from schemas.retention import DAY_S, SETTING, TIERS, Policy, RetentionError, Tier, shown
+from schemas.retention import DAY_S, TIERS, Policy, RetentionError, Tier, shown
 from schemas.ttl import LAST_S, ttls
 from sinks import retention
 from sinks.clickhouse import Clickhouse
@@ -106,14 +103,6 @@ def _in_force(clickhouse: Clickhouse, table: str, ttl: str, usual: int, tenants:
     }
 
 
-def faults(error: Exception, path: Path) -> str:
-    """Return what is wrong, of a file's contents every fault, a line each."""
-    cause = error.__context__  # parse() tells the first of them
-    if not isinstance(error, RetentionError) or not isinstance(cause, ValidationError):
-        return str(error)
-    return "\n".join(f"{one} ({SETTING})" for one in lines(cause, Policy, "TG-retention-value", str(path)))
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(prog="tidegauge retention", description=__doc__)
@@ -135,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 apply(clickhouse, settings.policy(args.file))
     except (RetentionError, ClickhouseError, Unavailable) as error:
-        print(faults(error, getattr(args, "file", None) or settings.retention), file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -59,6 +59,7 @@ def agent(home: Home, env: Mapping[str, str]) -> Process:
         cwd=home.path,
         ready=_done,
         needs=("topics",),
+        feeds=True,
         code=AGENT_PACKAGES,
     )
 

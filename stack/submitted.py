@@ -34,8 +34,8 @@ class Stop:
 class Submitted:
     """jobs.json: what the jobs last submitted were.
 
-    code: empty while jobs of other code are being submitted, when each that runs may be of either. pending: state to
-    start from, of jobs stopped meanwhile. stopping: those that were told to stop.
+    code: of all that run, and of those that are being submitted. pending: state to start from, of jobs stopped
+    meanwhile. stopping: those that were told to stop.
     """
 
     code: str = ""

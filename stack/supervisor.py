@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from stack import limits
 from stack.child import Child
 from stack.code import version
 from stack.home import Home
@@ -46,7 +47,8 @@ def ask(home: Home, name: str) -> None:
 class Supervisor:
     """Runs the processes of a plan until it is told to stop.
 
-    off: names that start only when asked for (see ask). on_change is told of every change of state.
+    off: names that start only when asked for (see ask). on_change is told of every change of state. farewell is called
+    while all but those that feed the others still run, before they are stopped; it must be bounded.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Supervisor:
         ports: dict[str, int],
         off: Collection[str] = (),
         on_change: Callable[[str, Running], None] = lambda name, record: None,
+        farewell: Callable[[], None] = lambda: None,
     ) -> None:
         self.home = home
         self.children = {process.name: Child(process, home.log(process.name)) for process in plan}
@@ -64,6 +67,7 @@ class Supervisor:
         for child in self.children.values():
             child.writes = not any(process.once and process.name in off for process in plan)
         self.on_change = on_change
+        self.farewell = farewell
         self.stopping = False
         own = Running("up", os.getpid(), started_at(os.getpid()))
         self.state = State(own, "starting", ports, {name: child.record for name, child in self.children.items()})
@@ -141,20 +145,28 @@ class Supervisor:
                     self.on_change(child.name, child.record)
 
     def _stop_all(self) -> None:
-        """Stop each process once none of those that need it runs any more."""
+        """Stop what feeds the others, then each process once none of those that need it runs any more."""
         self.state.phase = "stopping"
         self._save()
-        while running := [child for child in self.children.values() if child.popen is not None]:
+        self._end([child for child in self.children.values() if child.process.feeds])
+        try:
+            self.farewell()
+        except Exception as error:  # it is a courtesy: the end comes anyway
+            self._tell(f"before the end: {error!r}")
+        self._end(list(self.children.values()))
+        for child in self.children.values():
+            child.record.state = "stopped"
+        self.state.phase, self.state.supervisor = "stopped", Running("stopped")
+        self._save()
+
+    def _end(self, children: Sequence[Child]) -> None:
+        while running := [child for child in children if child.popen is not None]:
             needed = {name for child in running for name in child.process.needs}
             for child in running:
                 if child.name not in needed:
                     child.stop(time.monotonic())
             self._tick()
             time.sleep(TICK_S / 2)
-        for child in self.children.values():
-            child.record.state = "stopped"
-        self.state.phase, self.state.supervisor = "stopped", Running("stopped")
-        self._save()
 
     def _start(self, child: Child) -> None:
         """Start a process; one that cannot be started now is tried again like one that has ended."""
@@ -198,6 +210,7 @@ def supervise(
     make_plan: Callable[[], Sequence[Process]],
     off: Collection[str] = (),
     on_change: Callable[[str, Running], None] = lambda name, record: None,
+    farewell: Callable[[], None] = lambda: None,
 ) -> None:
     """Hold the home, end what an earlier supervisor left there, run the plan until SIGTERM or SIGINT."""
     with hold(home):
@@ -205,7 +218,8 @@ def supervise(
         if left:
             print("ended what an earlier supervisor left behind:", ", ".join(left), flush=True)
         check(ports)
-        supervisor = Supervisor(home, make_plan(), ports, off, on_change)
+        limits.lift()
+        supervisor = Supervisor(home, make_plan(), ports, off, on_change, farewell)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, supervisor.stop)
         metrics = serve(supervisor.state, f"{HOST}:{ports['flink']}", ports["metrics"])

@@ -12,6 +12,7 @@ from stack import fit, kept, plan, ports, state
 from stack.choice import choice
 from stack.code import version
 from stack.home import Home
+from stack.rest import FlinkError, FlinkRest
 from stack.state import Running, State, running
 from stack.supervisor import AlreadyRunning, ask, hold, supervise
 
@@ -52,7 +53,22 @@ def foreground(home: Home, chosen: Mapping[str, int], off: Collection[str]) -> N
         took = "" if record.exit in (None, 0) else f" (exit code {record.exit}; tidegauge logs {name})"
         print(f"{time.strftime('%H:%M:%S')} {name}: {record.state}{took}", flush=True)
 
-    supervise(home, dict(chosen), lambda: plan.processes(home, chosen), off, show)
+    def farewell() -> None:
+        if "jobs" not in off:
+            last_checkpoint(FlinkRest(plan.endpoints(chosen)["flink"], timeout_s=2.0))
+
+    supervise(home, dict(chosen), lambda: plan.processes(home, chosen), off, show, farewell)
+
+
+def last_checkpoint(rest: FlinkRest, within_s: float = 6.0) -> None:
+    """Have the jobs write down how far they are: what comes back later finds in Kafka only what is left of a day."""
+    try:
+        live = rest.jobs()
+    except FlinkError:
+        return  # there is nothing to write down, or nobody who could
+    missing = live.keys() - rest.take_checkpoints(live.values(), within_s)
+    if missing:
+        print(f"no checkpoint within {within_s:.0f} s, the one before stands: {', '.join(sorted(missing))}", flush=True)
 
 
 def detach(home: Home, off: Collection[str]) -> "subprocess.Popen[bytes]":
@@ -169,7 +185,7 @@ def wait_end(recorded: State, within_s: float) -> None:
         time.sleep(0.05)
 
 
-def down(home: Home, within_s: float = 90.0) -> list[str]:
+def down(home: Home, within_s: float = 120.0) -> list[str]:
     """Stop everything of this home, also what a killed supervisor left; return what had to be cleaned up."""
     if not home.path.exists():
         return []

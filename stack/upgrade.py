@@ -23,7 +23,7 @@ from stack.code import version
 from stack.flink import JOB_PACKAGES, TASKMANAGERS
 from stack.home import Home
 from stack.javatext import local, uri
-from stack.remembered import Remembered, changed, forgotten, remember, remembered, told
+from stack.remembered import Remembered, changed, forgotten, former, remember, remembered, told
 from stack.rest import FlinkError, FlinkRest, Job, SavepointError
 from stack.submitted import Stop, Submitted, UpgradeError, left, load, save
 from stack.supervisor import ask
@@ -174,14 +174,27 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, sett
         )
     refresh_taskmanagers(home, rest, code)
     if not set(JOBS) <= (live := rest.jobs()).keys():
-        # Who dies from here on leaves jobs of this code, and who comes next may have the former one.
-        done = Submitted(code if code == done.code and not other else "", mode, done.pending, shards)
-        save(home, done)
+        # Before the first of them is there: who dies from here on, or takes too long, leaves jobs of this code.
+        note(home, ran, done.pending, Remembered(code, ids(live), dict(settings)))
+        save(home, Submitted(code, mode, done.pending, shards))
         submit({name: path for name, path in done.pending.items() if name not in live}, shards)
-    ids = {job.name: job.id for job in rest.jobs().values()}
-    as_before = {name: path for name, path in ran.starts.items() if ids.get(name) == ran.jobs.get(name, ids.get(name))}
-    remember(home, Remembered(code, ids, dict(settings), as_before | done.pending))
+    note(home, ran, done.pending, Remembered(code, ids(rest.jobs()), dict(settings)))
     save(home, Submitted(code, mode, shards=shards))
+
+
+def ids(jobs: Mapping[str, Job]) -> dict[str, str]:
+    """Return the ids of jobs by name."""
+    return {name: job.id for name, job in jobs.items()}
+
+
+def note(home: Home, ran: Remembered, pending: Mapping[str, str], now: Remembered) -> None:
+    """Write down what runs now, with the state that each job was started from: before, or of those pending."""
+    # One of which nobody has written down the id was on its way when that was known.
+    as_before = {
+        name: path for name, path in ran.starts.items() if name not in ran.jobs or now.jobs.get(name) == ran.jobs[name]
+    }
+    now.starts, now.former = as_before | dict(pending), former(home, ran.former, pending.values())
+    remember(home, now)
 
 
 def submit_jobs(start: Mapping[str, str], shards: int) -> None:
@@ -218,9 +231,10 @@ def main() -> int:
     try:
         settings = JobSettings()
         shards = shards_of(settings, load(home))
-        upgrade(home, rest, version(JOB_PACKAGES), settings.execution_mode, shards, told(settings), submit_jobs)
+        code = version(JOB_PACKAGES)
+        upgrade(home, rest, code, settings.execution_mode, shards, told(settings), submit_jobs)
         wait_running(rest, JOBS)
-        sweep(home, load(home), {job.id for job in rest.jobs().values()})
+        sweep(home, load(home), remembered(home, code), {job.id for job in rest.jobs().values()})
     except ValidationError as error:
         print("\n".join(faults(error)), file=sys.stderr, flush=True)
         return 1

@@ -83,6 +83,8 @@ def test_the_lock_file_is_read_whole() -> None:
         (doctor.python((3, 12)), False),
         (doctor.disk(10 << 30), True),
         (doctor.disk(1 << 30), False),
+        (doctor.file_size(None), True),
+        (doctor.file_size(1 << 40), False),
         (doctor.memory(8 << 30), True),
         (doctor.memory(4 << 30), False),
         (doctor.clock(doctor.BUILT_MS + 1, 0), True),

@@ -31,6 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     [
         ("lag", "KAFKA"),
         ("cardinality", "CLICKHOUSE"),
+        ("cardinality --policy", "CLICKHOUSE and TIDEGAUGE_KAFKA"),
         ("why event", "CLICKHOUSE"),
         ("policy list", "KAFKA"),
         ("policy would --hours 3", "CLICKHOUSE"),
@@ -52,7 +53,15 @@ def test_without_a_stack_it_is_said_at_once(
 
 @pytest.mark.parametrize("command", ["lag --help", "rules test f.yaml", "policy", "policy check f.yaml", "agent"])
 def test_what_asks_nobody_needs_no_stack(command: str) -> None:
-    assert asks(command.split()) == ""
+    assert asks(command.split()) == []
+
+
+def test_one_part_that_is_named_is_not_enough_for_who_asks_two(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE", f"{HOST}:1")
+    assert main(["cardinality", "--policy"]) == 1
+    assert "set TIDEGAUGE_KAFKA to reach" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("part", "name"), [(one, name) for one, parts in ASKS.items() for name in parts if name])

@@ -17,7 +17,7 @@ import pytest
 from pyflink.datastream import RuntimeContext
 
 from stack.home import ROOT
-from stack.metrics import GET_CHARS, Collector, groups
+from stack.metrics import GET_CHARS, Collector, groups, serve
 from stack.ports import HOST, free_ports, is_free
 from stack.state import State
 from udfs.gate.flink.metrics import Counters
@@ -144,6 +144,21 @@ def test_it_is_served_alone_until_it_is_told_to_end() -> None:
     assert "tidegauge_flink_up 1.0" in text
     assert 'flink_taskmanager_job_task_operator_samples_in_total{job_name="gate",operator_name="gate"} 1.0' in text
     assert "tidegauge_process_up{" not in text
+
+
+@pytest.mark.parametrize(("error", "told"), [(BrokenPipeError(), False), (ValueError("x"), True)])
+def test_a_scrape_whose_client_has_hung_up_is_nothing_to_tell(
+    error: Exception, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(State(), f"{HOST}:1", free_ports(1)[0])
+    try:
+        raise error
+    except type(error):
+        server.handle_error(None, None)  # type: ignore[arg-type]  # as socketserver calls it
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert bool(capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("address", ["9100", "0.0.0.0:", "metrics:http"])

@@ -1,5 +1,6 @@
 """Settings that are changed, and jobs that Flink has forgotten: neither is passed over."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from stack.javatext import local
 from stack.remembered import Remembered, changed, remember, remembered, told
 from stack.submitted import Submitted, UpgradeError, save
 from tests.stack.test_upgrade import Flink, run, write
+
+SASL = {"security_protocol": "SASL_SSL", "username": "me"}
 
 
 @pytest.fixture
@@ -61,6 +64,19 @@ def test_a_job_that_is_gone_before_its_first_checkpoint_goes_on_from_where_it_wa
     assert run(home, flink) == start
 
 
+def test_whose_checkpoints_others_were_started_from_is_kept_in_mind(home: Home) -> None:
+    flink = Flink(jobs_by_id={"1": "RESTARTING"})
+    flink.checkpoint.append(write(home.path / "flink" / "checkpoints" / "1" / "chk-7" / "_metadata"))
+    assert list(run(home, flink)) == ["gate"]
+    for code in ("new", "newer"):
+        flink.jobs_by_id["2"] = "RUNNING"
+        run(home, flink, code)
+        assert remembered(home, code).former == ["1"]
+    shutil.rmtree(home.path / "flink" / "checkpoints" / "1")
+    run(home, flink, "newer")
+    assert remembered(home, "newer").former == []
+
+
 @pytest.mark.parametrize(
     ("before", "now", "said"),
     [
@@ -87,13 +103,35 @@ def test_a_tier_is_not_taken_away_from_state_that_has_it() -> None:
 
 def test_no_password_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_CLICKHOUSE_PASSWORD", "hunter2")
-    monkeypatch.setenv("TIDEGAUGE_KAFKA_PASSWORD", "hunter2")
+    for name, value in {**SASL, "password": "hunter2"}.items():
+        monkeypatch.setenv(f"TIDEGAUGE_KAFKA_{name.upper()}", value)
     found = told(JobSettings())
     assert "hunter2" not in str(found)
     assert found["TIDEGAUGE_KAFKA_PASSWORD"] == found["TIDEGAUGE_CLICKHOUSE_PASSWORD"] != "**********"
     assert found["TIDEGAUGE_CLICKHOUSE_PASSWORD"] != told(JobSettings(clickhouse_password="other"))[
         "TIDEGAUGE_CLICKHOUSE_PASSWORD"
     ]  # fmt: skip
+
+
+def kafka(**settings: object) -> dict[str, str]:
+    """What is told of jobs with these settings of Kafka."""
+    return told(JobSettings.model_validate({f"kafka_{name}": value for name, value in settings.items()}))
+
+
+def test_another_password_is_noticed_in_its_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("before\n")
+    before = kafka(**SASL, password_file=file)
+    assert before == kafka(**SASL, password="before")
+    assert "before" not in str(before)
+    file.write_text("after\n")
+    assert changed(before, kafka(**SASL, password_file=file)) == ["TIDEGAUGE_KAFKA_PASSWORD=…"]
+
+
+def test_a_password_that_nobody_is_asked_for_stops_no_job(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("any")
+    assert kafka(password_file=file) == kafka(password="other") == kafka()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"jobs": 1, "more": 2}'])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,8 +14,8 @@ import pytest
 from stack import flink, state
 from stack.child import pause
 from stack.home import Home
-from stack.ports import free_ports
-from stack.process import Process, answers
+from stack.ports import HOST, free_ports
+from stack.process import Process, answers, refuses
 from stack.supervisor import AlreadyRunning, Supervisor, ask, hold
 from tests.stack.supervised import ANSWERING, SLEEP, process, running, until
 
@@ -83,6 +84,26 @@ def test_processes_start_after_their_needs_and_stop_before_them(home: Home) -> N
     with running(home, noted("c", ("b",)), noted("b", ("a",)), noted("a", ())) as supervisor:
         until(lambda: supervisor.state.phase == "running")
     assert order.read_text().split() == ["+a", "+b", "+c", "-c", "-b", "-a"]
+
+
+@pytest.mark.parametrize("fault", [None, ValueError("of its own")])
+def test_what_feeds_the_others_ends_first_and_they_are_told_before_they_do(
+    home: Home, fault: Exception | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found: list[dict[str, str]] = []
+
+    def farewell() -> None:
+        found.append({name: one.state for name, one in state.load(home).processes.items()})
+        if fault is not None:
+            raise fault
+
+    plan = [process(home, "kafka"), process(home, "agent", needs=("kafka",), feeds=True), process(home, "job")]
+    with running(home, *plan) as supervisor:
+        supervisor.farewell = farewell
+        until(lambda: supervisor.state.phase == "running")
+    assert found == [{"kafka": "up", "agent": "stopped", "job": "up"}]
+    assert {one.state for one in state.load(home).processes.values()} == {"stopped"}
+    assert ("before the end: ValueError" in capfd.readouterr().out) == (fault is not None)
 
 
 def test_a_step_runs_once_and_again_when_asked(home: Home) -> None:
@@ -171,6 +192,13 @@ def test_an_answer_that_is_cut_or_no_http_is_not_ready(home: Home, answer: str) 
         until(lambda: asked.exists() and len(asked.read_text()) >= 4)
         assert supervisor.children["a"].record.state == "starting"
         assert supervisor.children["a"].record.restarts == 0
+
+
+def test_a_port_refuses_when_nobody_listens_and_not_when_nobody_answers() -> None:
+    with socket.create_server((HOST, 0), backlog=1) as server:
+        port = server.getsockname()[1]
+        assert not refuses(port)()
+    assert refuses(port)()
 
 
 def broken() -> bool:

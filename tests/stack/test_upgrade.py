@@ -132,14 +132,14 @@ def test_a_stop_on_its_way_is_waited_for_and_not_asked_for_twice(code: str, home
     ("fails", "follows", "stopped"),
     [
         (Killed(), "old", True),
-        (Killed(), "new", True),
+        (Killed(), "new", False),
         (UpgradeError("TG-submit"), "old", True),
         (None, "old", True),
         (None, "new", False),
     ],
     ids=["killed, back", "killed, again", "failed, back", "done, back", "done, again"],
 )
-def test_jobs_of_which_nobody_knows_the_code_are_stopped(
+def test_jobs_of_other_code_are_stopped_and_those_of_this_code_are_not(
     fails: BaseException | None, follows: str, stopped: bool, home: Home
 ) -> None:
     flink = Flink()
@@ -153,13 +153,30 @@ def test_jobs_of_which_nobody_knows_the_code_are_stopped(
         upgrade.upgrade(home, flink, "new", "thread", 4, {}, submit)
     except (Killed, UpgradeError):
         recorded = load(home)
-        assert (recorded.code, recorded.mode, recorded.shards, list(recorded.pending)) == ("", "thread", 4, ["gate"])
+        assert (recorded.code, recorded.mode, recorded.shards, list(recorded.pending)) == ("new", "thread", 4, ["gate"])
     before = len(flink.stops)
     start = run(home, flink, follows)
     assert len(flink.stops) - before == stopped
     assert [local(path).parent for path in start.values()] == [
         local(one["targetDirectory"]) for one in flink.stops[before:]
     ]
+
+
+@pytest.mark.parametrize(("follows", "stopped"), [("5", False), ("20", True)], ids=["again", "back"])
+def test_settings_of_jobs_whose_step_was_killed_are_known(follows: str, stopped: bool, home: Home) -> None:
+    flink = Flink()
+    run(home, flink, "old", LABELS="20")
+    flink.jobs_by_id["2"] = "RUNNING"
+
+    def submit(start: Mapping[str, str], shards: int) -> None:
+        flink.jobs_by_id["3"] = "RUNNING"
+        raise Killed
+
+    with pytest.raises(Killed):
+        upgrade.upgrade(home, flink, "old", "thread", 4, {"LABELS": "5"}, submit)
+    before = len(flink.stops)
+    run(home, flink, "old", LABELS=follows)
+    assert len(flink.stops) - before == stopped
 
 
 def test_a_job_that_cannot_be_submitted_costs_no_other_a_stop(home: Home) -> None:
