@@ -179,26 +179,32 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             progress.say(f"ClickHouse is back, {backlog:,} samples behind")
             took = until("catching up", lambda: behind() < caught_up, progress, lambda: f"{behind():,} behind")
             worked_off, rate = stored() - at_first, inflow.rate
-        wanted = (inflow.samples, inflow.total)
-        seen: dict[str, tuple[int, float]] = {}
-
-        def closed() -> bool:
-            # Windows close by what comes after them: of another tenant, so that nothing is added to what is counted.
-            inflow.scrape("closing", time.time_ns() // 1_000_000_000)
-            seen.update(held(client))
-            return all(one == wanted for one in seen.values())
-
-        until("the rest", closed, progress, lambda: f"{seen} of {wanted}")
+        counts = settled(inflow, client, progress)
         return {
             "inflow_per_s": round(rate),
             "outage_s": round(lasted, 1),
             "backlog": backlog,
             "caught_up_s": round(took, 1),
             "times_the_inflow": round(worked_off / took / rate, 1),
-            "sent": wanted[0],
-            "held": {table: count for table, (count, _) in seen.items()},
+            "sent": inflow.samples,
+            "held": counts,
             "taskmanagers_mb": {"before": before, "peak": max(peak, memory_mb(cluster))},
         }
+
+
+def settled(inflow: Inflow, client: Clickhouse, progress: Progress) -> dict[str, int]:
+    """Wait until every table holds all that was sent; return the samples in each."""
+    sent = (inflow.samples, inflow.total)
+    seen: dict[str, tuple[int, float]] = {}
+
+    def closed() -> bool:
+        # Windows close by what comes after them: of another tenant, so that nothing is added to what is counted.
+        inflow.scrape("closing", time.time_ns() // 1_000_000_000)
+        seen.update(held(client))
+        return all(one == sent for one in seen.values())
+
+    until("the rest", closed, progress, lambda: f"{seen} of {sent}")
+    return {table: count for table, (count, _) in seen.items()}
 
 
 def missed(figures: dict[str, Any]) -> list[str]:

@@ -4,17 +4,10 @@ import numpy as np
 
 from promql.annotations import Annotations
 from promql.grid import Grid
-from promql.plan import Call, Expr, Number, Window, walk
+from promql.plan import Number, Window
 from promql.result import Vector
 from promql.series import distinct, drop_name
 from promql.tiers import RowSource, cut_rows
-
-QUANTILE = "quantile_over_time"
-
-
-def approximate(expr: Expr) -> bool:
-    """Tell whether rows answer a part of the plan within a bound only."""
-    return any(isinstance(node, Call) and node.function == QUANTILE for node in walk(expr))
 
 
 def over_digests(level: Number, window: Window, source: RowSource, grid: Grid, notes: Annotations) -> Vector:

@@ -100,32 +100,18 @@ class Codec:
         writer = self._writers.get(data[2:HEADER_BYTES])
         if writer is None:
             raise CodecError("fingerprint", f"schema fingerprint 0x{data[2:HEADER_BYTES].hex()} is not pinned here")
-        record: dict[str, Any] = self._read(data, HEADER_BYTES, writer)
-        return record
-
-    def decode_body(self, body: bytes) -> Any:
-        """Return what a body without header holds; raises CodecError."""
-        return self._read(body, 0, self.reader)
-
-    def _read(self, body: bytes, begin: int, writer: Schema) -> Any:
         # BytesIO shares the bytes, a slice would copy them.
-        stream = BytesIO(body)
-        stream.seek(begin)
+        stream = BytesIO(data)
+        stream.seek(HEADER_BYTES)
         try:
-            record = schemaless_reader(stream, writer, self.reader)
+            record: dict[str, Any] = schemaless_reader(stream, writer, self.reader)
         except EOFError as error:
             raise CodecError("truncated", "record ends before its last field") from error
         except Exception as error:  # fastavro raises plain exceptions of many types on hostile bytes
             raise CodecError("body", f"{type(error).__name__}: {error}"[:200]) from error
-        if stream.tell() != len(body):
-            raise CodecError("body", f"{len(body) - stream.tell()} bytes behind the last field")
+        if stream.tell() != len(data):
+            raise CodecError("body", f"{len(data) - stream.tell()} bytes behind the last field")
         return record
-
-    def encode_body(self, record: Any) -> bytes:
-        """Return the record without header, for values that are nested as bytes."""
-        out = BytesIO()
-        schemaless_writer(out, self.reader, record, strict=True)
-        return out.getvalue()
 
 
 @cache

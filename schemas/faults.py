@@ -28,7 +28,7 @@ def lines(error: ValidationError, model: type[BaseModel], usual: str, place: str
     """Return every fault as `id: place: field: what is wrong`. usual: the id of those that bring none of their own."""
     found = []
     for one in error.errors():
-        where = ".".join(str(part)[:80] for part in one["loc"])
+        where = ".".join(str(part)[:80] for part in one["loc"] if part != "[key]")
         identity, said = usual, _said(one, model)
         if said.startswith("TG-"):
             identity, _, said = said.partition(": ")

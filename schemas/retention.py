@@ -6,9 +6,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    model_validator,
+)
 
-from schemas import strict
+from schemas import faults, strict
 
 Tier = Literal["raw", "1m", "5m", "1h", "1d"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -25,7 +34,7 @@ _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\*?")
 
 
 class RetentionError(ValueError):
-    """A policy that cannot be applied; the message starts with a TG-retention- id."""
+    """A policy that cannot be applied; the message has a line a fault, each starts with a TG-retention- id."""
 
 
 def _days(value: Any, checked: Callable[[Any], int]) -> int:
@@ -33,11 +42,31 @@ def _days(value: Any, checked: Callable[[Any], int]) -> int:
         return FOREVER
     # YAML's yes and 1.5 would pass as 1.
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is no whole number of days, nor forever")
+        raise ValueError(f"{repr(value)[:80]} is no whole number of days, nor forever")
     return checked(value)
 
 
+def _tenant(name: str) -> str:
+    if not _TENANT.fullmatch(name):
+        raise ValueError(
+            f"TG-retention-tenant: {name[:80]!r} is no tenant; 1 to 64 of the characters A-Z a-z 0-9 _ . -, "
+            "then * for all that begin so"
+        )
+    return name
+
+
+def _known(name: str, info: ValidationInfo) -> str:
+    classes = info.data.get("classes")
+    if classes is not None and name not in classes:
+        there = ", ".join(sorted(classes))
+        raise ValueError(f"TG-retention-class: {name[:80]!r} is no class; there are: {there}")
+    return name
+
+
 Days = Annotated[int, Field(ge=1, le=MOST_DAYS), WrapValidator(_days)]
+Tenant = Annotated[str, AfterValidator(_tenant)]
+ClassName = Annotated[str, AfterValidator(_known)]
+"""One of `classes`, a field that stands before; where that is wrong itself, any."""
 
 
 def shown(days: int) -> str:
@@ -64,12 +93,13 @@ class Class(BaseModel):
 
     @model_validator(mode="after")
     def _coarser_is_longer(self) -> "Class":
-        for fine, coarse in pairwise(TIERS):
-            if self.days(coarse) < self.days(fine):
-                raise ValueError(
-                    f"TG-retention-order: {coarse} of {shown(self.days(coarse))} days is shorter than {fine} "
-                    f"of {shown(self.days(fine))}; a coarser tier is kept at least as long"
-                )
+        shorter = [
+            f"{coarse} of {shown(self.days(coarse))} days is shorter than {fine} of {shown(self.days(fine))}"
+            for fine, coarse in pairwise(TIERS)
+            if self.days(coarse) < self.days(fine)
+        ]
+        if shorter:
+            raise ValueError(f"TG-retention-order: {', '.join(shorter)}; a coarser tier is kept at least as long")
         return self
 
 
@@ -78,29 +108,17 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    default: str = Field("standard", description="Class of the tenants that are not named.")
     classes: dict[str, Class] = Field(default_factory=lambda: {"standard": Class.model_validate({})})
-    tenants: dict[str, str] = Field(
+    default: ClassName = Field(
+        "standard", validate_default=True, description="Class of the tenants that are not named."
+    )
+    tenants: dict[Tenant, ClassName] = Field(
         default_factory=dict, description="Tenant, or the beginning of its name and *, to class."
     )
     rejections: Days = Field(7, description="What the gate refused, of all tenants. Default: 7 days.")
     ledger: Days = Field(7, description="What became of every sample, of all tenants. Default: 7 days.")
     cardinality: Days = Field(30, description="Metrics that grew, of all tenants. Default: 30 days.")
     alert_events: Days = Field(90, description="Transitions of alerts, of all tenants. Default: 90 days.")
-
-    @model_validator(mode="after")
-    def _names(self) -> "Policy":
-        for tenant in self.tenants:
-            if not _TENANT.fullmatch(tenant):
-                raise ValueError(
-                    f"TG-retention-tenant: {tenant[:80]!r} is no tenant; 1 to 64 of the characters A-Z a-z 0-9 _ . -, "
-                    "then * for all that begin so"
-                )
-        for setting, name in (("default", self.default), *((f"tenants.{t}", c) for t, c in self.tenants.items())):
-            if name not in self.classes:
-                known = ", ".join(sorted(self.classes))
-                raise ValueError(f"TG-retention-class: {setting} is {name!r}; there are: {known}")
-        return self
 
     def of(self, tenant: str) -> Class:
         """Return the class of a tenant: by its name, else by the longest beginning that fits, else the default."""
@@ -142,12 +160,8 @@ def parse(text: str, name: str) -> Policy:
     try:
         return Policy.model_validate({} if read is None else read)
     except ValidationError as error:
-        first = error.errors()[0]
-        where, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        identity, found, rest = message.partition(": ")
-        if not (found and identity.startswith("TG-retention-")):
-            identity, rest = "TG-retention-value", f"{message}, not {str(first['input'])[:80]!r}"
-        raise RetentionError(f"{identity}: {name}{f': {where}' if where else ''}: {rest} ({SETTING})") from None
+        wrong = faults.lines(error, Policy, "TG-retention-value", name)
+        raise RetentionError("\n".join(f"{one} ({SETTING})" for one in wrong)) from None
 
 
 def load(path: Path) -> Policy:

@@ -21,7 +21,20 @@ class YamlFault(ValueError):
         self.line = line
 
 
-class _Loader(yaml.SafeLoader):
+# Aliases make of a few hundred bytes more values than fit into memory, once they are walked or shown in a message.
+_MOST_VALUES = 1 << 20
+
+
+class _Composer(yaml.SafeLoader):
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        known: dict[int, int] = {}
+        if node is not None and _values(node, known) > max(_MOST_VALUES, len(known)):
+            raise yaml.YAMLError(f"its aliases make more than {_MOST_VALUES} values of it")
+        return node
+
+
+class _Loader(_Composer):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # Not where a mapping is constructed: by then what << brings stands among its keys.
         node = super().compose_mapping_node(anchor)
@@ -46,12 +59,28 @@ class _Loader(yaml.SafeLoader):
 
 def nodes(text: str) -> yaml.Node | None:
     """Return what a text consists of, None if it is empty; keys may be given twice. Raises YamlFault."""
-    return _guarded(lambda: yaml.compose(text, Loader=yaml.SafeLoader))
+    return _guarded(lambda: yaml.compose(text, Loader=_Composer))
 
 
 def load(text: str) -> Any:
     """Return what a text holds; raises YamlFault."""
     return _guarded(lambda: yaml.load(text, Loader=_Loader))
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the values that a node holds, those behind an alias each time; what lies in itself counts once.
+
+    known: the same of each node that was met, by its identity.
+    """
+    size = known.get(id(node))
+    if size is None:
+        known[id(node)] = size = 1
+        if isinstance(node, yaml.SequenceNode):
+            size += sum(_values(one, known) for one in node.value)
+        elif isinstance(node, yaml.MappingNode):
+            size += sum(_values(key, known) + _values(value, known) for key, value in node.value)
+        known[id(node)] = size
+    return size
 
 
 def _marked(reason: str, node: yaml.Node) -> yaml.MarkedYAMLError:

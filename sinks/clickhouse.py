@@ -12,16 +12,15 @@ SELECT 1 3.7 ms (3.0), 1.0 ms (0.5); 500 k rows out 43 ms (51), 6.8 ms (7.0); co
 import logging
 import random
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-import xxhash
 
 from sinks import digits
 from sinks.refusal import OF_ROWS, ClickhouseError, Later, RefusedBlock, Unavailable, judged, raise_late
@@ -80,12 +79,11 @@ class Clickhouse:
     def __post_init__(self) -> None:
         self._address = _host_and_port(self.endpoint)
 
-    def insert(self, table: str, rows: pa.Table, token: str = "") -> int:
-        """Insert rows, by column name; return how many were written.
+    def insert(self, table: str, rows: pa.Table) -> int:
+        """Insert rows, by column name; return how many were written. Keys are what makes a repeat harmless.
 
-        token: ClickHouse drops a block whose token is among the table's last ones; by default a hash of the block. An
-        extra: the keys are what makes a repeat harmless. Raises RefusedBlock for bad data, Unavailable when all
-        attempts failed, as they do while tables or rights are missing.
+        Raises RefusedBlock for bad data, Unavailable when all attempts failed, as they do while tables or rights are
+        missing.
         """
         if table not in TABLES:
             raise ValueError(f"TG-clickhouse-table: {table!r} is not a table of Tidegauge")
@@ -97,32 +95,29 @@ class Clickhouse:
         try:
             if table == "samples" and self._keeps_digits():
                 rows = digits.stored(rows)
-            done = self._insert(table, rows, token)
+            done = self._insert(table, rows)
         except ClickhouseError as error:
             raise RefusedBlock(error.code, f"{table}: {error}") from None
         return int(done.get("written_rows", rows.num_rows))
 
-    def _insert(self, table: str, rows: pa.Table, token: str) -> Mapping[str, Any]:
+    def _insert(self, table: str, rows: pa.Table) -> Mapping[str, Any]:
         """Send one block; return ClickHouse's account of it."""
         out = pa.BufferOutputStream()
         with pa.ipc.new_stream(out, rows.schema) as writer:
             writer.write_table(rows)
         # Not as bytes: in front of those the library would put the statement, a copy of the whole block.
         block = memoryview(out.getvalue())
-        # Without a token the server hashes every column: a quarter of its CPU for samples.
-        token = token or xxhash.xxh3_128_hexdigest(block)
         settings = {
             "async_insert": "0",
             # The next merge drops repeats; dropping them here too costs a third of the insert.
             "optimize_on_insert": "0",
         }
-        attempts = count()
 
         def send(client: "HttpClient") -> Mapping[str, Any]:
-            # An attempt that failed may have left its token behind without its rows; a repeat that is one too many is
-            # harmless.
-            again = f"/{number}" if (number := next(attempts)) else ""
-            mine = {**settings, "insert_deduplication_token": token + again}
+            # ClickHouse acknowledges a block whose token is one of the last thousand and leaves it out, though the rows
+            # may be gone since, deleted or by TTL, or never have come. Without any it hashes every column: a quarter of
+            # its CPU for samples.
+            mine = {**settings, "insert_deduplication_token": secrets.token_hex(16)}
             summary: Mapping[str, Any] = client.raw_insert(table, rows.column_names, block, mine, "ArrowStream").summary
             return summary
 

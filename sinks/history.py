@@ -20,6 +20,7 @@ from sinks.clickhouse import Clickhouse, Value
 from sinks.coded import coded
 from sinks.distributions import of_table
 from sinks.refusal import RefusedBlock
+from sinks.rollups import of_table as of_rows
 from sinks.versions import raise_versions, touched
 
 # Names and ids travel in the request's address, whose length is bounded.
@@ -156,7 +157,7 @@ class ClickhouseHistory:
         """Return the tier's rows in the span of the pairs, windows of `width` ms, of their metrics and shard."""
         span = {"start": int(dirty.windows.min()) // 1000, "end": (int(dirty.windows.max()) + width) // 1000}
         found = [table for table in self._read(_ROWS[tier], dirty, span) if table.num_rows]
-        return [part for table in found for part in rows.rollups(table)]
+        return [part for table in found for part in of_rows(table)]
 
     def counts(self, dirty: Span, width: int) -> tuple[UInt64s, Int64s, Int64s]:
         """Return (series ids, starts of windows in ms, samples in raw without repeats), for all pairs at least."""

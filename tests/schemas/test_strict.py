@@ -6,6 +6,8 @@ import pytest
 
 from schemas.strict import YamlFault, load, nodes
 
+# 9^12 values.
+LAUGHS = "a0: &a0 {b: 1}\n" + "".join(f"a{n + 1}: &a{n + 1}\n" + f"- *a{n}\n" * 9 for n in range(12))
 BAD = [
     ("a: 1\nb: 2\na: 1", "line 3: key 'a' is given twice"),
     ("a:\n  - {b: 1,\n     'b': 2}", "line 3: key 'b' is given twice"),
@@ -26,6 +28,8 @@ BAD = [
     ("a: 1\n---\nb: 2", "line 2: but found another document"),
     ("a: [", "line 1: "),
     ("a: " + "[" * 5000, "it is nested too deeply"),
+    (LAUGHS, "its aliases make more than 1048576 values of it"),
+    (LAUGHS.replace("- ", "- <<: "), "its aliases make more than 1048576 values of it"),
     ('"\\UFFFFFFFF"', "Python int too large"),
     ('"\\U00110000"', "chr() arg not in range"),
     ("%YAML " + "9" * 4301 + ".1\n---\na", "Exceeds the limit (4300 digits)"),
@@ -49,6 +53,7 @@ def test_a_fault_names_its_line(text: str, message: str) -> None:
         # What << brings is no key of the mapping, wherever it is used first.
         ("a: {b: &b {<<: &c {x: 1}, x: 2}}\nd: {<<: *b, x: 3}", {"a": {"b": {"x": 2}}, "d": {"x": 3}}),
         ("{<<: [{x: 1}, {x: 2}]}", {"x": 1}),
+        ("[&a [1, 2], *a, *a]", [[1, 2]] * 3),
         ("[2024-02-29, 9" + "0" * 4299 + "]", [date(2024, 2, 29), 9 * 10**4299]),
     ],
 )

@@ -65,7 +65,7 @@ def test_they_come_back_as_they_went(history: ClickhouseHistory) -> None:
     frame = weighted(ones())
     whole = made([frame])
     for _ in range(2):  # a replay
-        history.clickhouse.insert("distributions", table_of(whole), token=str(time.time_ns()))
+        history.clickhouse.insert("distributions", table_of(whole))
     back = history.distributions(dirty([frame], MINUTE.width_ms), MINUTE.width_ms)
     assert back is not None
     assert len(back) == 2 * len(whole)

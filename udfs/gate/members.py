@@ -93,11 +93,6 @@ class Members:
             level.epochs[mine] = epoch
         return known, renewed
 
-    def has(self, identity: int) -> bool:
-        """Tell whether one id is a member."""
-        one = np.array([identity], dtype=np.uint64)
-        return any(bool(level.find(one)[1][0]) for level in (self._large, self._small))
-
     def rows_of(self, ids: UInt64s) -> Level:
         """Return the rows of ids that are members, in the order of the columns."""
         parts = [level.where(np.isin(level.ids, ids)) for level in (self._large, self._small)]

@@ -10,7 +10,7 @@ made of stored ones are counted against raw, and where raw has more, the window 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from typing import Protocol
 
@@ -89,22 +89,32 @@ def heal(
     late: frames of one (tenant, shard). patient False: do not wait any longer, neither for raw nor for rows. tiers:
     those that are kept.
     """
-    done: Dirty | None = None
-    made: list[Rollups] = []
+    if not late:
+        return _upwards(None, [], waiting, history, patient, tiers)
+    if patient and (missing := _underway(late, history)):
+        return Healed(missing, 0, waiting)
+    minutes = dirty(late, MINUTE.width_ms)
+    missing, rows, mixed = _first(late, minutes, history)
+    if missing and patient:
+        return Healed(missing, 0, waiting)
+    made = list(rows)
+    history.write(MINUTE, made)
+    # Of a series with a row of either kind only the table knows which stands.
+    above = _upwards(minutes, [] if mixed else made, waiting, history, patient, tiers)
+    return replace(above, rows=above.rows + sum(map(len, made)))
+
+
+def _upwards(
+    done: Dirty | None,
+    made: Sequence[Rollups],
+    waiting: Waiting,
+    history: History,
+    patient: bool,
+    tiers: Sequence[Tier],
+) -> Healed:
+    """Write the rows of the tiers above the minute. done: the minutes just healed, made: their rows as far as known."""
     kept: Waiting = {}
     written = behind = 0
-    if late:
-        if patient and (missing := _underway(late, history)):
-            return Healed(missing, 0, waiting)
-        done = dirty(late, MINUTE.width_ms)
-        missing, minutes, mixed = _first(late, done, history)
-        if missing and patient:
-            return Healed(missing, 0, waiting)
-        made = list(minutes)
-        history.write(MINUTE, made)
-        written = sum(map(len, made))
-        if mixed:
-            made = []  # a series may have a row of either kind: only the table knows which stands
     closed = history.closed()
     for finer, tier in pairwise(tiers):
         frames = list(waiting.get(tier.name, ()))

@@ -11,6 +11,7 @@ from schemas.frame import Frame
 from schemas.nan import MISSING, Mask
 from schemas.tiers import MINUTE, Tier
 from sinks import rows
+from sinks.rollups import of_table
 from udfs.rollup.distribution import distributions
 from udfs.rollup.distribution import rollup as roll_distributions
 from udfs.rollup.merge import merge
@@ -119,7 +120,7 @@ class OfRows:
 
     def late(self, key: str, payload: bytes) -> Iterator[bytes]:
         """Yield frames without samples: they mark the rows' window as dirty."""
-        (part,) = rows.rollups(rows.unpack([payload]))
+        (part,) = of_table(rows.unpack([payload]))
         shard = int(key.split("/")[-2])
         stamps = np.array([part.window + 1], dtype=np.int64)
         for first in range(0, len(part), _SERIES):
@@ -154,4 +155,4 @@ def _chosen(table: pa.Table, mask: Mask) -> pa.Table:
 
 
 def _merged(tables: list[pa.Table], window: int) -> pa.Table:
-    return rows.rollup(merge(rows.rollups(pa.concat_tables(tables).unify_dictionaries()), window))
+    return rows.rollup(merge(of_table(pa.concat_tables(tables).unify_dictionaries()), window))
