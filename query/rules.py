@@ -18,10 +18,9 @@ from query import numbers, params
 from query.answers import Request
 from query.errors import bad_data
 from query.guard import Guard
+from query.standing import TROUBLES
 from query.store import Alert
 
-# Alerts about the rule itself (udfs/alert/evaluator.py).
-TROUBLES = ("RuleFailing", "RulePaused")
 _SPENT = {
     "last": "tidegauge_rule_last_evaluation_timestamp_seconds",
     "count": "tidegauge_rule_evaluations_total",

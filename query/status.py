@@ -7,9 +7,10 @@ import orjson
 
 from query import params, rules
 from query.answers import TRUNCATED, Reply, Request
-from query.errors import bad_data
+from query.errors import QueryError, bad_data
 from query.guard import Guard
 from query.layout import pretty
+from query.standing import standing
 from query.store import Alert, Store
 
 VERSION = "0.1.0"
@@ -36,6 +37,7 @@ class Status:
         """Answer /api/v1/status/tsdb: how many series a tenant has, and what they are made of.
 
         Of all series that are still known, not of a head block. There are no chunks here: chunkCount is 0.
+        When a series was last seen is known by the hour, whose end may lie ahead.
         """
         limit = params.limit(request.params) or TSDB_ENTRIES
         if limit > TSDB_MOST:
@@ -46,7 +48,7 @@ class Status:
             "numLabelPairs": found.pairs,
             "chunkCount": 0,
             "minTime": found.first_ms,
-            "maxTime": found.last_ms,
+            "maxTime": min(found.last_ms, request.now_ms),
         }
         tops = {name: [{"name": one, "value": size} for one, size in rows] for name, rows in found.tops.items()}
         return Reply(orjson.dumps({"headStats": head, **tops}))
@@ -67,10 +69,17 @@ class Status:
         found, warnings = self._alerts(request)
         stored = self.store.rules(request.tenant, self.most_rules)
         if len(stored) > self.most_rules:
-            stored, warnings = stored[: self.most_rules], (TRUNCATED,)
+            stored, warnings = stored[: self.most_rules], tuple(dict.fromkeys((*warnings, TRUNCATED)))
         costs = rules.spent(self.store.source(request.tenant, 1), request.now_ms)
         return Reply(orjson.dumps(rules.groups(stored, found, costs, wanted)), (), warnings)
 
     def _alerts(self, request: Request) -> tuple[list[Alert], tuple[str, ...]]:
+        """Return what stands, and warnings: where that cannot be told, whatever was written last."""
         found = self.store.alerts(request.tenant, self.most_alerts)
-        return found[: self.most_alerts], (TRUNCATED,) if len(found) > self.most_alerts else ()
+        cut, warnings = found[: self.most_alerts], (TRUNCATED,) if len(found) > self.most_alerts else ()
+        try:
+            return standing(self.store, request.tenant, cut, request.now_ms), warnings
+        except QueryError as error:
+            if error.status != 422:
+                raise
+            return cut, (*warnings, f"alerts that are over may be among them: {error.message}")

@@ -28,6 +28,8 @@ POST /api/v1/query_range?query=up%7B&start=1714608000&end=1714608060&step=60 -> 
 POST /api/v1/query_range?query=nothing&start=1714608000&end=1714608060&step=60 -> 200 {"resultType":"matrix","result":[]}
 # exemplars of a panel that has them switched on
 POST /api/v1/query_exemplars?query=hits_total&start=1714608000&end=1714608060 -> 200 []
+# whether there may be any: asked with times in milliseconds, which must not be refused
+GET  /api/v1/query_exemplars?query=test&start=1714606200000&end=1714608000000 -> 200 []
 # the query builder: names, labels, values, series, types
 GET  /api/v1/label/__name__/values?start=1714608000&end=1714608240 -> 200 ["hits_total","up"]
 GET  /api/v1/label/__name__/values?start=1714608000&end=1714608240&limit=40000&match[]=%7Bjob%3D%22api%22%7D -> 200 ["hits_total","up"]
