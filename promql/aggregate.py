@@ -1,6 +1,6 @@
 """Aggregations over series: rows of equal group are put beside each other, then reduced step by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +14,24 @@ from promql.quantile import segment_quantiles
 from promql.result import Scalar, String, Vector
 from promql.series import signature
 from promql.sums import mend, mend_mean
+from promql.windows import Check
+
+# Cells that are reduced at once: half a second of the slowest, and little memory.
+SLICE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Rows sorted by group. labels: G maps. starts: int64 [G], first row of each. values, present: [S, T]."""
+    """Rows sorted by group. labels: G maps. starts: int64 [G], first row of each. values, present: [S, T].
+
+    check: called as the work goes on; it raises where nobody waits for the answer any more.
+    """
 
     labels: list[Labels]
     starts: npt.NDArray[np.int64]
     values: Floats
     present: Mask
+    check: Check
 
     def sizes(self) -> npt.NDArray[np.int64]:
         """Return rows per group, [G]."""
@@ -52,6 +60,8 @@ class Groups:
 
     def segment(self, index: int) -> Floats:
         """Return the present values behind one cell of [G, T], given by its flat index."""
+        # Whoever asks adds it term by term.
+        self.check()
         group, step = divmod(index, self.values.shape[1])
         rows = slice(self.starts[group], self.starts[group] + self.sizes()[group])
         values: Floats = self.values[rows, step]
@@ -65,8 +75,28 @@ def _group_of(labels: Labels, names: frozenset[str], without: bool) -> Labels:
     return {name: value for name, value in labels.items() if name in names}
 
 
-def _groups(vector: Vector, names: tuple[str, ...], without: bool) -> tuple[Groups, npt.NDArray[np.int64]]:
-    """Return the groups and the vector's row behind each of their rows."""
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """labels: G maps. starts: int64 [G], the first place of each in order: int64 [S], the vector's rows by group."""
+
+    labels: list[Labels]
+    starts: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+
+    def slices(self, vector: Vector, check: Check) -> Iterator[tuple[Groups, slice]]:
+        """Yield the groups at some of the steps after the other: none of them knows of another."""
+        size = vector.values.shape[1]
+        width = max(1, SLICE // len(self.order))
+        for first in range(0, size, width):
+            check()
+            part = slice(first, min(first + width, size))
+            present = vector.present[self.order, part]
+            # Absent cells hold garbage; 0 keeps them out of sums.
+            values = np.where(present, vector.values[self.order, part], 0.0)
+            yield Groups(self.labels, self.starts, values, present, check), part
+
+
+def _grouping(vector: Vector, names: tuple[str, ...], without: bool) -> Grouping:
     chosen = frozenset(names)
     labels: list[Labels] = []
     places: dict[object, int] = {}
@@ -78,10 +108,7 @@ def _groups(vector: Vector, names: tuple[str, ...], without: bool) -> tuple[Grou
             labels.append(group)
         rows[row] = place
     order = np.argsort(rows, kind="stable")
-    starts = np.searchsorted(rows[order], np.arange(len(labels)))
-    # Absent cells hold garbage; 0 keeps them out of sums.
-    present = vector.present[order]
-    return Groups(labels, starts, np.where(present, vector.values[order], 0.0), present), order
+    return Grouping(labels, np.searchsorted(rows[order], np.arange(len(labels))), order)
 
 
 def _sum(groups: Groups) -> Floats:
@@ -143,18 +170,34 @@ def _quantile(groups: Groups, level: Floats) -> Floats:
     return out.T
 
 
-def _ranked(vector: Vector, groups: Groups, order: npt.NDArray[np.int64], limit: Floats, sign: int) -> Vector:
+def _ranked(vector: Vector, grouping: Grouping, limit: Floats, sign: int, check: Check) -> Vector:
     """Return the `limit` best rows of each group and step: topk with sign -1, bottomk with sign 1."""
-    size = groups.values.shape[1]
+    keep = np.empty(vector.present.shape, np.bool_)
+    best = grouping.order
+    for groups, part in grouping.slices(vector, check):
+        ranks = _best(groups, sign)
+        best = ranks[:, 0]
+        keep[grouping.order, part] = _kept(groups, ranks, limit[part])
+    rows = grouping.order[best] if vector.values.shape[1] == 1 else grouping.order
+    rows = rows[keep[rows].any(axis=1)]
+    return Vector([vector.labels[row] for row in rows], vector.values[rows], keep[rows])
+
+
+def _best(groups: Groups, sign: int) -> npt.NDArray[np.int64]:
+    """Return the places of each group's rows at each step, [S, T], the best first."""
     owner = np.repeat(np.arange(len(groups.labels)), groups.sizes())
     keys = np.broadcast_to(owner[:, None], groups.values.shape)
     # NaN is the worst of all, absent cells come behind it; among equals the first series wins.
     best = np.lexsort((sign * groups.values, np.isnan(groups.values), ~groups.present, keys), axis=0)
+    return np.asarray(best, np.int64)
+
+
+def _kept(groups: Groups, best: npt.NDArray[np.int64], limit: Floats) -> Mask:
+    owner = np.repeat(np.arange(len(groups.labels)), groups.sizes())
     rank = np.empty(best.shape, np.int64)
     np.put_along_axis(rank, best, np.arange(len(owner))[:, None] - groups.starts[owner][:, None], axis=0)
-    keep = groups.present & (rank < limit)
-    rows = best[:, 0][keep[best[:, 0], 0]] if size == 1 else np.flatnonzero(keep.any(axis=1))
-    return Vector([vector.labels[order[row]] for row in rows], groups.values[rows], keep[rows])
+    keep: Mask = groups.present & (rank < limit)
+    return keep
 
 
 def _whole(limit: Floats) -> Floats:
@@ -179,26 +222,30 @@ def aggregate(
     without: bool,
     notes: Annotations,
     allow: Callable[[int], None],
+    check: Check,
 ) -> Vector:
     """Return the aggregation of a vector. param: k of topk and bottomk, level of quantile, label of count_values.
 
-    allow: raises PromqlError for more series than there may be.
+    allow: raises PromqlError for more series than there may be. check: called as the work goes on.
     """
     if isinstance(param, String):
-        return count_values(vector, param.value, names, without, allow)
+        return count_values(vector, param.value, names, without, allow, check)
     if op == "quantile" and param is not None:
         notes.levels(param.values)
     # Of an empty vector too.
     limit = _whole(param.values) if op in ("topk", "bottomk") and param is not None else None
     if not vector.labels:
         return vector
-    groups, order = _groups(vector, names, without)
+    grouping = _grouping(vector, names, without)
     if limit is not None:
-        return _ranked(vector, groups, order, limit, -1 if op == "topk" else 1)
-    present = groups.count() > 0
-    if op == "quantile" and param is not None:
-        return Vector(groups.labels, _quantile(groups, param.values), present)
-    return Vector(groups.labels, _REDUCERS[op](groups), present)
+        return _ranked(vector, grouping, limit, -1 if op == "topk" else 1, check)
+    shape = len(grouping.labels), vector.values.shape[1]
+    values, present = np.empty(shape), np.empty(shape, np.bool_)
+    for groups, part in grouping.slices(vector, check):
+        present[:, part] = groups.count() > 0
+        levels = param.values[part] if op == "quantile" and param is not None else None
+        values[:, part] = _REDUCERS[op](groups) if levels is None else _quantile(groups, levels)
+    return Vector(grouping.labels, values, present)
 
 
 AGGREGATIONS = frozenset({*_REDUCERS, "topk", "bottomk", "quantile", "count_values"})

@@ -11,6 +11,7 @@ from promql.matching import Keys, count, merge
 from promql.plan import Matching
 from promql.result import Scalar, Vector
 from promql.series import METADATA, drop_name, prune, shown, signature, unique
+from promql.windows import Check
 
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add,
@@ -56,15 +57,27 @@ def vector_scalar(op: str, vector: Vector, scalar: Scalar, swapped: bool, return
     return unique(Vector(labels, values, vector.present & keep))
 
 
-def vector_vector(op: str, left: Vector, right: Vector, matching: Matching, return_bool: bool) -> Vector:
+def vector_vector(
+    op: str,
+    left: Vector,
+    right: Vector,
+    matching: Matching,
+    return_bool: bool,
+    allow: Callable[[int], None],
+    check: Check,
+) -> Vector:
     """Return the operator between vectors, as matching says.
 
-    Raises EXECUTION where two series of a side of which there should be one are present at a step.
+    allow: raises PromqlError for more series than there may be: every one of many may meet several of the other side.
+    check: called as the work goes on. Raises EXECUTION where two series of a side of which there should be one are
+    present at a step.
     """
     swapped = matching.card == "one-to-many"
     many, one = (right, left) if swapped else (left, right)
     keys = Keys.of(many, one, matching)
+    check()
     _refuse_duplicates(many, one, keys, "left" if swapped else "right")
+    check()
     # Rows of the one side become one row per match group, or more where labels to include differ.
     places: dict[tuple[int, tuple[str, ...]], int] = {}
     variants = np.array(
@@ -75,25 +88,30 @@ def vector_vector(op: str, left: Vector, right: Vector, matching: Matching, retu
         np.int64,
     )
     values, there = merge(one, variants, len(places))
-    rows, others = _pairs(keys.left, np.array([key for key, _ in places], np.int64))
+    rows, others = _pairs(keys.left, np.array([key for key, _ in places], np.int64), allow)
+    check()
     sides = (values[others], many.values[rows]) if swapped else (many.values[rows], values[others])
     result, keep = _apply(op, *sides, sides[0], return_bool)
+    check()
     keep = keep & many.present[rows] & there[others]
     included = [texts for _, texts in places]
     labels = [
         _result_labels(many.labels[row], included[other], matching, op, return_bool)
         for row, other in zip(rows.tolist(), others.tolist(), strict=True)
     ]
+    check()
     _refuse_many(keep, keys.left[rows], labels, matching)
+    check()
     return unique(prune(Vector(labels, result, keep)))
 
 
-def _pairs(keys: Int64s, variants: Int64s) -> tuple[Int64s, Int64s]:
-    """Return every (row, variant) of equal key; keys, variants: the key of each."""
+def _pairs(keys: Int64s, variants: Int64s, allow: Callable[[int], None]) -> tuple[Int64s, Int64s]:
+    """Return every (row, variant) of equal key; keys, variants: the key of each. allow: told how many, before."""
     order = np.argsort(variants, kind="stable")
     ranked = variants[order]
     low, high = np.searchsorted(ranked, keys, side="left"), np.searchsorted(ranked, keys, side="right")
     sizes = high - low
+    allow(int(sizes.sum()))
     rows = np.repeat(np.arange(len(keys)), sizes)
     return rows, order[runs(low, sizes)]
 

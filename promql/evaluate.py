@@ -12,6 +12,7 @@ from promql.digested import over_digests
 from promql.errors import EXECUTION, PromqlError
 from promql.functions import FUNCTIONS
 from promql.grid import Grid
+from promql.holding import PAIRED, SAMPLE, SELECTED, VALUE, WINDOWED, Hold, Holding, unheld
 from promql.instant import mapped
 from promql.match import matches
 from promql.once import Once, wholes
@@ -54,6 +55,7 @@ class Limits:
     subquery_step_ms: int
     max_cells: int
     check: Check
+    holding: Holding
 
 
 def evaluate(
@@ -70,6 +72,7 @@ def evaluate(
     tier: RowSource | None = None,
     grids: GridSource | None = None,
     check: Check = unchecked,
+    hold: Hold = unheld,
 ) -> Result:
     """Return the value of a plan at start, start + step, … up to end; an instant query has start = end.
 
@@ -77,11 +80,11 @@ def evaluate(
     subquery_step_ms: of subqueries that name no step. max_cells: most series times steps of any node, subqueries
     included. tier: the rows that all selectors are answered from instead of source, where promql.tiers.answerable says
     that they can be. grids: what computes range functions where the samples are (promql.pushed). check: called for each
-    node and each chunk of windows; what it raises ends the evaluation. A range selector alone gives a Matrix; the
-    caller allows it at one step only. Raises PromqlError EXECUTION.
+    node and each chunk of work, hold: with the bytes that its arrays take, about; what they raise ends the evaluation.
+    A range selector alone gives a Matrix; the caller allows it at one step only. Raises PromqlError EXECUTION.
     """
     grid = Grid(start_ms, end_ms, step_ms, lookback_ms)
-    limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells, check)
+    limits = Limits(start_ms, end_ms, subquery_step_ms, max_cells, check, Holding(hold))
     notes = Annotations() if annotations is None else annotations
     once = Once(source, wholes(expr, start_ms, end_ms, step_ms, lookback_ms))
     # NaN and Inf are ordinary values here.
@@ -115,7 +118,9 @@ class _Evaluation:
         self.allow(1)
         if self.grid.size > 1 and invariant(expr):
             at = self.grid.start_ms
-            return repeated(self._on(Grid(at, at, 0, self.grid.lookback_ms))._value(expr), self.grid.size)
+            once = self._on(Grid(at, at, 0, self.grid.lookback_ms))._value(expr)
+            self.allow(_rows(once), SELECTED)
+            return repeated(once, self.grid.size)
         return self._value(expr)
 
     def _value(self, expr: Expr) -> Value:  # noqa: PLR0911 - one arm per node
@@ -128,7 +133,7 @@ class _Evaluation:
                 return self._select(expr)
             case Window():
                 columns = without_stale(self._columns(expr.select, expr.range_ms))
-                return self._cut(columns, expr.range_ms, expr.select.offset_ms, expr.select.at)
+                return self._cut(columns, expr.range_ms, expr.select.offset_ms, expr.select.at, WINDOWED)
             case Subquery():
                 return self._subquery(expr)
             case Call():
@@ -143,14 +148,15 @@ class _Evaluation:
     def _on(self, grid: Grid) -> "_Evaluation":
         return _Evaluation(self.source, grid, self.limits, self.notes, self.tier, self.grids)
 
-    def allow(self, series: int) -> None:
-        """Raise PromqlError if so many series are too many for the grid."""
+    def allow(self, series: int, cell: int = VALUE) -> None:
+        """Raise PromqlError if so many series are too many for the grid; cell: bytes that each of their steps takes."""
         if series * self.grid.size > self.limits.max_cells:
             raise PromqlError(
                 EXECUTION,
                 f"query processing would load too many samples into memory: {series} series at {self.grid.size} steps, "
                 f"more than {self.limits.max_cells} values",
             )
+        self.limits.holding.need(series * self.grid.size * cell)
 
     def _steps(self, at: At) -> Grid:
         """Return when a selector or subquery is evaluated; with @ there is but one step, see value()."""
@@ -163,14 +169,14 @@ class _Evaluation:
         steps = self._steps(select.at)
         return self.source.select(selector_of(select, steps.start_ms, steps.last_ms, range_ms))
 
-    def _cut(self, columns: Columns, range_ms: int, offset_ms: int, at: At) -> Windows:
-        self.allow(len(columns.labels))
+    def _cut(self, columns: Columns, range_ms: int, offset_ms: int, at: At, cell: int) -> Windows:
+        self.allow(len(columns.labels), cell)
         return Windows.cut(columns, self._steps(at), range_ms, offset_ms, self.limits.check)
 
     def _newest(self, select: Select) -> tuple[Columns, Int64s, Mask]:
         """Return the samples, the index of the newest within the lookback of each step, and where there is one."""
         columns = self._columns(select, self.grid.lookback_ms)
-        windows = self._cut(columns, self.grid.lookback_ms, select.offset_ms, select.at)
+        windows = self._cut(columns, self.grid.lookback_ms, select.offset_ms, select.at, SELECTED)
         newest = np.where(windows.some, windows.high - 1, 0)
         if not len(columns.values):
             return columns, newest, windows.some
@@ -198,7 +204,8 @@ class _Evaluation:
             inner, times = self._on(grid).value(expr.expr), grid.times()
             assert isinstance(inner, Vector), kind(expr.expr)
             value = inner
-        return self._cut(samples_of(value, times), expr.range_ms, expr.offset_ms, expr.at)
+        with self.limits.holding.beside(value.values.size * (VALUE + SAMPLE)):
+            return self._cut(samples_of(value, times), expr.range_ms, expr.offset_ms, expr.at, WINDOWED)
 
     def _call(self, expr: Call) -> Value:
         match expr.args:
@@ -225,7 +232,8 @@ class _Evaluation:
     def _aggregate(self, expr: Aggregate) -> Vector:
         param = None if expr.param is None else self.value(expr.param)
         assert param is None or isinstance(param, Scalar | String), expr.op
-        return aggregate(expr.op, self._vector(expr.expr), param, expr.labels, expr.without, self.notes, self.allow)
+        vector, check = self._vector(expr.expr), self.limits.check
+        return aggregate(expr.op, vector, param, expr.labels, expr.without, self.notes, self.allow, check)
 
     def _vector(self, expr: Expr) -> Vector:
         value = self.value(expr)
@@ -240,7 +248,9 @@ class _Evaluation:
         return distinct(Vector(drop_name(value.labels), -value.values, value.present))
 
     def _binary(self, expr: Binary) -> Value:
-        left, right = self.value(expr.lhs), self.value(expr.rhs)
+        left = self.value(expr.lhs)
+        with self.limits.holding.beside(_rows(left) * self.grid.size * VALUE):
+            right = self.value(expr.rhs)
         match left, right:
             case Scalar(), Scalar():
                 return binary.scalars(expr.op, left, right)
@@ -250,7 +260,20 @@ class _Evaluation:
                 return binary.vector_scalar(expr.op, right, left, True, expr.return_bool)
             case Vector(), Vector():
                 assert expr.matching is not None
+                check = self.limits.check
                 if expr.op in SETS:
-                    return sets(expr.op, left, right, expr.matching)
-                return binary.vector_vector(expr.op, left, right, expr.matching, expr.return_bool)
+                    self.limits.holding.need((len(left.labels) + len(right.labels)) * self.grid.size * PAIRED)
+                    return sets(expr.op, left, right, expr.matching, check)
+                return binary.vector_vector(
+                    expr.op, left, right, expr.matching, expr.return_bool, lambda rows: self.allow(rows, PAIRED), check
+                )
         raise AssertionError((left, right))
+
+
+def _rows(value: Value) -> int:
+    match value:
+        case Vector():
+            return len(value.labels)
+        case Windows():
+            return len(value.columns.labels)
+    return 1

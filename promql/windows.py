@@ -14,8 +14,8 @@ from promql.result import Scalar, String, Vector
 
 # Prometheus, model/value/value.go. A quiet NaN of the FPU never has these bits.
 STALE_BITS = 0x7FF0000000000002
-# How many samples a chunk of expanded windows may hold: 16 MB of float64.
-CHUNK = 1 << 21
+# How many samples a chunk of expanded windows may hold: 4 MB of float64, and several times that on the way.
+CHUNK = 1 << 19
 # How many samples are reduced at once, which takes no memory: about 50 ms.
 STRETCH = 1 << 26
 

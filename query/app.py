@@ -24,6 +24,7 @@ from query.pulse import PROBE_S, Pulse, answers
 from query.ranges import Ranges
 from query.reach import connect, limits
 from query.recent import Layered, Lru, Recent
+from query.room import Room
 from query.service import Clock, Service
 from query.settings import QuerySettings
 from query.sql import GRID_SETTINGS
@@ -131,7 +132,9 @@ def build(
         slow_s=settings.query_slow_s,
         max_bytes=settings.query_max_bytes,
         places=Places(settings.query_concurrency, settings.query_waiting),
+        room=Room(settings.query_memory, settings.query_threads),
         threads=settings.query_threads,
+        send_s=settings.query_send_s,
     )
     catalog = Catalog(store, guard, settings.query_max_series)
     return Starlette(routes=routes(service, api, catalog, Status(store, guard)))

@@ -19,8 +19,8 @@ from query.grids import LACKING, Able, ClickhouseGrids
 from query.pulse import Pulse
 from query.rolled import ClickhouseRows
 from query.shared import Shared
-from query.source import ClickhouseSource, Limits, labels_of
-from query.spent import current
+from query.source import SERIES_BYTES, ClickhouseSource, Limits, labels_of
+from query.spent import current, keep
 from query.store import Alert, Cardinality, Versions, Written
 from query.view import EVERYTHING, View
 from schemas.tiers import MINUTE, Tier
@@ -198,6 +198,7 @@ class ClickhouseStore:
     def label_sets(self, tenant: str, select: Select, start_ms: int, end_ms: int, limit: int) -> list[Labels]:
         """Return the label sets of a selector."""
         table = self.rows(sql_catalog.label_sets(tenant, select, start_ms, end_ms, limit))
+        keep(table.num_rows * SERIES_BYTES)
         return labels_of(table["metric"].to_pylist(), table["json"].to_pylist())
 
     def label_names(self, tenant: str, select: Select | None, start_ms: int, end_ms: int, limit: int) -> set[str]:

@@ -7,13 +7,14 @@ import pyarrow as pa
 
 from promql.columns import Floats, Mask, Selector
 from promql.grid import Grid
+from promql.holding import SELECTED
 from promql.pushed import Cells
 from query import sql
 from query.errors import QueryError
 from query.metrics import PUSHED
 from query.rows import placed
 from query.source import Statements, check_cost, check_samples, every, listed
-from query.spent import current
+from query.spent import current, keep
 
 LACKING = "TG-query-lacking"
 
@@ -53,6 +54,8 @@ class ClickhouseGrids:
         check_cost(
             self._store, sql.samples(self._tenant, selector, names, wanted, limits.samples, False), len(ids), selector
         )
+        # The arrays as Arrow has them, and as they become.
+        keep(len(ids) * grid.size * SELECTED)
         statement = sql.grid(self._tenant, selector, names, wanted, function, grid, range_ms)
         try:
             table = self._store.rows(statement, sql.GRID_SETTINGS)

@@ -27,6 +27,7 @@ WAITED = Histogram(
     buckets=(0.001, 0.01, 0.1, 1, 10, 30),
     registry=REGISTRY,
 )
+UNSENT = Counter("tidegauge_query_unsent", "Answers that a client did not take in time", registry=REGISTRY)
 SLOW = Counter("tidegauge_query_slow", "Requests in the slow-query log", registry=REGISTRY)
 # outcome: led (evaluated, perhaps for others too), joined (took another request's block), left (that one failed).
 FLIGHTS = Counter("tidegauge_query_flights", "Blocks that were not in the cache", ["outcome"], registry=REGISTRY)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from promql.result import Result, Scalar, Vector
+from promql.result import Matrix, Result, Scalar, Vector
 from query.blocks import Steps
 from query.cache import Block
 from query.pieces import join
@@ -22,6 +22,16 @@ class Answer:
 
 
 Piece = tuple[Steps, Block]
+
+
+def value_bytes(value: Result) -> int:
+    """Return what a value takes, about, its labels aside: those are the series' that it was made of."""
+    match value:
+        case Vector():
+            return value.values.nbytes + value.present.nbytes
+        case Matrix():
+            return value.columns.values.nbytes + value.columns.timestamps.nbytes
+    return 0
 
 
 def part_of(steps: Steps, answer: Answer) -> Piece:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from promql.columns import Labels
+from promql.holding import VALUE
 from promql.result import Vector
 from promql.series import Signature, prune, signature
 from query.blocks import Steps
 from query.errors import refused
+from query.spent import keep
 
 
 def cut(vector: Vector, have: Steps, want: Steps) -> Vector:
@@ -42,6 +44,8 @@ def join(pieces: Sequence[tuple[Steps, Vector]], want: Steps, max_cells: int) ->
     if len(labels) * want.size > max_cells:
         limit = f"{max_cells} (TIDEGAUGE_QUERY_MAX_CELLS)"
         raise refused("TG-query-cells", f"{len(labels)} series x {want.size} steps are more than {limit}")
+    # The parts were cut out of pieces, and are copied once more.
+    keep(2 * len(labels) * want.size * VALUE)
     values = np.zeros((len(labels), want.size))
     present = np.zeros((len(labels), want.size), np.bool_)
     for (part, vector), mine in zip(parts, rows, strict=True):

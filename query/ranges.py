@@ -22,10 +22,10 @@ from query.errors import UNAVAILABLE, QueryError
 from query.flights import Flights
 from query.keys import Keys, cacheable
 from query.metrics import BODIES, STALE_BLOCKS
-from query.parts import Answer, Piece, joined, part_of, scalar
+from query.parts import Answer, Piece, joined, part_of, scalar, value_bytes
 from query.pieces import cut
 from query.recent import Recent
-from query.spent import check, count_cached
+from query.spent import check, count_cached, keep, scope, work
 from query.store import Store, Written
 from query.tiers import aligned, begins, chosen, short_infos, taken_infos
 from query.view import EVERYTHING, View
@@ -230,19 +230,22 @@ class Ranges:
     def _of(self, asked: Asked, share: Share) -> Answer:
         said, steps = Annotations(), share.steps
         raw = self.store.source(asked.tenant, steps.size, asked.view)
-        value = evaluate(
-            asked.expr,
-            raw,
-            steps.first_ms,
-            steps.last_ms,
-            0 if asked.instant else steps.step_ms,
-            self.lookback_ms,
-            annotations=said,
-            max_cells=self.max_cells,
-            tier=self._rows(asked, share, raw),
-            grids=self.store.grids(asked.tenant, asked.view),
-            check=check,
-        )
+        with scope():
+            value = evaluate(
+                asked.expr,
+                raw,
+                steps.first_ms,
+                steps.last_ms,
+                0 if asked.instant else steps.step_ms,
+                self.lookback_ms,
+                annotations=said,
+                max_cells=self.max_cells,
+                tier=self._rows(asked, share, raw),
+                grids=self.store.grids(asked.tenant, asked.view),
+                check=check,
+                hold=work,
+            )
+        keep(value_bytes(value))
         return Answer(value, [*said.infos, *short_of(share, asked)], said.warnings)
 
     def _rows(self, asked: Asked, share: Share, raw: Source) -> RowSource | None:

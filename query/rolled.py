@@ -7,14 +7,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from promql.columns import Floats, Int64s, Selector
+from promql.holding import WINDOWED
 from promql.tiers import Digests, Rows
 from query import sql
 from query.digests import quantiles
 from query.metrics import ROWS_READ
 from query.rows import placed
 from query.source import Statements, check_cost, check_samples, every, listed
-from query.spent import current
+from query.spent import current, keep, most, settle
 from schemas.tiers import Tier
+
+# What a row takes, about: as Arrow has it and as columns; and its digest, of a gauge that never stands still.
+ROW_BYTES, DIGEST_BYTES = 150, 1000
 
 Number = TypeVar("Number", np.uint64, np.int64, np.float64)
 
@@ -42,7 +46,15 @@ class ClickhouseRows:
         names = sorted(fields)
         statement = sql.rollups(self._tenant, selector, metrics, wanted, self._tier, names, limits.samples)
         check_cost(self._store, statement, len(ids), selector, self.width_ms)
+        # Windows over them, see promql.tiers; and no more rows than there are windows of their width.
+        keep(len(ids) * self._steps * WINDOWED)
+        widths = (selector.end_ms - selector.start_ms) // self.width_ms + 1
+        room = min(len(ids) * widths, limits.samples) * (ROW_BYTES + DIGEST_BYTES * ("digest" in fields))
+        room = most(room)
+        keep(room)
         table = self._store.rows(statement)
+        keep(2 * table.nbytes - room)
+        settle()
         check_samples(table.num_rows, limits.samples)
         ROWS_READ.labels(self._tier.name).inc(table.num_rows)
         if (spent := current()) is not None:

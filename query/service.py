@@ -21,6 +21,8 @@ from query.answers import Reply, Request
 from query.errors import QueryError, bad_data, canceled, of_promql, timeout
 from query.metrics import ERRORS, REQUESTS, RUNNING, SECONDS, SLOW, WAITED
 from query.places import Places
+from query.room import Held, Larger, Room
+from query.sending import Sending
 from query.size import allow
 from query.spent import Spent, begin
 from query.store import Store
@@ -50,7 +52,9 @@ class Service:
     slow_s: float
     max_bytes: int
     places: Places
+    room: Room
     threads: int
+    send_s: float
     _pool: list[ThreadPoolExecutor] = field(default_factory=list)
 
     async def answer(self, http: HttpRequest, handler: str, work: Answer) -> Response:
@@ -75,7 +79,7 @@ class Service:
             _tell_slow(handler, request, spent, status, error_id)
         # RFC 9110: a 401 says what is asked for.
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        return Response(body, status, headers, media_type="application/json")
+        return Sending(body, status, headers, within_s=self.send_s, sent=spent.held.leave if spent.held else None)
 
     async def _request(self, http: HttpRequest) -> Request:
         pairs = _pairs(http.url.query)
@@ -122,22 +126,10 @@ class Service:
         """Answer in a place that is taken, and see that it is given back."""
         spent.queued_s = spent.elapsed_s
         WAITED.observe(spent.queued_s)
-
-        def counted() -> bytes:
-            begin(spent)
-            allow(self.max_bytes)
-            with RUNNING.track_inprogress():
-                reply = work(request)
-                return encode.success(reply.data, reply.infos, reply.warnings)
-
-        loop = asyncio.get_running_loop()
-        try:
-            running = loop.run_in_executor(self._executor(), copy_context().run, counted)
-        except BaseException:
-            self.places.leave(request.tenant)
-            raise
-        # The place is free when the thread has ended, not when somebody has lost patience.
-        running.add_done_callback(partial(self._ended, request.tenant))
+        spent.held = Held(self.room, request.tenant)
+        running = asyncio.ensure_future(self._in_place(work, request, spent))
+        # Seen, whether or not anybody still waits for it.
+        running.add_done_callback(lambda one: one.cancelled() or one.exception())
         left_s = spent.limit_s - spent.elapsed_s
         try:
             both: set[asyncio.Future[Any]] = {running, gone}
@@ -147,15 +139,44 @@ class Service:
         finally:
             # The thread ends at its next statement, a running statement by its max_execution_time.
             spent.cancelled = True
+            spent.held.withdraw()
         if gone in done:
             raise canceled()
         raise timeout(spent.limit_s)
 
-    def _ended(self, tenant: str, running: "asyncio.Future[bytes]") -> None:
-        self.places.leave(tenant)
-        if not running.cancelled():
-            # Seen, whether or not anybody still waits for it.
-            running.exception()
+    async def _in_place(self, work: Answer, request: Request, spent: Spent) -> bytes:
+        """Answer, anew with more memory where it needs it; give the place back.
+
+        It is free when the thread has ended, not when somebody has lost patience.
+        """
+
+        def counted() -> bytes:
+            begin(spent)
+            allow(self.max_bytes)
+            with RUNNING.track_inprogress():
+                reply = work(request)
+                return encode.success(reply.data, reply.infos, reply.warnings)
+
+        held, answered = spent.held, 0
+        assert held is not None
+        try:
+            while True:
+                try:
+                    body = await asyncio.get_running_loop().run_in_executor(
+                        self._executor(), copy_context().run, counted
+                    )
+                except Larger as larger:
+                    began_s = spent.elapsed_s
+                    await held.more(larger.size, spent.left_s())
+                    spent.again()
+                    spent.queued_s += spent.elapsed_s - began_s
+                else:
+                    # Until it is sent.
+                    answered = 0 if spent.cancelled else len(body)
+                    return body
+        finally:
+            held.only(answered)
+            self.places.leave(request.tenant)
 
     def _executor(self) -> ThreadPoolExecutor:
         if not self._pool:

@@ -58,6 +58,14 @@ class QuerySettings(BaseSettings):
         gt=0,
         description="Largest answer of query_range or of a range vector, bytes. Default: 256 MiB.",
     )
+    query_memory: int = Field(
+        default=8 << 30,
+        gt=0,
+        description="What all requests that run or are sent may hold, about, bytes; less than the host has. 8 GiB.",
+    )
+    query_send_s: float = Field(
+        default=120.0, gt=0, description="How long a client may take to receive an answer, s. Default: 120."
+    )
     query_compression: Literal["none", "lz4_frame", "zstd"] = Field(
         default="none",
         description="Of ClickHouse's answers; lz4_frame where they come over a slow network. Default: none.",

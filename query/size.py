@@ -3,6 +3,7 @@
 from contextvars import ContextVar
 
 from query.errors import refused
+from query.spent import work
 
 # `[1714608000,"0.3333333333"],` and a little more. Shortest 16, longest 45.
 POINT_BYTES = 32
@@ -24,3 +25,5 @@ def fits(size: int) -> None:
         raise refused(
             "TG-query-bytes", f"the answer has about {size:,} bytes or more, over the limit of {limit}: {why}"
         )
+    # Its parts, and the whole that is made of them.
+    work(2 * size)

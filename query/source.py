@@ -16,13 +16,16 @@ from query.errors import QueryError, refused
 from query.known import unknown
 from query.metrics import ESTIMATES, SAMPLES_READ
 from query.rows import Rows, by_series, conflicting, grouped
-from query.spent import current
+from query.spent import current, keep, most, reach, settle
 from query.view import EVERYTHING, View
 
 # Below so many samples, were each series to have one a second, nothing is asked before reading.
-SMALL = 50_000_000
+SMALL = 20_000_000
 # So many samples are read while the list of their series comes; of more, none are kept.
 EARLY = 2_000_000
+# What one takes until it is a column: as Arrow has it, one after the other, in order. And a series, with its labels.
+SAMPLE_BYTES = 64
+SERIES_BYTES = 1000
 
 T = TypeVar("T")
 
@@ -91,6 +94,7 @@ def listed(store: Statements, tenant: str, selector: Selector, steps: int) -> Li
     found = matching(store, tenant, selector, steps)
     if not found.num_rows:
         return Listed([], np.empty(0, np.uint64), [])
+    keep(found.num_rows * SERIES_BYTES)
     metrics = found["metric"].to_pylist()
     labels = labels_of(metrics, found["json"].to_pylist())
     return Listed(sorted(set(metrics)), found["series_id"].to_numpy(), labels)
@@ -118,11 +122,16 @@ class ClickhouseSource:
         ids, wanted = found.ids, None if every(selector) else found.ids.tolist()
         if rows is None:
             statement = sql.samples(self._tenant, selector, found.names, wanted, limits.samples, False)
-            check_cost(self._store, statement, len(ids), selector)
-            rows = self._samples(selector, found.names, wanted, final=False)
+            told = check_cost(self._store, statement, len(ids), selector)
+            if wanted is None and not told:
+                # They are more than EARLY.
+                told = estimated(self._store, statement)
+            rows = self._samples(selector, found.names, wanted, final=False, told=told)
+        keep(len(rows[0]) * SAMPLE_BYTES)
+        settle()
         if conflicting(*rows):
             # Two values for one identity: only FINAL knows which one a merge will keep.
-            rows = self._samples(selector, found.names, wanted, final=True)
+            rows = self._samples(selector, found.names, wanted, final=True, told=len(rows[0]))
         rows = by_series(ids, *rows)
         # After the samples, since arrivals are written before them: no late sample is taken for one in time.
         rows = self._known(selector, found.names, wanted, rows)
@@ -141,7 +150,7 @@ class ClickhouseSource:
         What the list has to refuse is refused in its words: meanwhile no more is read than EARLY, or than a limit.
         """
         listing = self._store.beside(lambda: self._listed(selector))
-        limit = min(EARLY, self._store.limits.samples, self._store.limits.rows)
+        limit = min(EARLY, _within(EARLY), self._store.limits.samples, self._store.limits.rows)
         try:
             rows = self._read(sql.samples(self._tenant, selector, [selector.metric], None, limit, False))
         except QueryError:
@@ -149,11 +158,30 @@ class ClickhouseSource:
             raise
         return listing.result(), None if len(rows[0]) > limit else rows
 
-    def _samples(self, selector: Selector, metrics: list[str], wanted: list[int] | None, final: bool) -> Rows:
+    def _samples(
+        self, selector: Selector, metrics: list[str], wanted: list[int] | None, final: bool, told: int
+    ) -> Rows:
+        """Return the samples. told: about how many there are; 0: nobody knows."""
         if not metrics:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64)
         limit = self._store.limits.samples
-        rows = self._read(sql.samples(self._tenant, selector, metrics, wanted, limit, final))
+        first = limit if told else min(limit, _within(EARLY))
+        plain = sql.samples(self._tenant, selector, metrics, wanted, first, final)
+        rows: Rows | None = None
+        if not told:
+            rows = self._read(plain)
+            if len(rows[0]) > first and first < limit:
+                rows, told = None, max(estimated(self._store, plain), first)
+        if rows is None:
+            # Room comes first: read samples are in memory already. An estimate may be far more than there are.
+            likely = min(limit, told) * SAMPLE_BYTES
+            room = most(likely)
+            limit = limit if room == likely else room // SAMPLE_BYTES
+            keep(room)
+            rows = self._read(sql.samples(self._tenant, selector, metrics, wanted, limit, final))
+            keep(-room)
+            if room < likely and len(rows[0]) > limit:
+                keep(likely)
         check_samples(len(rows[0]), limit)
         return rows
 
@@ -178,22 +206,33 @@ class ClickhouseSource:
         return rows[0][keep], rows[1][keep], rows[2][keep]
 
 
-def check_cost(store: Statements, asked: sql.Statement, series: int, selector: Selector, width_ms: int = 1000) -> None:
+def _within(samples: int) -> int:
+    """Return how many samples may be read without waiting for memory, at most EARLY or what the request has anyway."""
+    return reach(samples * SAMPLE_BYTES) // SAMPLE_BYTES
+
+
+def check_cost(store: Statements, asked: sql.Statement, series: int, selector: Selector, width_ms: int = 1000) -> int:
     """Refuse a statement that would read too many rows, by ClickHouse's own estimate, before any is read.
 
     A sparse selector reads more rows than it returns: whole granules. Asked only where the range is long: 5 ms.
-    width_ms: at most one row in it a series.
+    width_ms: at most one row in it a series. Returns the estimate, 0 if none was asked for.
     """
     limits = store.limits
-    most = series * (selector.end_ms - selector.start_ms) / width_ms
-    if not series or most < min(SMALL, limits.rows):
-        return
-    ESTIMATES.inc()
-    told = store.rows(sql.estimate(asked))
-    rows = sum(told["rows"].to_pylist()) if told.num_columns else 0
+    possible = series * (selector.end_ms - selector.start_ms) / width_ms
+    if not series or possible < min(SMALL, limits.rows):
+        return 0
+    rows = estimated(store, asked)
     if rows > limits.rows:
         limit = f"{limits.rows} (TIDEGAUGE_QUERY_MAX_ROWS); ask for less time or fewer series"
         raise refused("TG-query-cost", f"the selector would read about {rows} rows, more than the limit of {limit}")
+    return rows
+
+
+def estimated(store: Statements, asked: sql.Statement) -> int:
+    """Return how many rows ClickHouse would read for a statement, whole granules."""
+    ESTIMATES.inc()
+    told = store.rows(sql.estimate(asked))
+    return sum(told["rows"].to_pylist()) if told.num_columns else 0
 
 
 def check_samples(count: int, limit: int) -> None:

@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from query.errors import timeout
+from query.room import Held
 
 _CURRENT: ContextVar["Spent | None"] = ContextVar("spent", default=None)
 
 
 @dataclass(slots=True)
 class Spent:
-    """limit_s: the request's time in all. clock: monotonic seconds. cancelled: nobody waits for the answer any more."""
+    """limit_s: the request's time in all. clock: monotonic seconds. cancelled: nobody waits for the answer any more.
+
+    held: its memory; None: nobody counts it.
+    """
 
     limit_s: float
     clock: Callable[[], float]
@@ -31,6 +35,7 @@ class Spent:
     most_samples: int = 0
     cached_blocks: int = 0
     cancelled: bool = False
+    held: Held | None = None
     # Series by what selects them, see query.source.matching.
     found: dict[Any, Any] = field(default_factory=dict)
     _under_way: int = 0
@@ -74,6 +79,11 @@ class Spent:
         self.samples += samples
         self.most_samples = max(self.most_samples, samples)
 
+    def again(self) -> None:
+        """Forget what was read: the request begins anew."""
+        self.series = self.samples = self.most_samples = self.cached_blocks = 0
+        self.found.clear()
+
     def stats(self) -> dict[str, dict[str, float]]:
         """Return Prometheus's query statistics (util/stats), as far as they exist here.
 
@@ -107,6 +117,51 @@ def check() -> None:
     spent = current()
     if spent is not None:
         spent.left_s()
+
+
+def keep(size: int) -> None:
+    """Count bytes that the running request holds until it ends; raises QueryError, Larger."""
+    spent = current()
+    if spent is not None and spent.held is not None:
+        spent.held.keep(size)
+
+
+def work(size: int) -> None:
+    """Count bytes that it holds for what it does now, instead of those before; raises QueryError, Larger."""
+    spent = current()
+    if spent is not None and spent.held is not None:
+        spent.held.work(size)
+
+
+def reach(size: int) -> int:
+    """Return how many bytes more it may hold without waiting, at most about so many."""
+    spent = current()
+    return size if spent is None or spent.held is None else spent.held.reach(size)
+
+
+def most(size: int) -> int:
+    """Return so many bytes, or how many more the request may hold at all, if those are less."""
+    spent = current()
+    return size if spent is None or spent.held is None else min(size, spent.held.most())
+
+
+@contextmanager
+def scope() -> Iterator[None]:
+    """Let what is counted within end with it."""
+    spent = current()
+    held = None if spent is None else spent.held
+    if held is None:
+        yield
+        return
+    with held.scope():
+        yield
+
+
+def settle() -> None:
+    """Give back what it has taken and does not hold."""
+    spent = current()
+    if spent is not None and spent.held is not None:
+        spent.held.settle()
 
 
 def count_cached(blocks: int) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from promql.columns import Selector
+from promql.columns import Matcher, Selector
 from promql.grid import Grid
 from query.app import build
 from query.cache import NoCache
 from query.clickhouse import ClickhouseStore
 from query.errors import QueryError
+from query.room import Held, Larger, Room
 from query.settings import QuerySettings
 from query.source import Limits
 from query.spent import Spent, begin
@@ -115,6 +116,24 @@ def test_a_selector_that_reads_too_much_is_refused_before_it_reads(reader: Click
     assert len(enough.source("t", 1).select(asked).values) == 22
 
 
+@pytest.mark.parametrize("matchers", [(), (("i", "!=", "none"),)])
+def test_samples_have_room_before_they_are_read(reader: Clickhouse, matchers: tuple[Matcher, ...]) -> None:
+    """Series take 2,000 bytes and 22 samples 1,408; a share is 2,500."""
+    source = ClickhouseStore(reader, Limits(1000, 100_000, 1_000_000, 20)).source("t", 1)
+    asked, room = Selector("http", matchers, START - 1, START + H), Room(20_000, 2)
+    spent, other = Spent(20, time.monotonic), Held(room, "other")
+    begin(spent)
+    spent.held = Held(room, "t")
+    assert len(source.select(asked).values) == 22
+    # What the estimate was too high by is free again.
+    other.keep(2500 + 15_000 - 1000)
+    spent.held.leave()
+    spent.again()
+    other.keep(908)
+    with pytest.raises(Larger):
+        source.select(asked)
+
+
 def test_samples_that_come_before_their_list_are_kept_or_read_again(
     reader: Clickhouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +156,8 @@ def test_samples_that_come_before_their_list_are_kept_or_read_again(
     both = read()
     monkeypatch.setattr("query.source.EARLY", 21)
     again = read()
-    assert (both[0], again[0]) == (2, 3)
+    # With an estimate of what it takes to read them all.
+    assert (both[0], again[0]) == (2, 4)
     assert both[1] == again[1]
     # The list's refusal, not that of the samples which came to nothing either.
     strict = ClickhouseStore(reader, Limits(1, 10, 1_000_000, 20)).source("t", 1)
