@@ -70,5 +70,12 @@ def processes(home: Home, ports: Mapping[str, int]) -> list[Process]:
     ]
 
 
-CODE = {"query": services.QUERY_PACKAGES, "agent": services.AGENT_PACKAGES, "jobs": flink.JOB_PACKAGES}
-"""Whom `up` restarts when their code changed; the TaskManagers follow the jobs."""
+CODE = {
+    "topics": services.SCHEMA_PACKAGES,
+    "tables": services.SCHEMA_PACKAGES,
+    "query": services.QUERY_PACKAGES,
+    "agent": services.AGENT_PACKAGES,
+    "jobs": flink.JOB_PACKAGES,
+}
+"""Whom `up` restarts when their code changed, in this order: who needs a step waits for it. The TaskManagers follow the
+jobs; the supervisor, ClickHouse, Kafka and Redis go on until `down`."""

@@ -13,6 +13,7 @@ QUERY_PACKAGES = ("query", "promql", "schemas", "sinks", "udfs")
 READER = "reader"
 """The ClickHouse user of the query service, who may only read."""
 AGENT_PACKAGES = ("agent", "schemas", "sinks")
+SCHEMA_PACKAGES = ("schemas", "sinks")
 
 
 def _done() -> bool:
@@ -67,13 +68,13 @@ def agent(home: Home, env: Mapping[str, str]) -> Process:
 def topics(home: Home, env: Mapping[str, str]) -> Process:
     """Return the step that makes or updates the Kafka topics."""
     command = _python("sinks.topics", env["TIDEGAUGE_KAFKA"])
-    return Process("topics", command, env, home.path, _done, needs=("kafka",), once=True)
+    return Process("topics", command, env, home.path, _done, needs=("kafka",), once=True, code=SCHEMA_PACKAGES)
 
 
 def tables(home: Home, env: Mapping[str, str]) -> Process:
     """Return the step that makes or updates the ClickHouse tables."""
     command = _python("sinks.ddl")
-    return Process("tables", command, env, home.path, _done, needs=("clickhouse",), once=True)
+    return Process("tables", command, env, home.path, _done, needs=("clickhouse",), once=True, code=SCHEMA_PACKAGES)
 
 
 def jobs(home: Home, env: Mapping[str, str]) -> Process:

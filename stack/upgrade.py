@@ -81,13 +81,20 @@ def take_up(home: Home, done: Submitted, live: Mapping[str, Job]) -> None:
             del done.stopping[name]  # someone submitted it anew
 
 
-def take_savepoint(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> str:
-    """Stop a job and return where its savepoint lies; raises UpgradeError."""
+def take_savepoint(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> str | None:
+    """Stop a job and return the state that it left: its savepoint, or if that fails a checkpoint. Raises UpgradeError.
+
+    A job that is so slow that its savepoint expires is as slow at the next try.
+    """
     one = done.stopping[job.name]
     print(f"stopping {job.name} with a savepoint", flush=True)
     try:
         return rest.stop_with_savepoint(job, folder=uri(Path(one.folder)), trigger=one.trigger)
     except SavepointError as error:
+        if one.checkpoint is not None:
+            print(f"{error}; cancelling {job.name}, which goes on from its last checkpoint", flush=True)
+            rest.cancel(job)
+            return left(one)
         one.trigger = uuid4().hex  # Flink would answer the same again for the one that failed
         save(home, done)
         raise UpgradeError(

@@ -229,6 +229,15 @@ def test_what_became_of_a_savepoint_is_said_and_the_next_try_follows(
     assert (first["triggerId"] == second["triggerId"]) is same
 
 
+def test_a_job_whose_savepoint_fails_goes_on_from_its_last_checkpoint(home: Home) -> None:
+    chk = home.path / "flink" / "checkpoints" / "1"
+    flink = Flink(meets=["it expired"], checkpoint=[write(chk / "chk-7" / "_metadata")])
+    os.utime(chk / "chk-7" / "_metadata", (0, 0))
+    write(chk / "chk-8" / "_metadata")  # by the job that came back
+    assert local(run(home, flink)["gate"]).name == "chk-8"
+    assert not flink.jobs_by_id
+
+
 @pytest.mark.parametrize(
     ("now", "code", "asked"),
     [("starting", "", []), ("starting", "older", ["jobs"]), ("done", "", ["jobs"]), ("backoff", "", ["jobs"])],
@@ -239,6 +248,13 @@ def test_up_leaves_a_jobs_step_alone_that_is_on_its_way(now: str, code: str, ask
     processes["jobs"] = Running(now, code=code or version(plan.CODE["jobs"]))
     up.refresh(home, State(processes=processes), ())
     assert [path.name for path in home.folder("requests").iterdir()] == asked
+
+
+def test_what_new_code_writes_to_is_made_before_it_starts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(up, "ask", lambda _, name: asked.append(name))
+    up.refresh(home, State(processes={name: Running("up", code="older") for name in plan.CODE}), ())
+    assert asked == ["topics", "tables", "query", "agent", "jobs"]
 
 
 @pytest.mark.parametrize("now", ["backoff", "starting"])
