@@ -7,6 +7,7 @@ from functools import partial
 import anyio.to_thread
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -27,6 +28,7 @@ from query.recent import Layered, Lru, Recent
 from query.room import Room
 from query.service import Clock, Service
 from query.settings import QuerySettings
+from query.slashes import Slashes
 from query.sql import GRID_SETTINGS
 from query.status import VERSION, Status
 from query.store import Store
@@ -87,7 +89,16 @@ def _own(store: Store) -> list[Route]:
     async def metrics(http: HttpRequest) -> Response:
         return Response(generate_latest(REGISTRY), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return [Route("/-/ready", ready), Route("/-/healthy", healthy), Route("/metrics", metrics)]
+    async def root(http: HttpRequest) -> Response:
+        # Clients ask here whether anyone is there.
+        return PlainTextResponse("Tidegauge answers Prometheus's queries at /api/v1/query and beside it.\n")
+
+    return [
+        Route("/", root),
+        Route("/-/ready", ready),
+        Route("/-/healthy", healthy),
+        Route("/metrics", metrics),
+    ]
 
 
 def build(
@@ -137,7 +148,7 @@ def build(
         send_s=settings.query_send_s,
     )
     catalog = Catalog(store, guard, settings.query_max_series)
-    return Starlette(routes=routes(service, api, catalog, Status(store, guard)))
+    return Starlette(routes=routes(service, api, catalog, Status(store, guard)), middleware=[Middleware(Slashes)])
 
 
 def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette:

@@ -142,7 +142,8 @@ class ClickhouseStore:
             asked_ms, known, said = held
             if 0 <= now_ms - asked_ms < fresh_ms or (block is not None and known == block):
                 return said
-        found = self.rows(sql.completeness(tenant, tier.name, HOUR_S)).to_pylist()
+        upto_s = max(0, now_ms - tier.width_ms) // 1000
+        found = self.rows(sql.completeness(tenant, tier.name, HOUR_S, upto_s)).to_pylist()
         said = None
         for row in found:
             said = Completeness(row["last"] * 1000 + tier.width_ms, row["seen"], row["expected"])

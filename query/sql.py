@@ -233,17 +233,19 @@ LIMIT {{limit:UInt64}}"""
     return text, params
 
 
-def completeness(tenant: str, tier: str, span_s: int) -> Statement:
+def completeness(tenant: str, tier: str, span_s: int, upto_s: int) -> Statement:
     """Return the newest closed window of a tier (start in s), the sources in it, and those in span_s up to it.
 
-    No row if none was closed. The newest is the first one from the key's end: ClickHouse reads one granule for it.
+    upto_s: the newest window that can be over, its start in s. What was closed beyond is of a clock that was ahead, and
+    says nothing of windows that are open now. No row if none was closed. The newest is the first one from the key's
+    end: ClickHouse reads one granule for it.
     """
     text = """
 WITH
 (
     SELECT ts
     FROM completeness
-    WHERE tenant = {tenant:String} AND tier = {tier:String}
+    WHERE tenant = {tenant:String} AND tier = {tier:String} AND ts <= toDateTime({upto:UInt32}, 'UTC')
     ORDER BY tenant DESC, tier DESC, ts DESC
     LIMIT 1
 ) AS newest
@@ -252,9 +254,10 @@ SELECT
     uniqExactArrayIf(sources, ts = newest) AS seen,
     uniqExactArray(sources) AS expected
 FROM completeness
-WHERE tenant = {tenant:String} AND tier = {tier:String} AND ts > newest - toIntervalSecond({span:UInt32})
+WHERE tenant = {tenant:String} AND tier = {tier:String}
+  AND ts > newest - toIntervalSecond({span:UInt32}) AND ts <= toDateTime({upto:UInt32}, 'UTC')
 HAVING count() > 0"""
-    return text, {"tenant": tenant, "tier": tier, "span": span_s}
+    return text, {"tenant": tenant, "tier": tier, "span": span_s, "upto": upto_s}
 
 
 def versions(tenant: str, metrics: Sequence[str], start_ms: int, end_ms: int) -> Statement:

@@ -16,7 +16,7 @@ STATEMENTS: dict[str, sql.Statement] = {
     "samples_of_a_metric": sql.samples("acme", Selector("up", (), 1000, 2000), ["up"], None, 100, False),
     "samples_by_id_final": sql.samples("acme", Selector("up", _ALL, 1000, 2000), ["up"], [2**64 - 1, 7], 100, True),
     "arrived_later": sql.arrived_later("acme", Selector("up", _ALL, 1000, 2000), ["up"], [7], 1500, 100),
-    "completeness": sql.completeness("acme", "1m", 3600),
+    "completeness": sql.completeness("acme", "1m", 3600, 1_714_608_000),
     "written": inserts.statement("tidegauge"),
     "versions": sql.versions("acme", ["down", "up"], 1000, 7_200_000),
     "label_sets": sql_catalog.label_sets("acme", Select("up", _ALL[:1]), 1000, 2000, 10),

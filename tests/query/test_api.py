@@ -198,6 +198,14 @@ def test_media_types_have_no_case(api: Client, kind: str) -> None:
     assert answer.json()["data"]["result"][1] == "1"
 
 
+@pytest.mark.parametrize("path", ["//api/v1/query", "///api/v1/query"])
+def test_a_base_url_may_end_in_a_slash(api: Client, path: str) -> None:
+    # Written out: httpx takes two slashes for the beginning of a host.
+    answer = api.get(f"http://testserver{path}", params={"query": "1"})
+    assert answer.json()["data"]["result"][1] == "1"
+    assert api.get("/").status_code == 200
+
+
 class Broken(MemoryStore):
     """A store whose ClickHouse is away, or whose code has a bug."""
 

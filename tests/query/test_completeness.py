@@ -200,6 +200,8 @@ CLOSED = [
     ("shards", [("1m", 0, [1, 2]), ("1m", 1, [1]), ("1m", 1, [3])], Completeness(START + 2 * M, 2, 3)),
     ("an_hour", [("1m", 0, [9]), ("1m", 1, [8]), ("1m", 60, [1])], Completeness(START + 61 * M, 1, 2)),
     ("silent", [("1m", 0, [1]), ("1m", 1, [])], Completeness(START + 2 * M, 0, 1)),
+    ("ahead", [("1m", 0, [1]), ("1m", 61, [2]), ("1m", 200, [3])], Completeness(START + M, 1, 1)),
+    ("ahead_alone", [("1m", 61, [2])], None),
 ]
 
 
@@ -210,7 +212,7 @@ def test_the_tables_rows(
     for tier, minute, sources in closed:
         seen = np.array(sources, np.uint64)
         clickhouse.insert("completeness", rows.completeness(tenant, tier, START + minute * M, seen))
-    assert ClickhouseStore(clickhouse, Limits(10, 10, 10, 20)).completeness(tenant, START) == want
+    assert ClickhouseStore(clickhouse, Limits(10, 10, 10, 20)).completeness(tenant, START + 62 * M - 1) == want
 
 
 def test_the_stream_is_heard_again_after_two_seconds(clickhouse: Clickhouse) -> None:
@@ -219,11 +221,12 @@ def test_the_stream_is_heard_again_after_two_seconds(clickhouse: Clickhouse) -> 
             "completeness", rows.completeness("again", "1m", START + minute * M, np.array([1], np.uint64))
         )
 
+    now = START + 10 * M
     store = ClickhouseStore(clickhouse, Limits(10, 10, 10, 20))
-    assert store.completeness("again", START) is None
+    assert store.completeness("again", now) is None
     close(0)
-    assert store.completeness("again", START + 1999) is None
-    for asked, minute in ((START + 2000, 0), (START + 3999, 0), (START + 4000, 1), (START - 1, 1)):
+    assert store.completeness("again", now + 1999) is None
+    for asked, minute in ((now + 2000, 0), (now + 3999, 0), (now + 4000, 1), (now - 1, 1)):
         said = store.completeness("again", asked)
         assert said is not None
         assert said.until_ms == START + (minute + 1) * M
