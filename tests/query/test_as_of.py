@@ -115,7 +115,7 @@ def scheduled(
     return arrivals, known
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     st.lists(DELIVERY, min_size=1, max_size=25),
     st.lists(st.integers(0, 5400), min_size=1, max_size=4),

@@ -81,7 +81,7 @@ SHAPES = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SHAPES, st.booleans())
 def test_batches_hold_every_series_once_in_order_and_each_is_read_by_itself(
     shapes: list[tuple[int, int, int]], end: bool
