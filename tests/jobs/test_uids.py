@@ -18,12 +18,12 @@ FORMER = Path(__file__).with_name("uids_of_8_shards.txt")
 pytestmark = [pytest.mark.jvm, pytest.mark.timeout(300)]
 
 
-def built(tmp_path: Path, *names: str, **settings: str) -> list[str]:
+def built(tmp_path: Path, *names: str) -> list[str]:
     """Return what tests.jobs.uids prints of the jobs, built one after the other in one process."""
     home = Home(tmp_path)
     render(home, dict.fromkeys(("flink", "zookeeper"), 1))
     env = {key: value for key, value in os.environ.items() if not key.startswith("TIDEGAUGE_")}
-    env |= flink_env(home) | settings
+    env |= flink_env(home)
     command = [sys.executable, "-m", "tests.jobs.uids", *names]
     said = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert said.returncode == 0, said.stderr[-2000:]
@@ -47,13 +47,10 @@ def test_uids_are_the_pinned_ones_and_what_is_rare_goes_on_at_once(tmp_path: Pat
     assert not at_once & {("gate", "gate"), ("alert", "match"), ("alert", "pieces")}
 
 
-def test_a_job_built_alone_has_the_same_uids(tmp_path: Path) -> None:
-    pinned = PINNED.read_text().splitlines()
-    assert vertices(built(tmp_path, "reroll"), "reroll") == [line for line in pinned if line.startswith("reroll ")]
-
-
-def test_state_that_is_keyed_by_shards_fits_no_other_number(tmp_path: Path) -> None:
-    former, keyed = FORMER.read_text().splitlines(), ("rollup", "reroll")
+def test_a_job_built_alone_has_the_same_uids_but_with_other_shards_other_ones(tmp_path: Path) -> None:
+    pinned, former = PINNED.read_text().splitlines(), FORMER.read_text().splitlines()
+    lines = built(tmp_path, "reroll", "rollup@8", "reroll@8")
+    assert vertices(lines, "reroll") == [line for line in pinned if line.startswith("reroll ")]
     # What was made before shards were named goes on: with eight.
-    assert vertices(built(tmp_path, *keyed, TIDEGAUGE_SHARDS="8"), *keyed) == former
-    assert len(set(former) - set(PINNED.read_text().splitlines())) >= len(TIERS) + 1
+    assert [line.replace("@8", "") for line in vertices(lines, "rollup@8", "reroll@8")] == former
+    assert len(set(former) - set(pinned)) >= len(TIERS) + 1
