@@ -165,7 +165,9 @@ def missed(figures: dict[str, Any]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns 0 if every tier healed."""
     parser = argparse.ArgumentParser(prog="python -m bench.late", description=__doc__)
-    parser.add_argument("--samples", type=float, default=1, metavar="N", help="millions of late samples (default 1)")
+    parser.add_argument(
+        "--samples", type=program.millions, default=1, metavar="N", help="millions of late samples (default 1)"
+    )
     parser.add_argument("--sources", type=whole(1, 1_000_000), default=20, help="hosts (default 20)")
     parser.add_argument(
         "--series", type=whole(1, 1_000_000), default=10_000, help="series of all hosts (default 10,000)"

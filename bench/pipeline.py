@@ -212,7 +212,9 @@ def inspect(cluster: Cluster, load: Workload, progress: Progress, stored: bool =
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m bench.pipeline", description=__doc__)
-    parser.add_argument("--samples", type=float, default=10, metavar="N", help="millions of samples (default 10)")
+    parser.add_argument(
+        "--samples", type=program.millions, default=10, metavar="N", help="millions of samples (default 10)"
+    )
     parser.add_argument("--sources", type=whole(1, 1_000_000), default=20, help="hosts (default 20)")
     parser.add_argument("--series", type=whole(1, 1_000_000), default=1000, help="series of each host (default 1000)")
     parser.add_argument("--interval", type=whole(1, 1_000_000), default=10, help="seconds between scrapes (default 10)")

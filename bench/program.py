@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,17 @@ from bench.report import Progress
 
 # nohup has SIGHUP ignored: then it stays so.
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+def millions(text: str) -> float:
+    """Return how many millions of samples an option says; a `type` for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.01 <= number <= 1000:
+        raise ArgumentTypeError(f"{text[:80]!r} is no number of millions from 0.01 to 1000")
+    return number
 
 
 def run(main: Callable[[], int]) -> NoReturn:

@@ -277,7 +277,9 @@ def run(options: argparse.Namespace, home: Path, stack: ExitStack, progress: Pro
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a bar is missed or an answer is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench.query", description=__doc__)
-    parser.add_argument("--samples", type=float, default=20, metavar="N", help="millions of raw samples; default 20")
+    parser.add_argument(
+        "--samples", type=program.millions, default=20, metavar="N", help="millions of raw samples; default 20"
+    )
     parser.add_argument(
         "--runs", type=whole(1, 10_000), default=20, help="how often each panel is asked from the cache; default 20"
     )

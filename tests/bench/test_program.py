@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,10 @@ def test_what_does_not_end_is_killed() -> None:
         process.stdout.readline()
         program.end(process, within_s=0.1)
     assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("text", ["6000000", "0", "-1", "nan", "inf", "many"])
+def test_samples_are_millions_and_not_without_end(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="is no number of millions from"):
+        program.millions(text)
+    assert program.millions("0.5") == 0.5
