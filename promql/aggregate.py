@@ -175,29 +175,22 @@ def _ranked(vector: Vector, grouping: Grouping, limit: Floats, sign: int, check:
     keep = np.empty(vector.present.shape, np.bool_)
     best = grouping.order
     for groups, part in grouping.slices(vector, check):
-        ranks = _best(groups, sign)
-        best = ranks[:, 0]
-        keep[grouping.order, part] = _kept(groups, ranks, limit[part])
-    rows = grouping.order[best] if vector.values.shape[1] == 1 else grouping.order
+        best, rank = _ranks(groups, sign)
+        keep[grouping.order, part] = groups.present & (rank < limit[part])
+    rows = grouping.order[best[:, 0]] if vector.values.shape[1] == 1 else grouping.order
     rows = rows[keep[rows].any(axis=1)]
     return Vector([vector.labels[row] for row in rows], vector.values[rows], keep[rows])
 
 
-def _best(groups: Groups, sign: int) -> npt.NDArray[np.int64]:
-    """Return the places of each group's rows at each step, [S, T], the best first."""
+def _ranks(groups: Groups, sign: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the places of each group's rows at each step, the best first, and the rank of each row, both [S, T]."""
     owner = np.repeat(np.arange(len(groups.labels)), groups.sizes())
     keys = np.broadcast_to(owner[:, None], groups.values.shape)
     # NaN is the worst of all, absent cells come behind it; among equals the first series wins.
     best = np.lexsort((sign * groups.values, np.isnan(groups.values), ~groups.present, keys), axis=0)
-    return np.asarray(best, np.int64)
-
-
-def _kept(groups: Groups, best: npt.NDArray[np.int64], limit: Floats) -> Mask:
-    owner = np.repeat(np.arange(len(groups.labels)), groups.sizes())
     rank = np.empty(best.shape, np.int64)
     np.put_along_axis(rank, best, np.arange(len(owner))[:, None] - groups.starts[owner][:, None], axis=0)
-    keep: Mask = groups.present & (rank < limit)
-    return keep
+    return np.asarray(best, np.int64), rank
 
 
 def _whole(limit: Floats) -> Floats:

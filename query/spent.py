@@ -119,37 +119,40 @@ def check() -> None:
         spent.left_s()
 
 
+def _held() -> Held | None:
+    """Return the memory of the running request; None: nobody counts it."""
+    spent = current()
+    return None if spent is None else spent.held
+
+
 def keep(size: int) -> None:
     """Count bytes that the running request holds until it ends; raises QueryError, Larger."""
-    spent = current()
-    if spent is not None and spent.held is not None:
-        spent.held.keep(size)
+    if (held := _held()) is not None:
+        held.keep(size)
 
 
 def work(size: int) -> None:
     """Count bytes that it holds for what it does now, instead of those before; raises QueryError, Larger."""
-    spent = current()
-    if spent is not None and spent.held is not None:
-        spent.held.work(size)
+    if (held := _held()) is not None:
+        held.work(size)
 
 
 def reach(size: int) -> int:
     """Return how many bytes more it may hold without waiting, at most about so many."""
-    spent = current()
-    return size if spent is None or spent.held is None else spent.held.reach(size)
+    held = _held()
+    return size if held is None else held.reach(size)
 
 
 def most(size: int) -> int:
     """Return so many bytes, or how many more the request may hold at all, if those are less."""
-    spent = current()
-    return size if spent is None or spent.held is None else min(size, spent.held.most())
+    held = _held()
+    return size if held is None else min(size, held.most())
 
 
 @contextmanager
 def scope() -> Iterator[None]:
     """Let what is counted within end with it."""
-    spent = current()
-    held = None if spent is None else spent.held
+    held = _held()
     if held is None:
         yield
         return
@@ -159,9 +162,8 @@ def scope() -> Iterator[None]:
 
 def settle() -> None:
     """Give back what it has taken and does not hold."""
-    spent = current()
-    if spent is not None and spent.held is not None:
-        spent.held.settle()
+    if (held := _held()) is not None:
+        held.settle()
 
 
 def count_cached(blocks: int) -> None:

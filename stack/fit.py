@@ -95,12 +95,13 @@ def main(parts: Sequence[str]) -> int:
     if told := list(dict.fromkeys(wrong(parts))):
         print("\n".join(told), file=sys.stderr)
         return 2
-    if "java" in parts and not (found := doctor.java(doctor.java_version)).good:
-        print(f"TG-java {found.what} MISSING: {found.found}\n{found.remedy}", file=sys.stderr)
-        return 1
-    if not (found := doctor.file_size(limits.file_size())).good:
-        print(f"TG-file-size {found.what} MISSING: {found.found}\n{found.remedy}", file=sys.stderr)
-        return 1
+    examined = [("TG-file-size", doctor.file_size(limits.file_size()))]
+    if "java" in parts:
+        examined.insert(0, ("TG-java", doctor.java(doctor.java_version)))
+    for identity, found in examined:
+        if not found.good:
+            print(f"{identity} {found.what} MISSING: {found.found}\n{found.remedy}", file=sys.stderr)
+            return 1
     return 0
 
 

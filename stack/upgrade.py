@@ -81,6 +81,13 @@ def take_up(home: Home, done: Submitted, live: Mapping[str, Job]) -> None:
             del done.stopping[name]  # someone submitted it anew
 
 
+def cancel(rest: FlinkRest, one: Stop, job: Job, why: str) -> str | None:
+    """End a job without a savepoint and return the newest state that it left, None if it left none."""
+    print(f"cancelling {job.name} ({why})", flush=True)
+    rest.cancel(job)
+    return left(one)
+
+
 def take_savepoint(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> str | None:
     """Stop a job and return the state that it left: its savepoint, or if that fails a checkpoint. Raises UpgradeError.
 
@@ -92,9 +99,7 @@ def take_savepoint(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> st
         return rest.stop_with_savepoint(job, folder=uri(Path(one.folder)), trigger=one.trigger)
     except SavepointError as error:
         if one.checkpoint is not None:
-            print(f"{error}; cancelling {job.name}, which goes on from its last checkpoint", flush=True)
-            rest.cancel(job)
-            return left(one)
+            return cancel(rest, one, job, str(error))
         one.trigger = uuid4().hex  # Flink would answer the same again for the one that failed
         save(home, done)
         raise UpgradeError(
@@ -121,9 +126,7 @@ def stop(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> None:
         return
     # A job that keeps failing takes no savepoint; its last checkpoint is what it would come back with. This is usual
     # when the code was changed while the stack was down: the job comes back as the old plan with the new modules.
-    print(f"cancelling {job.name} ({job.state})", flush=True)
-    rest.cancel(job)
-    ended(home, done, job.name, left(one))
+    ended(home, done, job.name, cancel(rest, one, job, job.state))
 
 
 def refresh_taskmanagers(home: Home, rest: FlinkRest, code: str, within_s: float = 60.0) -> None:

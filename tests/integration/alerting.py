@@ -1,14 +1,13 @@
 """Rules of a tenant, a source that drives them, and what alert.events tells of them."""
 
 import threading
-import uuid
 from pathlib import Path
 
 import pytest
 from kafka.errors import KafkaError
 
 from load.rules import main as rules
-from tests.integration.pipeline import Pipeline, now_ms
+from tests.integration.pipeline import Pipeline, now_ms, tenant_of
 
 RULES = """
 groups:
@@ -27,7 +26,7 @@ groups:
 
 def applied(pipeline: Pipeline, word: str, folder: Path) -> str:
     """Bring RULES into force for a new tenant; return it."""
-    tenant = f"{word}-{uuid.uuid4().hex[:8]}"
+    tenant = tenant_of(word)
     file = folder / f"{tenant}.yaml"
     file.write_text(RULES)
     with pytest.MonkeyPatch.context() as patch:

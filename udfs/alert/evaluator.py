@@ -88,7 +88,7 @@ class Evaluator:
         began = self.clock()
         spent = self._spent.setdefault(str(address), Spent())
         memory, rested = self._woken(rule, memory, tick)
-        edited = memory.revision not in ("", rule.revision)
+        edited = memory.edited(rule.revision)
         memory, whole, late = self._taken(rule, memory, held, pieces, tick, shelf)
         # What has left the window may still lie in it for a minute: it is as if it were gone.
         window = whole.trim(max(memory.floor, tick - retention_ms(rule, expression)))
@@ -117,7 +117,7 @@ class Evaluator:
     ) -> tuple[Memory, Window, int]:
         """Return the memory, the window with the pieces in it, and how many late samples nothing will be said of."""
         dropped = 0
-        if memory.revision not in ("", rule.revision):
+        if memory.edited(rule.revision):
             memory, dropped = self.hindsight.drop(replace(memory, fired=()), shelf)
         memory, unjudged = self.hindsight.mark(rule, memory, held, pieces, tick, shelf)
         return memory, held.append(pieces) if pieces else held, unjudged + dropped

@@ -67,7 +67,7 @@ def judge(rule: Rule, expression: Expression, memory: Memory, window: Window, no
     floor = max(memory.floor, now - retention_ms(rule, expression))
     if rule.record:
         return _record(rule, expression, memory, window, now, floor)
-    edited = memory.revision not in ("", rule.revision)
+    edited = memory.edited(rule.revision)
     active = _active(rule, expression, window, now, _ticks(rule, expression, memory, now) if edited else 0)
     judged = _stepped(rule, memory, active, now, floor, edited)
     # As in Prometheus: what is kept firing counts as well.

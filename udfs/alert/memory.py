@@ -69,6 +69,10 @@ class Memory:
     still_until: int = 0
     fired: tuple[Firing, ...] = ()
 
+    def edited(self, revision: str) -> bool:
+        """Tell whether it is of another revision of the rule than this one."""
+        return self.revision not in ("", revision)
+
     def encode(self) -> bytes:
         """Return the AlertState record in single-object encoding."""
         return codec("alert_state").encode(
