@@ -7,7 +7,6 @@ from functools import partial
 import anyio.to_thread
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -18,6 +17,7 @@ from query.cache import Cache, NoCache, RedisCache
 from query.catalog import Catalog
 from query.clickhouse import SAID, ClickhouseStore
 from query.errors import QueryError
+from query.front import front
 from query.guard import Guard
 from query.metrics import REGISTRY
 from query.places import Places
@@ -28,7 +28,6 @@ from query.recent import Layered, Lru, Recent
 from query.room import Room
 from query.service import Clock, Service
 from query.settings import QuerySettings
-from query.slashes import Slashes
 from query.sql import GRID_SETTINGS
 from query.status import VERSION, Status
 from query.store import Store
@@ -148,7 +147,7 @@ def build(
         send_s=settings.query_send_s,
     )
     catalog = Catalog(store, guard, settings.query_max_series)
-    return Starlette(routes=routes(service, api, catalog, Status(store, guard)), middleware=[Middleware(Slashes)])
+    return Starlette(routes=routes(service, api, catalog, Status(store, guard)), middleware=front(settings))
 
 
 def of_settings(settings: QuerySettings, clock: Clock = wall_clock) -> Starlette:

@@ -26,6 +26,9 @@ class Client:
     def post(self, path: str, **request: Any) -> httpx.Response:
         return self._runner.run(self._send("POST", path, request))
 
+    def options(self, path: str, **request: Any) -> httpx.Response:
+        return self._runner.run(self._send("OPTIONS", path, request))
+
     async def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self._app)
         async with httpx.AsyncClient(transport=transport, base_url="http://query") as client:
