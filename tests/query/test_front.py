@@ -73,7 +73,7 @@ def test_a_level_is_of_0_to_9() -> None:
 
 def test_an_origin_is_a_regular_expression() -> None:
     with pytest.raises(ValidationError, match="query_cors_origin"):
-        QuerySettings(query_cors_origin="(")  # type: ignore[arg-type] # as the environment gives it
+        QuerySettings(query_cors_origin="(")
 
 
 @pytest.mark.parametrize(
