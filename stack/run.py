@@ -53,7 +53,7 @@ def examples(endpoints: dict[str, str]) -> list[Example]:
     load = "sum by (mode) (rate(node_cpu_seconds_total[1m])) > 0.01"
     rollup = (
         "SELECT name, quantilesTDigestMerge(0.5, 0.95, 0.99)(digest) AS percentiles, sum(count) AS samples "
-        "FROM v_rollup_1m WHERE name = 'node_load1' AND time > now() - INTERVAL 1 HOUR GROUP BY name"
+        "FROM v_rollup_1m WHERE name = 'node_load1' AND time >= now() - INTERVAL 1 HOUR GROUP BY name"
     )
     alerts = "SELECT time, alert, state, labels FROM v_alerts ORDER BY time DESC LIMIT 3"
     query, clickhouse = endpoints["query"], endpoints["clickhouse"]

@@ -91,7 +91,7 @@ def series(stack: "Stack", metric: str, source: str) -> int:
         "SELECT uniqExact(s.series_id) FROM tidegauge.samples AS s "
         "INNER JOIN tidegauge.series AS d ON d.series_id = s.series_id "
         "WHERE s.metric = {metric:String} AND (d.labels['instance'] = {source:String} "
-        "OR d.labels['job'] IN ('query', 'none', 'kafka')) AND s.ts > now() - 120 FORMAT TabSeparated"
+        "OR d.labels['job'] IN ('query', 'none', 'kafka')) AND s.ts >= now() - 120 FORMAT TabSeparated"
     )
     address = f"http://{stack.endpoints['clickhouse']}/?param_metric={metric}&param_source={source}"
     with urllib.request.urlopen(address, data=sql.encode(), timeout=30) as answer:

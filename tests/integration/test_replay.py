@@ -25,7 +25,7 @@ FROM {table} FINAL WHERE ts <= toDateTime({{before:UInt32}} - {width}, 'UTC') GR
 """
 SAMPLES = """
 SELECT tenant, count(), sum(cityHash64(metric, series_id, ts, reinterpretAsUInt64(value)))
-FROM samples FINAL WHERE ts < toDateTime({before:UInt32}, 'UTC') GROUP BY tenant
+FROM samples FINAL WHERE ts < toDateTime64({before:UInt32}, 3, 'UTC') GROUP BY tenant
 """
 WINDOWS = "SELECT uniqExact(ts) FROM completeness WHERE tenant = 'clock' AND tier = '5m'"
 FIVE_MINUTES = TIERS[1]
