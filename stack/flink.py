@@ -9,7 +9,9 @@ from pathlib import Path
 import yaml
 
 from sinks import direct
+from stack import submitted
 from stack.archive import CLIENT, JOBMANAGER, TASKMANAGER
+from stack.code import version
 from stack.home import ROOT, Home
 from stack.jars import lib, pyflink_home
 from stack.javatext import uri
@@ -143,6 +145,18 @@ def jobmanager(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> 
     )
 
 
+def refusers(home: Home) -> tuple[str, ...]:
+    """Return the step that may refuse this code, where the jobs ran with another: Flink brings them back by itself.
+
+    Older code would write what newer tables do not take, or take for something else.
+    """
+    try:
+        code = submitted.load(home).code
+    except submitted.UpgradeError:  # the step `jobs` tells of it
+        return ("tables",)
+    return () if code in ("", version(JOB_PACKAGES)) else ("tables",)
+
+
 def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Process:
     """Return one TaskManager's process. Its fixed id lets a restarted one take the dead one's place at once."""
 
@@ -172,7 +186,7 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
         prepare=poisoned.started,
         # One that only collects garbage misses its heartbeats, but does not end: nobody else has slots for its jobs.
         lost=lambda: listed() is False or poisoned(),
-        needs=("zookeeper",),
+        needs=("zookeeper", *refusers(home)),
         code=JOB_PACKAGES,
         classes=TASKMANAGER,
         grace_s=15.0,
