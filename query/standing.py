@@ -20,6 +20,7 @@ from promql.plan import Select
 from promql.series import Signature, signature
 from query.store import Alert, Store
 from query.view import View
+from schemas.resend import holds_ms
 
 # Alerts about the rule itself (udfs/alert/evaluator.py). They are not recorded as ALERTS.
 TROUBLES = FAILING, PAUSED = "RuleFailing", "RulePaused"
@@ -30,8 +31,6 @@ _FAILURES = "tidegauge_rule_evaluation_failures_total"
 _READ_MS = 1_800_000
 # Behind an outage many ticks are judged at once, and what they make is stored in any order, so long apart at most, ms.
 _APART_MS = 60_000
-# ends_at is so many times the longer of a minute and the rule's interval ahead (udfs/alert/lifecycle.py).
-_HOLDS, _MINUTE_MS = 4, 60_000
 _HOUR_MS = 3_600_000
 # Rules of a tenant, series of one alert's name.
 _MOST = 100_000
@@ -89,7 +88,7 @@ def standing(store: Store, tenant: str, alerts: Sequence[Alert], now_ms: int) ->
 
 
 def _fresh(now_ms: int, said_ms: int) -> bool:
-    return now_ms - said_ms <= _HOLDS * _MINUTE_MS
+    return now_ms - said_ms <= holds_ms(0)
 
 
 def _last(one: Alert, said: Said) -> int:
@@ -116,12 +115,12 @@ def _over(one: Alert, keys: Keys, after: int, rule: Mapping[str, Any] | None, *,
     bucket = _bucket(one)
     mine = [key for key in keys.get(one.rule_id, ()) if bucket in ("", key.bucket)]
     interval_ms, offset_ms = (round(1000 * _number(rule, name)) for name in ("interval_s", "query_offset_s"))
-    holds_ms = _HOLDS * max(_MINUTE_MS, interval_ms) + offset_ms
+    held_ms = holds_ms(interval_ms) + offset_ms
     if mine:
-        return all(key.judged_ms(after) > holds_ms for key in mine)
-    if rule is not None and not (others and holds_ms < _READ_MS // 2):
+        return all(key.judged_ms(after) > held_ms for key in mine)
+    if rule is not None and not (others and held_ms < _READ_MS // 2):
         return False
-    return any(key.judged_ms(after) > holds_ms for key in itertools.chain.from_iterable(keys.values()))
+    return any(key.judged_ms(after) > held_ms for key in itertools.chain.from_iterable(keys.values()))
 
 
 def _in_force(stored: Sequence[tuple[str, str]], wanted: set[str]) -> dict[str, Mapping[str, Any]]:

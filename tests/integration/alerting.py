@@ -24,14 +24,19 @@ groups:
 """
 
 
-def applied(pipeline: Pipeline, word: str, folder: Path) -> str:
-    """Bring RULES into force for a new tenant; return it."""
-    tenant = tenant_of(word)
+def apply(pipeline: Pipeline, tenant: str, folder: Path, text: str) -> None:
+    """Bring the rules of a file into force for a tenant, instead of those that it held before."""
     file = folder / f"{tenant}.yaml"
-    file.write_text(RULES)
+    file.write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
         assert rules(["apply", str(file), "--tenant", tenant]) == 0
+
+
+def applied(pipeline: Pipeline, word: str, folder: Path, text: str = RULES) -> str:
+    """Bring rules into force for a new tenant; return it."""
+    tenant = tenant_of(word)
+    apply(pipeline, tenant, folder, text)
     return tenant
 
 

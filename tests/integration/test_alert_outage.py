@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from load.rules import main as rules
 from schemas.batch import BatchBuilder, Series
-from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
+from tests.integration.alerting import applied
+from tests.integration.pipeline import Pipeline, eventually, now_ms
 from tests.integration.stopped import stopped
 
 pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(600)]
@@ -58,13 +58,8 @@ def states(pipeline: Pipeline, tenant: str) -> dict[str, list[str]]:
     return {host: [told[seq] for seq in sorted(told)] for host, told in found.items()}
 
 
-def test_what_was_true_through_an_outage_does_not_end(
-    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
-    tenant, file = tenant_of("outage"), tmp_path / "outage.yaml"
-    file.write_text(RULES)
-    assert rules(["apply", str(file), "--tenant", tenant]) == 0
+def test_what_was_true_through_an_outage_does_not_end(pipeline: Pipeline, tmp_path: Path) -> None:
+    tenant = applied(pipeline, "outage", tmp_path, RULES)
     with sending(pipeline, tenant):
         eventually(lambda: states(pipeline, tenant), {host: ["firing"] for host in HOSTS})
         with stopped(pipeline, ("taskmanager-1", "taskmanager-2")):

@@ -1,16 +1,15 @@
 """Rules change while the alert job runs: edits, deletions and nonsense on control.rules, without a restart."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
-from load.rules import main as rules
 from schemas import topics
 from stack.cli import main as tidegauge
-from tests.integration.pipeline import Pipeline, eventually, now_ms, tenant_of
+from tests.integration.alerting import applied, apply
+from tests.integration.pipeline import Pipeline, eventually, now_ms
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -24,31 +23,16 @@ groups:
 """
 
 
-@pytest.fixture
-def apply(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
-    file = tmp_path / "edited.yaml"
-
-    def apply(tenant: str, text: str) -> None:
-        file.write_text(text)
-        assert rules(["apply", str(file), "--tenant", tenant]) == 0
-
-    return apply
-
-
-def test_edits_and_deletions_are_in_force_without_a_restart(
-    pipeline: Pipeline, apply: Callable[[str, str], None]
-) -> None:
-    tenant = tenant_of("edit")
+def test_edits_and_deletions_are_in_force_without_a_restart(pipeline: Pipeline, tmp_path: Path) -> None:
+    tenant = applied(pipeline, "edit", tmp_path, RULE.format(threshold=80))
 
     def states() -> list[str]:
         pipeline.send(tenant, {("load", (("host", "a"),)): 85.0}, now_ms())
         found = {event["seq"]: event["state"] for event in pipeline.events(tenant)}
         return [found[seq] for seq in sorted(found)]
 
-    apply(tenant, RULE.format(threshold=80))
     eventually(states, ["firing"])
-    apply(tenant, RULE.format(threshold=90))
+    apply(pipeline, tenant, tmp_path, RULE.format(threshold=90))
     eventually(states, ["firing", "resolved"])
 
     producer = KafkaProducer(bootstrap_servers=pipeline.stack.endpoints["kafka"], acks="all")
@@ -56,9 +40,9 @@ def test_edits_and_deletions_are_in_force_without_a_restart(
         producer.send(topics.RULES, key=f"{tenant}/edit/Load".encode(), value=value).get(timeout=30)
     producer.close()
 
-    apply(tenant, RULE.format(threshold=80))
+    apply(pipeline, tenant, tmp_path, RULE.format(threshold=80))
     eventually(states, ["firing", "resolved", "firing"])
-    apply(tenant, "groups: []")
+    apply(pipeline, tenant, tmp_path, "groups: []")
     eventually(states, ["firing", "resolved", "firing", "resolved"])
     revisions = {event["seq"]: event["revision"] for event in pipeline.events(tenant)}
     assert revisions[1] == revisions[3] != revisions[2]
@@ -66,13 +50,12 @@ def test_edits_and_deletions_are_in_force_without_a_restart(
 
 def test_a_late_sample_makes_a_missed_event_and_why_explains_it(
     pipeline: Pipeline,
-    apply: Callable[[str, str], None],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tenant = tenant_of("missed")
+    tenant = applied(pipeline, "missed", tmp_path, RULE.format(threshold=80))
     series = ("load", (("host", "a"),))
-    apply(tenant, RULE.format(threshold=80))
     began = now_ms()
     late = 0
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from load.rules import main as rules
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.ids import series_id
 from schemas.nan import STALE
 from schemas.tiers import TIERS
 from stack.rest import FlinkRest
+from tests.integration.alerting import applied
 from tests.integration.oracle import Rows, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually, now_ms, tenant_of
 
@@ -142,14 +142,8 @@ groups:
 """
 
 
-def test_a_rule_fires_on_the_stream_and_resolves(
-    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tenant = tenant_of("alert")
-    file = tmp_path / "rules.yaml"
-    file.write_text(RULES)
-    monkeypatch.setenv("TIDEGAUGE_KAFKA", pipeline.stack.endpoints["kafka"])
-    assert rules(["apply", str(file), "--tenant", tenant]) == 0
+def test_a_rule_fires_on_the_stream_and_resolves(pipeline: Pipeline, tmp_path: Path) -> None:
+    tenant = applied(pipeline, "alert", tmp_path, RULES)
 
     def states() -> list[str]:
         found = {(e["labels"]["host"], e["seq"]): e["state"] for e in pipeline.events(tenant)}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from load.rules import main as rules
 from schemas.ids import series_id
 from schemas.tiers import MINUTE
 from stack.rest import FlinkRest
 from stack.upgrade import wait_running
+from tests.integration.alerting import applied
 from tests.integration.beside import submit
 from tests.integration.oracle import Sent, expected
 from tests.integration.pipeline import Labels, Pipeline, eventually
@@ -21,6 +21,8 @@ from tests.integration.pipeline import Labels, Pipeline, eventually
 pytestmark = [pytest.mark.stack, pytest.mark.kills, pytest.mark.timeout(400)]
 
 SERIES: list[tuple[str, Labels]] = [("beat", (("host", f"h{host}"),)) for host in range(40)]
+
+RULES = "groups: [{name: g, interval: 1s, rules: [{alert: Load, expr: load > 80}]}]"
 
 Rescale = Callable[[int], None]
 
@@ -64,15 +66,9 @@ def test_rescaling_loses_nothing(pipeline: Pipeline, rescale: Rescale) -> None:
     eventually(rows, expected(sent, MINUTE.width_ms))
 
 
-def test_alerts_go_on_through_a_rescale(
-    stack: Any, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_alerts_go_on_through_a_rescale(stack: Any, pipeline: Pipeline, tmp_path: Path) -> None:
     rest = FlinkRest(stack.endpoints["flink"], timeout_s=60)
-    tenant, level = f"ascale-{uuid.uuid4().hex[:8]}", 99.0
-    monkeypatch.setenv("TIDEGAUGE_KAFKA", stack.endpoints["kafka"])
-    file = tmp_path / "rules.yaml"
-    file.write_text("groups: [{name: g, interval: 1s, rules: [{alert: Load, expr: load > 80}]}]")
-    assert rules(["apply", str(file), "--tenant", tenant]) == 0
+    tenant, level = applied(pipeline, "ascale", tmp_path, RULES), 99.0
 
     def told() -> list[tuple[str, str]]:
         stamp = time.time_ns() // 1_000_000

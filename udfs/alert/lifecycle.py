@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 import xxhash
 
+from schemas.resend import RESEND_MS, holds_ms
 from udfs.alert.rule import Rule
 
 State = Literal["inactive", "pending", "firing", "resolved", "missed", "retracted"]
@@ -24,8 +25,6 @@ Labels = tuple[tuple[str, str], ...]
 
 # As Prometheus's resolvedRetention. A forgotten instance counts its transitions from 1 again.
 KEPT_MS = 15 * 60_000
-# As Prometheus's --rules.alert.resend-delay.
-RESEND_MS = 60_000
 NEVER = 1 << 62
 
 
@@ -197,8 +196,7 @@ def _said(instance: Instance, state: State, now: int, rule: Rule | str) -> Trans
     key = transition_key(name, instance.labels, instance.active_at, instance.demotions, state)
     ends_at = instance.ended_at
     if state == "firing" and isinstance(rule, Rule):
-        # Prometheus's: a receiver may miss three resends in a row before it takes the alert to be over.
-        ends_at = now + 4 * max(RESEND_MS, rule.interval_ms)
+        ends_at = now + holds_ms(rule.interval_ms)
     fired_at = 0 if state == "pending" else instance.fired_at
     return Transition(
         state,
