@@ -14,6 +14,13 @@ from stack.jars import folder
 WRITING_S = 45.0
 """What a process may take to end while it writes an archive, on top of its own grace."""
 
+WRITTEN = frozenset({0, 143, 239})
+"""Exit codes behind which an archive is whole.
+
+239: Flink halts a JVM that takes longer than 5 s to end, as one does that links what it will write. It then writes what
+it has linked so far, and Java takes that.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Archive:

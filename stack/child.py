@@ -7,7 +7,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Literal
 
-from stack.archive import WRITING_S
+from stack.archive import WRITING_S, WRITTEN
 from stack.process import Check, Process
 from stack.state import Running, signal_group, started_at
 
@@ -115,7 +115,7 @@ class Child:
     def _ended(self, code: int, now: float) -> None:
         self.signal(SIGKILL)  # its own children end with it
         if self.process.classes is not None:
-            self.process.classes.ended(self.name, code in (0, 143) and (self.whole or self.process.once))
+            self.process.classes.ended(self.name, code in WRITTEN and (self.whole or self.process.once))
         intent, self.intent = self.intent, "run"
         steady = self.record.state == "up" and now - self.since > STEADY_S
         self.popen, self.record.pid, self.record.started, self.record.exit = None, None, None, code

@@ -74,6 +74,17 @@ def test_half_a_start_and_half_an_archive_are_dropped(
     assert not archive.draft.exists()
 
 
+@pytest.mark.parametrize(("code", "taken"), [(0, True), (143, True), (239, True), (1, False), (134, False)])
+def test_how_it_ended_tells_whether_the_archive_is_whole(
+    archive: Archive, tmp_path: Path, code: int, taken: bool
+) -> None:
+    child = begin(archive, tmp_path, WRITES.replace("exit 143", f"exit {code}"))
+    until(child.log.read_text)
+    child.stop(time.monotonic())
+    end(child)
+    assert archive.path.exists() == taken
+
+
 @pytest.mark.parametrize(("off", "taken"), [((), True), (("step",), False), (("other",), True)])
 def test_only_a_stack_with_all_its_steps_writes(
     archive: Archive, tmp_path: Path, off: tuple[str, ...], taken: bool
