@@ -1,6 +1,7 @@
 """What the jobs tell of refusals, alerts and rules, as rows of the tables rejections, alert_events and alert_rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -13,7 +14,7 @@ _LABELS = pa.map_(pa.string(), pa.string())
 
 
 def rejections(records: Sequence[bytes]) -> pa.Table:
-    """Return rows of table rejections for Rejected records; equal records get equal keys and are kept once."""
+    """Return rows of table rejections for Rejected records; equal refusals get equal keys and are kept once."""
     decoded = [codec("rejected").decode(record) for record in records]
     columns = {name: [one[name] for one in decoded] for name in ("tenant", "source", "id", "message", "value")}
     return pa.table(
@@ -25,9 +26,15 @@ def rejections(records: Sequence[bytes]) -> pa.Table:
             "samples": pa.array([one["samples"] for one in decoded], pa.uint64()),
             "received_at": pa.array([one["received_at"] for one in decoded], pa.int64()).cast(_STAMP),
             "sample": pa.array([one["sample"] for one in decoded], pa.binary()),
-            "key": pa.array([xxhash.xxh3_64_intdigest(record) for record in records], pa.uint64()),
+            "key": pa.array([_refusal_key(one) for one in decoded], pa.uint64()),
         }
     )
+
+
+def _refusal_key(one: Mapping[str, Any]) -> int:
+    """Return the same for what is refused again in a replay, which an upgrade may word otherwise."""
+    what = [one[name] for name in ("tenant", "source", "id", "value", "series", "samples", "received_at")]
+    return xxhash.xxh3_64_intdigest(orjson.dumps(what) + one["sample"])
 
 
 def alert_events(records: Sequence[bytes]) -> pa.Table:

@@ -31,6 +31,16 @@ def test_equal_rejections_get_equal_keys() -> None:
     assert table.schema.field("sample").type == pa.binary()
 
 
+def test_a_refusal_that_is_worded_otherwise_is_the_same() -> None:
+    """An upgrade goes on from a checkpoint: what was refused behind it is refused again, in the new code's words."""
+    worded = {"message": "m; the limit is 5 series", "limit": "5 series", "setting": "max_series"}
+    again = [{**REJECTED, **worded}, *({**REJECTED, name: other} for name, other in (("value", "w"), ("sample", b"x")))]
+    told = rows.block("rejections", [codec("rejected").encode(one) for one in (REJECTED, *again)])
+    first, reworded, *others = told["key"].to_pylist()
+    assert first == reworded
+    assert len({first, *others}) == 3
+
+
 def test_alert_events_keep_labels_and_times() -> None:
     event = {
         "tenant": "acme",
