@@ -173,12 +173,15 @@ def rollups(
     as its bytes. Rows of distributions, which have no first value, are not of the language.
     """
     columns = ", ".join(f"{_FIELDS[name]} AS {name}_" for name in fields)
+    width = tier.width_ms // 1000
     params: Params = {
         "tenant": tenant,
         "metrics": list(metrics),
-        "start": selector.start_ms // 1000,
-        "end": selector.end_ms // 1000,
-        "width": tier.width_ms // 1000,
+        # Starts of windows, from the first up to the one behind the last: toDateTime makes 0 of all before 1970, and
+        # "later than that" would leave out the row that begins there.
+        "first": selector.start_ms // 1000 + 1 - width,
+        "behind": selector.end_ms // 1000 + 1 - width,
+        "width": width,
         "limit": limit + 1,
     }
     chosen = ""
@@ -190,8 +193,8 @@ SELECT series_id, (toInt64(toUnixTimestamp(ts)) + {{width:Int64}}) * 1000 AS ms,
 FROM {tier.table} FINAL
 WHERE tenant = {{tenant:String}}
   AND metric IN {{metrics:Array(String)}}{chosen}
-  AND ts > toDateTime({{start:Int64}} - {{width:Int64}}, 'UTC')
-  AND ts <= toDateTime({{end:Int64}} - {{width:Int64}}, 'UTC')
+  AND ts >= toDateTime({{first:Int64}}, 'UTC')
+  AND ts < toDateTime({{behind:Int64}}, 'UTC')
   AND NOT isNaN(first)
 ORDER BY metric, series_id, ts
 LIMIT {{limit:UInt64}}"""
