@@ -37,7 +37,9 @@ class Settings(KafkaSecurity):
         "One agent is enough. Default: none.",
         max_length=200,
     )
-    agent_interval_s: int = Field(default=10, description="Seconds between rounds; timestamps are its multiples.", ge=1)
+    agent_interval_s: int = Field(
+        default=10, description="Seconds between rounds; timestamps are its multiples.", ge=1, le=86_400
+    )
     agent_processes: int = Field(
         default=10,
         description="How many of the largest processes to report, by memory and again by CPU. 0: none.",
@@ -51,7 +53,9 @@ class Settings(KafkaSecurity):
     agent_scrape_samples: int = Field(default=50_000, description="Most samples in one answer.", gt=0)
     agent_buffer_batches: int = Field(default=4096, description="Most batches kept while the broker is away.", gt=0)
     agent_buffer_bytes: int = Field(default=32 << 20, description="Most bytes kept while the broker is away.", gt=0)
-    agent_stop_s: float = Field(default=5.0, description="Seconds to send what is buffered when told to stop.", ge=0)
+    agent_stop_s: float = Field(
+        default=5.0, description="Seconds to send what is buffered when told to stop.", ge=0, le=86_400
+    )
 
     @property
     def scrape_s(self) -> float:

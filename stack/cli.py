@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
@@ -184,6 +185,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     With one message 1 for what can be explained, 2 for a setting that cannot be; without any 130 for Ctrl-C, 141 if
     nobody reads the output any more.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and labels may hold what the terminal's encoding has not, or are no text at all.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run_command(list(sys.argv[1:] if argv is None else argv))

@@ -15,7 +15,7 @@ from stack import limits, ports
 from stack.choice import choice
 from stack.home import JARS, ROOT, Home
 from stack.jars import java_command
-from stack.state import running
+from stack.state import leftovers, running
 
 DISK_BYTES = 5 << 30
 MEMORY_BYTES = 5 << 30
@@ -169,6 +169,9 @@ def examine(home: Home, port_text: str | None) -> list[Finding]:
         # What it listens on and has taken is its own.
         return [*findings, Finding("ports", True, "in use by this home's own stack")]
     chosen = choice(home, port_text)
+    if left := leftovers(home):
+        names = ", ".join(name for name, _ in left)
+        return [*findings, Finding("ports", True, f"in use by what a killed supervisor left, `up` ends it: {names}")]
     return [*findings, memory(psutil.virtual_memory().available), listening(chosen, ports.is_free)]
 
 

@@ -1,7 +1,7 @@
 """The settings that a running stack was started with: all that it starts later has them, whoever asks for it."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
@@ -16,6 +16,12 @@ def environment(pid: int) -> dict[str, str]:
         return {}
     pairs = (os.fsdecode(one).partition("=") for one in raw.split(b"\0") if one)
     return {name: value for name, _, value in pairs}
+
+
+def elsewhere(pids: Iterable[int], root: Path) -> str:
+    """Return the checkout that processes of a stack run from, if it is another than this one; else nothing."""
+    found = {environment(pid).get("PYTHONPATH", "") for pid in pids} - {""}
+    return next((one for one in sorted(found) if Path(one).resolve() != root.resolve()), "")
 
 
 def classes() -> tuple[type[BaseSettings], ...]:

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from query.reach import connect
 from query.settings import QuerySettings
-from schemas.policy import Policy, PolicyFault, parse
+from schemas.policy import MAX_BYTES, Policy, PolicyFault, parse
 from schemas.topics import POLICIES
 from sinks.control import publish, stored
 from sinks.refusal import ClickhouseError, Unavailable
@@ -52,7 +52,9 @@ def changes(before: Mapping[str, bytes], policies: Iterable[Policy]) -> dict[str
 def read(path: Path) -> list[Policy]:
     """Return the policies of a file; raises PolicyFault."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # of a larger one, as a wrong file, no more is needed to refuse it
+        text = data.decode("utf-8", "strict" if len(data) <= MAX_BYTES else "replace")
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyFault(f"TG-policy-file: {path}: {error}") from None
     return parse(text, str(path))

@@ -9,7 +9,7 @@ import psutil
 from stack import plan
 from stack.home import Home
 from stack.rest import FlinkError, FlinkRest
-from stack.state import running
+from stack.state import leftovers, running
 from stack.upgrade import JOBS
 
 MISSING = "MISSING"
@@ -40,10 +40,14 @@ def jobs_wanted(processes: Mapping[str, Any]) -> bool:
 
 
 def status(home: Home) -> dict[str, Any]:
-    """Return everything that status shows, as the JSON that --json prints. flink_error: why no jobs are known."""
+    """Return everything that status shows, as the JSON that --json prints.
+
+    flink_error: why no jobs are known; left: what still runs though its supervisor was killed.
+    """
     recorded = running(home)
     if recorded is None:
-        return {"home": str(home.path), "phase": "stopped", "endpoints": {}, "processes": {}, "jobs": {}}
+        left = [name for name, _ in leftovers(home)]
+        return {"home": str(home.path), "phase": "stopped", "endpoints": {}, "processes": {}, "jobs": {}, "left": left}
     addresses = plan.endpoints(recorded.ports)
     processes = {name: {**asdict(one), "rss": memory(one.pid)} for name, one in recorded.processes.items()}
     supervisor = {**asdict(recorded.supervisor), "rss": psutil.Process(recorded.supervisor.pid).memory_info().rss}
@@ -85,6 +89,11 @@ def _job(name: str, state: str, step: str) -> str:
 
 def text(shown: dict[str, Any]) -> str:
     """Return the status for people."""
+    if shown["phase"] == "stopped" and shown["left"]:
+        return (
+            f"TG-left the supervisor in {shown['home']} was killed, and nobody watches what still runs: "
+            f"{', '.join(shown['left'])}; `tidegauge up --detach` starts all anew, `tidegauge down` ends them"
+        )
     if shown["phase"] == "stopped":
         return f"no stack runs in {shown['home']}; `tidegauge up --detach` starts one"
     lines = [f"home    {shown['home']}", f"phase   {shown['phase']}", ""]

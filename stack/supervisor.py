@@ -17,7 +17,7 @@ from stack.home import Home
 from stack.metrics import serve
 from stack.ports import HOST, check
 from stack.process import Process
-from stack.state import Running, State, kill_leftovers, save, started_at
+from stack.state import Running, State, kill_leftovers, running, save, started_at
 
 TICK_S = 0.1
 LOG_LIMIT_BYTES = 20 << 20
@@ -27,16 +27,24 @@ class AlreadyRunning(RuntimeError):
     """Another supervisor holds the home."""
 
 
-def hold(home: Home) -> IO[str]:
-    """Return the home's lock, held until the file is closed or this process ends; raises AlreadyRunning."""
+def hold(home: Home, within_s: float = 20.0) -> IO[str]:
+    """Return the home's lock, held until the file is closed or this process ends; raises AlreadyRunning.
+
+    A `down` that ends what was left behind holds it for a while, and a supervisor before it is recorded: both are
+    waited for.
+    """
     home.folder()
-    lock = home.lock.open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise AlreadyRunning(f"TG-running a supervisor runs in {home.path} already") from None
-    return lock
+    lock, deadline = home.lock.open("a"), time.monotonic() + within_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if running(home) is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            lock.close()
+            raise AlreadyRunning(f"TG-running a supervisor runs in {home.path} already") from None
+        return lock
 
 
 def ask(home: Home, name: str) -> None:

@@ -8,10 +8,10 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from stack import fit, kept, plan, ports, state
+from stack import fit, kept, moved, plan, ports, state
 from stack.choice import choice
 from stack.code import version
-from stack.home import Home
+from stack.home import ROOT, Home
 from stack.rest import FlinkError, FlinkRest
 from stack.state import Running, State, running
 from stack.supervisor import AlreadyRunning, ask, hold, supervise
@@ -105,10 +105,12 @@ def wait(home: Home, supervisor: "subprocess.Popen[bytes] | None", within_s: flo
     while serves(running(home)) and list(home.folder("requests").iterdir()) and time.monotonic() - began < 5.0:
         time.sleep(0.05)
     while True:
+        code = supervisor.poll() if supervisor is not None else 0
         recorded = running(home)
-        if supervisor is not None and supervisor.poll() is not None:
-            raise StackError(f"the supervisor ended:\n{tail(home.log('supervisor'))}")
-        if supervisor is None and not serves(recorded):
+        if code:
+            raise StackError(f"TG-start the supervisor ended:\n{tail(home.log('supervisor'))}")
+        # With exit code 0 it was stopped, or found that another `up` was first, and that all it was to start runs.
+        if code == 0 and not serves(recorded):
             raise StackError("TG-start the stack was stopped meanwhile; `tidegauge up` starts it anew")
         for name, one in (recorded.processes if recorded else {}).items():
             if seen.get(name) != one.state:
@@ -126,6 +128,16 @@ def wait(home: Home, supervisor: "subprocess.Popen[bytes] | None", within_s: flo
             late = ", ".join(waiting) or "the supervisor"
             raise StackError(f"TG-start not ready after {within_s:.0f} s: {late}\n{GOES_ON}")
         time.sleep(0.1)
+
+
+def same_checkout(home: Home, recorded: State) -> None:
+    """Raise StackError if the running stack is of another checkout: whatever it starts anew is of that one's code."""
+    other = kept.elsewhere((one.pid for one in recorded.processes.values() if one.pid), ROOT)
+    if other:
+        raise StackError(
+            f"TG-other-checkout the stack in {home.path} runs the code in {other}, not that in {ROOT}; "
+            "`tidegauge down`, then `tidegauge up` takes this"
+        )
 
 
 def same_settings(home: Home, recorded: State) -> None:
@@ -159,21 +171,33 @@ def up(
     if stopping is not None and stopping.phase == "stopping":
         print(f"the stack in {home.path} is being stopped, waiting for its end", flush=True)
         wait_end(stopping, within_s)
-        time.sleep(0.5)  # the `down` that waits for the same end holds the home for a moment after it
     chosen = choose_ports(home, port_text)
     recorded = running(home)
+    if recorded is None:
+        moved.check(home)
     if not checked:
         fit.check(home, chosen, off, starts=recorded is None)
     if recorded is not None:
-        print(f"the stack in {home.path} is running", flush=True)
-        same_settings(home, recorded)
-        refresh(home, recorded, off)
-        wait(home, None, within_s)
+        join(home, recorded, off, within_s)
     elif detached:
         print(f"starting the stack in {home.path}", flush=True)
         wait(home, detach(home, off), within_s)
     else:
-        foreground(home, chosen, off)
+        try:
+            foreground(home, chosen, off)
+        except AlreadyRunning:
+            if (recorded := running(home)) is None:
+                raise
+            join(home, recorded, off, within_s)  # another `up` was first
+
+
+def join(home: Home, recorded: State, off: Collection[str], within_s: float) -> None:
+    """Bring a running stack to the current code; raises StackError."""
+    print(f"the stack in {home.path} is running", flush=True)
+    same_checkout(home, recorded)
+    same_settings(home, recorded)
+    refresh(home, recorded, off)
+    wait(home, None, within_s)
 
 
 def wait_end(recorded: State, within_s: float) -> None:

@@ -144,6 +144,18 @@ def started(command: str, **more: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, **more)  # type: ignore[call-overload, no-any-return]  # a table of options
 
 
+@pytest.mark.parametrize(("name", "shown"), [(b"h\xc3\xb6me", b"h\\xf6me"), (b"h\xf6me", b"h\\udcf6me")])
+def test_a_terminal_without_the_letters_is_shown_their_numbers(name: bytes, shown: bytes, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stack.cli", "status", "--home", bytes(tmp_path) + b"/" + name],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert b"/" + shown + b";" in done.stdout
+
+
 @pytest.mark.parametrize("command", ["status", "retention check"])
 def test_a_reader_that_has_gone_is_no_fault(command: str) -> None:
     reading, writing = os.pipe()

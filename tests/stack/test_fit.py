@@ -23,7 +23,10 @@ WRONG = [
     ("QUERY_AUTH", "key", "TG-query-keys: "),
     ("RETENTION", "/nowhere.yaml", "TG-retention-file: /nowhere.yaml: "),
     ("CLICKHOUSE_MAX_QUERIES", "0", "TG-settings: TIDEGAUGE_CLICKHOUSE_MAX_QUERIES='0': "),
+    ("CLICKHOUSE_TIMEOUT_S", "inf", "TG-settings: TIDEGAUGE_CLICKHOUSE_TIMEOUT_S='inf': "),
     ("AGENT_INTERVAL_S", "0", "TG-settings: TIDEGAUGE_AGENT_INTERVAL_S='0': "),
+    ("AGENT_INTERVAL_S", "10000000000", "TG-settings: TIDEGAUGE_AGENT_INTERVAL_S='10000000000': "),
+    ("AGENT_STOP_S", "inf", "TG-settings: TIDEGAUGE_AGENT_STOP_S='inf': "),
 ]
 
 
@@ -35,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "value", "message"), WRONG, ids=[name for name, _, _ in WRONG])
+@pytest.mark.parametrize(("name", "value", "message"), WRONG, ids=[f"{name}={value}" for name, value, _ in WRONG])
 def test_a_wrong_setting_ends_up_before_anything_starts(
     name: str, value: str, message: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,13 @@ def test_check_tells_all_that_is_wrong_with_all_files(tmp_path: Path, capsys: py
     assert third == f"TG-policy-field: {tmp_path}/c: policies[0]: tenant: is missing"
 
 
+def test_a_file_of_another_kind_is_not_read_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "dump").open("wb") as file:
+        file.truncate(1 << 43)  # more than could be read
+    assert main(["check", str(tmp_path / "dump")]) == 1
+    assert capsys.readouterr().err == f"TG-policy-size: {tmp_path}/dump is larger than 262144 bytes\n"
+
+
 def test_the_list_has_what_holds_and_says_what_the_settings_hold() -> None:
     held = {
         "a": b'{"tenant":"a"}',

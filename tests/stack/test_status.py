@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ import pytest
 
 from stack import state
 from stack.cli import main
+from stack.doctor import examine
 from stack.home import Home
 from stack.ports import DEFAULTS
 from stack.status import amiss, status, text
@@ -103,3 +105,21 @@ def test_the_exit_codes_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["status", "--help"])
     assert "exit code 3 if nothing does, 4 if a part of it does not" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_a_killed_supervisor_left_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home(tmp_path)
+    with home.log("kafka").open("wb") as log:
+        left = subprocess.Popen(["sleep", "60"], stdout=log, start_new_session=True)
+    try:
+        assert main(["status", "--home", str(tmp_path)]) == 3
+        said = capsys.readouterr().out
+        assert said.startswith(f"TG-left the supervisor in {tmp_path} was killed, ")
+        assert "still runs: kafka; " in said
+        found = examine(home, None)[-1]
+        assert (found.good, found.found) == (True, "in use by what a killed supervisor left, `up` ends it: kafka")
+    finally:
+        left.kill()
+        left.wait()
+    assert main(["status", "--home", str(tmp_path)]) == 3
+    assert capsys.readouterr().out.startswith("no stack runs ")

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from stack.home import Home
 from stack.ports import HOST, free_ports
 from stack.process import Process, answers, refuses
 from stack.supervisor import AlreadyRunning, Supervisor, ask, hold
+from stack.up import down
 from tests.stack.supervised import ANSWERING, SLEEP, process, running, until
 
 
@@ -262,7 +264,15 @@ def test_a_spoilt_state_is_written_again(home: Home, spoil: Callable[[Path], obj
 
 
 def test_one_supervisor_a_home(home: Home) -> None:
-    with hold(home), pytest.raises(AlreadyRunning, match="TG-running"), hold(home):
-        pass
+    with hold(home), running(home, process(home, "a")), pytest.raises(AlreadyRunning, match="TG-running"):
+        hold(home)
+    with hold(home), pytest.raises(AlreadyRunning, match="TG-running"):
+        hold(home, within_s=0.1)
     with hold(home):
         pass
+
+
+def test_a_down_that_holds_the_home_for_a_while_is_no_supervisor(home: Home) -> None:
+    other = hold(home)
+    threading.Timer(0.5, other.close).start()
+    assert down(home) == []
