@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent.target import Target, targets
+from schemas.tenant import TENANT_NAME
 from sinks.security import KafkaSecurity
 
 
@@ -16,9 +17,7 @@ class Settings(KafkaSecurity):
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)
 
     kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma-separated.")
-    agent_tenant: str = Field(
-        default="default", description="Tenant of everything sent.", pattern=r"^[A-Za-z0-9_.-]{1,64}$"
-    )
+    agent_tenant: str = Field(default="default", description="Tenant of everything sent.", pattern=f"^{TENANT_NAME}$")
     agent_source: str = Field(
         default_factory=socket.gethostname,
         description="Name of this machine: instance label of its metrics, and Kafka key. Default: the host name.",
@@ -37,9 +36,7 @@ class Settings(KafkaSecurity):
         "One agent is enough. Default: none.",
         max_length=200,
     )
-    agent_interval_s: int = Field(
-        default=10, description="Seconds between rounds; timestamps are its multiples.", ge=1, le=86_400
-    )
+    agent_interval_s: int = Field(default=10, description="Seconds between rounds; timestamps are its multiples.", ge=1)
     agent_processes: int = Field(
         default=10,
         description="How many of the largest processes to report, by memory and again by CPU. 0: none.",
@@ -53,9 +50,7 @@ class Settings(KafkaSecurity):
     agent_scrape_samples: int = Field(default=50_000, description="Most samples in one answer.", gt=0)
     agent_buffer_batches: int = Field(default=4096, description="Most batches kept while the broker is away.", gt=0)
     agent_buffer_bytes: int = Field(default=32 << 20, description="Most bytes kept while the broker is away.", gt=0)
-    agent_stop_s: float = Field(
-        default=5.0, description="Seconds to send what is buffered when told to stop.", ge=0, le=86_400
-    )
+    agent_stop_s: float = Field(default=5.0, description="Seconds to send what is buffered when told to stop.", ge=0)
 
     @property
     def scrape_s(self) -> float:

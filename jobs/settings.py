@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from schemas.tenant import TENANT_NAME
 from sinks.security import KafkaSecurity
 from sinks.target import Target
 from udfs.alert.budget import Budget
@@ -36,7 +37,7 @@ class JobSettings(KafkaSecurity):
         "thread",
         description="PyFlink's python.execution-mode; part of the state's identity.",
     )
-    parallelism: int = Field(2, ge=1, description="Subtasks of gate, store and rollup.")
+    parallelism: int = Field(2, ge=1, le=32_768, description="Subtasks of gate, store and rollup.")
     shards: int = Field(
         4,
         ge=1,
@@ -79,6 +80,7 @@ class JobSettings(KafkaSecurity):
     )
     gate_usage_tenant: str = Field(
         "default",
+        pattern=f"^({TENANT_NAME})?$",
         description="Tenant that gets the series of limits and their use, tidegauge_gate_…; empty: nobody does.",
     )
     gate_drift_s: int = Field(2, ge=1, description="How far the gate reads a partition ahead of the others, seconds.")
@@ -101,7 +103,7 @@ class JobSettings(KafkaSecurity):
         "to it, seconds: records that waited in many partitions come in disorder.",
     )
     alert_heartbeat_tenant: str = Field(
-        "default", min_length=1, description="Tenant that gets the series tidegauge_alert_heartbeat."
+        "default", pattern=f"^{TENANT_NAME}$", description="Tenant that gets the series tidegauge_alert_heartbeat."
     )
     alert_max_series: int = Field(
         1_000_000, ge=1, description="Most series in the window, or in the answer, of one key of a rule."

@@ -14,6 +14,7 @@ from load.rollups import SERIES, Loaded, roll, still_open
 from load.settings import LoadSettings
 from schemas.reason import Reason
 from schemas.retention import SETTING, RetentionError
+from schemas.tenant import TENANT_NAME
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import DdlError, apply
@@ -32,7 +33,7 @@ _NO_LINES = {
     b"\xfe\xff": _UTF_16,
 }
 
-TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+TENANT = re.compile(rf"{TENANT_NAME}\Z")
 
 
 def write(history: Loaded, block: Block, clock_ns: Callable[[], int], since_ms: int) -> int:

@@ -11,11 +11,12 @@ from pathlib import Path
 import orjson
 from kafka.errors import KafkaError
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from load.load import check_tenant
 from load.rulestest import run_files
 from schemas.topics import RULES
+from sinks.bounded import Bounded
 from sinks.control import publish, stored
 from udfs.alert.book import refuse
 from udfs.alert.rule import Rule, RuleFault
@@ -29,7 +30,7 @@ OWN_NAME = "flink-conf/rules.yaml"
 """What they are held under. No other file can have this name: a file's own name has no slash."""
 
 
-class RulesSettings(BaseSettings):
+class RulesSettings(Bounded):
     """Every field is the environment variable TIDEGAUGE_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)

@@ -1,10 +1,12 @@
 """Settings of `tidegauge load` and `tidegauge produce`, from the environment."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from sinks.bounded import Bounded
 
 
-class LoadSettings(BaseSettings):
+class LoadSettings(Bounded):
     """Every field is the environment variable TIDEGAUGE_<FIELD>, by the names that all processes share."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from query.errors import ConfigError
+from schemas.tenant import TENANT_NAME
+from sinks.bounded import Bounded
 from sinks.retention import DEFAULT_FILE
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 
-class QuerySettings(BaseSettings):
+class QuerySettings(Bounded):
     """What python -m query needs to know."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid")
@@ -33,7 +35,11 @@ class QuerySettings(BaseSettings):
     query_allow_open: bool = Field(
         default=False, description="Allow auth none on an address that is not the loopback. Default: false."
     )
-    query_tenant: str = Field(default="default", description="Tenant of a request without X-Scope-OrgID (auth none).")
+    query_tenant: str = Field(
+        default="default",
+        pattern=f"^{TENANT_NAME}$",
+        description="Tenant of a request without X-Scope-OrgID (auth none).",
+    )
     query_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest request, waiting included, seconds; ClickHouse gets the rest of it."
     )

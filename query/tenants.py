@@ -9,9 +9,10 @@ from typing import Protocol
 
 from query.errors import ConfigError, QueryError, bad_data
 from schemas import strict
+from schemas.tenant import TENANT_NAME
 
 # As the gate's: no other tenant has data.
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_TENANT = re.compile(rf"{TENANT_NAME}\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 # How long the file of keys is not looked at again.
 LOOK_S = 1.0

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from schemas import faults, strict
+from schemas.tenant import TENANT_NAME
 
 MAX_BYTES = 256 << 10
 ANYONE = "*"
@@ -32,7 +33,7 @@ MOST_SERIES = 2_000_000
 MOST_VALUES = 100_000
 EPOCHS = 12
 
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}|\*")
+_TENANT = re.compile(rf"{TENANT_NAME}|\*")
 # Numbers are strict, one by one: YAML's yes would pass as 1.
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 

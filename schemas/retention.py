@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from schemas import faults, strict
+from schemas.tenant import TENANT_NAME
 
 Tier = Literal["raw", "1m", "5m", "1h", "1d"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -30,7 +31,7 @@ DAY_S = 86_400
 # Days of what is kept for ever: longer than every number that the file may hold.
 FOREVER = 1_000_000
 
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\*?")
+_TENANT = re.compile(rf"{TENANT_NAME}\*?")
 
 
 class RetentionError(ValueError):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from schemas.retention import Policy, load
 from schemas.ttl import Ttl, ttls
+from sinks.bounded import Bounded
 from sinks.clickhouse import Clickhouse
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / "flink-conf" / "retention.yaml"
@@ -21,7 +22,7 @@ _TTL = re.compile(r" TTL (.*?)(?: SETTINGS .*)?\Z", re.DOTALL)
 _ARRAY = re.compile(r"\{(\w+):Array\(String\)\}")
 
 
-class RetentionSettings(BaseSettings):
+class RetentionSettings(Bounded):
     """Every field is the environment variable TIDEGAUGE_<FIELD>, by the names that all processes share."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from sinks.bounded import Bounded
 
 
-class KafkaSecurity(BaseSettings):
+class KafkaSecurity(Bounded):
     """Every field is the environment variable TIDEGAUGE_<FIELD>, by the names that all processes share.
 
     What belongs together is looked at field by field: of a whole class that is wrong, errors would show every value.

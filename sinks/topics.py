@@ -8,10 +8,11 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import InvalidReplicationFactorError, KafkaError
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from schemas.setting import faults
 from schemas.topics import PARTITIONS, TOPICS, Topic
+from sinks.bounded import Bounded
 from sinks.client import opened
 
 _RETENTION = ("retention.ms", "retention.bytes")
@@ -19,7 +20,7 @@ _RETENTION = ("retention.ms", "retention.bytes")
 Tell = Callable[[str], object]
 
 
-class TopicSettings(BaseSettings):
+class TopicSettings(Bounded):
     """Every field is the environment variable TIDEGAUGE_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)

@@ -13,15 +13,13 @@ import threading
 from collections.abc import Sequence
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from sinks.bounded import Bounded
 from stack import limits
 
-YEAR_S = 31_536_000
-"""Without an end, as inf, neither the engine nor a lock can wait."""
 
-
-class ClickhouseSettings(BaseSettings):
+class ClickhouseSettings(Bounded):
     """Settings of the embedded ClickHouse; each by the environment, prefix TIDEGAUGE_CLICKHOUSE_."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_CLICKHOUSE_", extra="forbid")
@@ -35,21 +33,16 @@ class ClickhouseSettings(BaseSettings):
     max_body_bytes: int = Field(
         default=512 << 20, gt=0, description="Largest request body, compressed and not. Default: 512 MiB."
     )
-    timeout_s: float = Field(
-        default=300.0, gt=0, le=YEAR_S, description="Longest run of one statement, seconds. Default: 300."
-    )
+    timeout_s: float = Field(default=300.0, gt=0, description="Longest run of one statement, seconds. Default: 300.")
     max_query_memory_bytes: int = Field(
         default=4 << 30, gt=0, description="Most memory of one statement, bytes. Default: 4 GiB."
     )
     max_queries: int = Field(default=32, gt=0, description="Most statements running at once. Default: 32.")
     max_wait_s: float = Field(
-        default=10.0, ge=0, le=YEAR_S, description="Longest wait for a place among them, seconds. Default: 10."
+        default=10.0, ge=0, description="Longest wait for a place among them, seconds. Default: 10."
     )
     stop_s: float = Field(
-        default=20.0,
-        gt=0,
-        le=YEAR_S,
-        description="Longest wait for running statements when stopping, seconds. Default: 20.",
+        default=20.0, gt=0, description="Longest wait for running statements when stopping, seconds. Default: 20."
     )
 
 

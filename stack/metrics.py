@@ -18,9 +18,10 @@ import psutil
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from schemas.setting import faults
+from sinks.bounded import Bounded
 from stack.ports import HOST
 from stack.rest import FlinkError, FlinkRest
 from stack.state import State
@@ -211,7 +212,7 @@ def serve(state: State, flink: str, port: int, host: str = HOST) -> ThreadingHTT
     return server
 
 
-class MetricsSettings(BaseSettings):
+class MetricsSettings(Bounded):
     """What python -m stack.metrics needs to know."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid")

@@ -10,12 +10,13 @@ from typing import Any
 
 from kafka.errors import KafkaError
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from query.reach import connect
 from query.settings import QuerySettings
 from schemas.policy import MAX_BYTES, Policy, PolicyFault, parse
 from schemas.topics import POLICIES
+from sinks.bounded import Bounded
 from sinks.control import publish, stored
 from sinks.refusal import ClickhouseError, Unavailable
 from stack.whole import hours
@@ -35,7 +36,7 @@ ORDER BY samples DESC, tenant, id
 """
 
 
-class PolicySettings(BaseSettings):
+class PolicySettings(Bounded):
     """Every field is the environment variable TIDEGAUGE_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", extra="forbid", frozen=True)

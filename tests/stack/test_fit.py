@@ -23,6 +23,13 @@ WRONG = [
     ("QUERY_AUTH", "key", "TG-query-keys: "),
     ("RETENTION", "/nowhere.yaml", "TG-retention-file: /nowhere.yaml: "),
     ("CLICKHOUSE_MAX_QUERIES", "0", "TG-settings: TIDEGAUGE_CLICKHOUSE_MAX_QUERIES='0': "),
+    ("QUERY_TIMEOUT_S", "1e308", "TG-settings: TIDEGAUGE_QUERY_TIMEOUT_S='1e308': "),
+    ("QUERY_TENANT", "a b", "TG-settings: TIDEGAUGE_QUERY_TENANT='a b': "),
+    ("GATE_USAGE_TENANT", "ü", "TG-settings: TIDEGAUGE_GATE_USAGE_TENANT='ü': "),
+    ("ALERT_HEARTBEAT_TENANT", "", "TG-settings: TIDEGAUGE_ALERT_HEARTBEAT_TENANT='': "),
+    ("CHECKPOINT_INTERVAL_S", "1" * 30, "TG-settings: TIDEGAUGE_CHECKPOINT_INTERVAL_S='" + "1" * 30 + "': "),
+    ("BLOCK_DELAY_S", "nan", "TG-settings: TIDEGAUGE_BLOCK_DELAY_S='nan': "),
+    ("BLOCK_ROWS", "1" * 30, "TG-settings: TIDEGAUGE_BLOCK_ROWS='" + "1" * 30 + "': "),
     ("CLICKHOUSE_TIMEOUT_S", "inf", "TG-settings: TIDEGAUGE_CLICKHOUSE_TIMEOUT_S='inf': "),
     ("AGENT_INTERVAL_S", "0", "TG-settings: TIDEGAUGE_AGENT_INTERVAL_S='0': "),
     ("AGENT_INTERVAL_S", "10000000000", "TG-settings: TIDEGAUGE_AGENT_INTERVAL_S='10000000000': "),
@@ -43,6 +50,7 @@ def test_a_wrong_setting_ends_up_before_anything_starts(
     name: str, value: str, message: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(f"TIDEGAUGE_{name}", value)
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")  # or what is let pass would start a stack
     assert main(["up", "--detach", "--ports", "auto", "--agent"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(message)

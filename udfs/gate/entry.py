@@ -8,13 +8,14 @@ from schemas.batch import Batch, Series, encode_series_set
 from schemas.codec import MAGIC, CodecError, codec
 from schemas.reason import Reason
 from schemas.series_set import MOST_LABELS, MOST_LABELS_EACH
+from schemas.tenant import TENANT_NAME
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
 
 # One point: 20 labels of 2,048 characters fit. Avro's maps would let a larger one cost what it likes.
 _POINT_BYTES = 64 << 10
 
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TENANT = re.compile(TENANT_NAME)
 
 _TYPES = {"gauge", "counter", "histogram", "summary", "info", "stateset", "distribution"}
 
