@@ -7,6 +7,7 @@ import numpy as np
 from schemas.batch import Batch
 from schemas.nan import Mask, is_missing
 from schemas.reason import Reason
+from schemas.topics import GATE_SOURCE, RULE_SOURCE
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
 
@@ -38,10 +39,10 @@ def skew(batch: Batch, received_at: int, limits: Limits) -> tuple[Batch, Refusal
     """Return the batch, moved by what its source's clock is off if the limits say so, and a flag if it is off at all.
 
     The clock is sent_at, which includes the way to the broker; a sender that tells none (0) is not judged. What was
-    delayed on its way looks like a slow clock and is flagged too.
+    delayed on its way looks like a slow clock and is flagged too. The jobs send by event time, late behind an outage.
     """
     off = batch.sent_at - received_at
-    if abs(off) <= SKEW_MS or batch.sent_at <= 0:
+    if abs(off) <= SKEW_MS or batch.sent_at <= 0 or batch.source.startswith((RULE_SOURCE, GATE_SOURCE)):
         return batch, None
     flag = Refusal(Reason.CLOCK_SKEW, f"{batch.source}: {off / 1000:+.0f} s", f"{SKEW_MS // 1000} s")
     if limits.server_clock:

@@ -42,6 +42,14 @@ def test_its_time_is_replaced_if_the_policy_says_so() -> None:
     assert flags(pair) == ["s: -300 s", "s: -300 s", "t: +31536000 s"]  # by the owner, by the gate, by the owner
 
 
+@pytest.mark.parametrize("source", ["rule:g/r", "gate:acme"])
+def test_what_the_jobs_record_late_keeps_its_time(source: str) -> None:
+    pair = Pair({"clock": "server"})
+    for _ in range(2):
+        pair.send(record(UP, NOW - 300_000, source=source, sent=NOW - 300_000))
+    assert (flags(pair), stamps(pair)) == ([], [-300_000])
+
+
 def test_a_sample_a_year_ahead_makes_no_other_late() -> None:
     pair = Pair()
     pair.send(record(UP, NOW + 31_536_000_000))
