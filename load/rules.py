@@ -15,10 +15,12 @@ from pydantic_settings import SettingsConfigDict
 
 from load.load import check_tenant
 from load.rulestest import run_files
+from load.text import text_of
 from schemas.topics import RULES
 from sinks.bounded import Bounded
 from sinks.control import publish, stored
 from udfs.alert.book import refuse
+from udfs.alert.document import MAX_BYTES
 from udfs.alert.rule import Rule, RuleFault
 from udfs.alert.rulefile import parse_file
 from udfs.duration import show_duration
@@ -103,7 +105,7 @@ def check(paths: Iterable[Path], tenant: str) -> int:
 
 def _read(path: Path, tenant: str) -> list[Rule] | None:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path, MAX_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         print(f"{path}: TG-rule-file: {error}", file=sys.stderr)
         return None

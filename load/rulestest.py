@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from load.text import text_of
+from udfs.alert.document import MAX_BYTES
 from udfs.alert.rule import DEFAULT_INTERVAL_S
 from udfs.alert.rulefile import Group, parse_file
 from udfs.alert.testfile import parse_tests
@@ -35,7 +37,7 @@ def run_files(paths: Iterable[Path], only: Sequence[str] = (), diff: bool = Fals
 
 def _problems(path: Path, only: Sequence[str], diff: bool) -> list[str]:
     try:
-        file, faults = parse_tests(path.read_text(encoding="utf-8"))
+        file, faults = parse_tests(text_of(path, MAX_BYTES))
         wanted = re.compile("|".join(only))
     except (OSError, UnicodeDecodeError, re.error) as error:
         return [f"    TG-rule-file: {error}"]
@@ -70,7 +72,7 @@ def _rules(path: Path, patterns: Iterable[str], interval_s: float) -> tuple[list
 def read_groups(path: Path, tenant: str, interval_s: float = DEFAULT_INTERVAL_S) -> tuple[tuple[Group, ...], list[str]]:
     """Return the groups of a rule file and what is wrong with it, whatever a stream could take of it."""
     try:
-        read = parse_file(path.read_text(encoding="utf-8"), tenant, path.name, interval_s=interval_s)
+        read = parse_file(text_of(path, MAX_BYTES), tenant, path.name, interval_s=interval_s)
     except (OSError, UnicodeDecodeError) as error:
         return (), [f"{path}: TG-rule-file: {error}"]
     return read.groups, [f"{path}: {fault}" for fault in read.faults]

@@ -8,8 +8,8 @@ from stack.home import Home
 
 
 def names(home: Home) -> list[str]:
-    """Return the processes that have a log."""
-    return sorted(log.stem for log in home.folder("log").glob("*.log"))
+    """Return the processes that have a log; a home that is not there is not made. Raises HomeError."""
+    return sorted(log.stem for log in home.folder("log").glob("*.log")) if home.path.exists() else []
 
 
 def missing(home: Home, name: str) -> str:

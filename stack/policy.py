@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from load.text import text_of
 from query.reach import connect
 from query.settings import QuerySettings
 from schemas.policy import MAX_BYTES, Policy, PolicyFault, parse
@@ -53,9 +54,7 @@ def changes(before: Mapping[str, bytes], policies: Iterable[Policy]) -> dict[str
 def read(path: Path) -> list[Policy]:
     """Return the policies of a file; raises PolicyFault."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)  # of a larger one, as a wrong file, no more is needed to refuse it
-        text = data.decode("utf-8", "strict" if len(data) <= MAX_BYTES else "replace")
+        text = text_of(path, MAX_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyFault(f"TG-policy-file: {path}: {error}") from None
     return parse(text, str(path))

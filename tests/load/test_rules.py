@@ -145,6 +145,16 @@ def test_check_says_what_is_wrong_and_where(capsys: pytest.CaptureFixture[str]) 
     assert "absent.yaml: TG-rule-file" in shown.err
 
 
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_a_file_of_another_kind_is_not_read_to_its_end(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "dump").open("wb") as file:
+        file.truncate(1 << 43)  # more than could be read
+    assert main([command, str(tmp_path / "dump")]) == 1
+    assert "TG-rule-size: the file is larger than 4194304 bytes" in capsys.readouterr().err
+
+
 def test_a_file_with_a_fault_is_not_applied(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["apply", str(DATA / "duration.bad.yaml")]) == 1
     assert "nothing was applied" in capsys.readouterr().err

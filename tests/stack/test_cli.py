@@ -94,6 +94,12 @@ def test_the_end_of_a_log_is_as_long_as_asked(
     assert capsys.readouterr().out == shown
 
 
+def test_a_home_that_is_mistyped_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["logs", "kafka", "--home", str(tmp_path / "typo")]) == 2
+    assert capsys.readouterr().err == "TG-log no log of 'kafka'; there are: none\n"
+    assert not (tmp_path / "typo").exists()
+
+
 @pytest.mark.parametrize("job", ["gate", "reroll"])
 def test_where_a_job_logs_is_said(job: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["logs", job]) == 2
