@@ -1,7 +1,6 @@
 """tidegauge load: a file of samples straight into ClickHouse, past the stream, and the rows that they make."""
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from load.rollups import SERIES, Loaded, roll, still_open
 from load.settings import LoadSettings
 from schemas.reason import Reason
 from schemas.retention import SETTING, RetentionError
-from schemas.tenant import TENANT_NAME
+from schemas.tenant import is_tenant
 from sinks import rows
 from sinks.clickhouse import Clickhouse
 from sinks.ddl import DdlError, apply
@@ -32,8 +31,6 @@ _NO_LINES = {
     b"\xff\xfe": _UTF_16,
     b"\xfe\xff": _UTF_16,
 }
-
-TENANT = re.compile(rf"{TENANT_NAME}\Z")
 
 
 def write(history: Loaded, block: Block, clock_ns: Callable[[], int], since_ms: int) -> int:
@@ -94,7 +91,7 @@ def arguments(prog: str, description: str | None) -> argparse.ArgumentParser:
 
 def check_tenant(tenant: str) -> str | None:
     """Return why nothing can be of such a tenant, None if it can."""
-    return None if TENANT.match(tenant) else f"{Reason.TENANT.id}: {tenant!r}: {Reason.TENANT.meaning}"
+    return None if is_tenant(tenant) else f"{Reason.TENANT.id}: {tenant!r}: {Reason.TENANT.meaning}"
 
 
 def check(tenant: str, path: Path) -> str | None:

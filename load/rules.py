@@ -15,7 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from load.load import check_tenant
 from load.rulestest import run_files
-from load.text import text_of
+from schemas.text import text_of
 from schemas.topics import RULES
 from sinks.bounded import Bounded
 from sinks.control import publish, stored

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from load.text import text_of
+from schemas.text import text_of
 from udfs.alert.document import MAX_BYTES
 from udfs.alert.rule import DEFAULT_INTERVAL_S
 from udfs.alert.rulefile import Group, parse_file

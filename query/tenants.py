@@ -9,10 +9,8 @@ from typing import Protocol
 
 from query.errors import ConfigError, QueryError, bad_data
 from schemas import strict
-from schemas.tenant import TENANT_NAME
+from schemas.tenant import is_tenant
 
-# As the gate's: no other tenant has data.
-_TENANT = re.compile(rf"{TENANT_NAME}\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 # How long the file of keys is not looked at again.
 LOOK_S = 1.0
@@ -37,7 +35,7 @@ class OpenTenants:
     def of(self, headers: Mapping[str, str]) -> str:
         """Return X-Scope-OrgID, or the default."""
         tenant = headers.get("x-scope-orgid", "") or self._default
-        if not _TENANT.match(tenant):
+        if not is_tenant(tenant):
             raise bad_data("TG-query-tenant", f"X-Scope-OrgID {tenant[:140]!r} is not 1 to 64 of A-Z a-z 0-9 _ . -")
         return tenant
 
@@ -47,7 +45,7 @@ class KeyTenants:
 
     def __init__(self, tenants: Mapping[str, str]) -> None:
         for digest, tenant in tenants.items():
-            if not _DIGEST.match(str(digest)) or not _TENANT.match(str(tenant)):
+            if not _DIGEST.match(str(digest)) or not is_tenant(str(tenant)):
                 raise ConfigError("TG-query-keys", f"{str(digest)[:70]!r}: {str(tenant)[:70]!r} is not sha256: tenant")
         self._tenants = dict(tenants)
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 from schemas import faults, strict
 from schemas.tenant import TENANT_NAME
+from schemas.text import text_of
 
 Tier = Literal["raw", "1m", "5m", "1h", "1d"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -168,6 +169,6 @@ def parse(text: str, name: str) -> Policy:
 def load(path: Path) -> Policy:
     """Return the policy of a file; raises RetentionError."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(text_of(path, MOST_BYTES), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise RetentionError(f"TG-retention-file: {path}: {error} ({SETTING})") from None

@@ -23,6 +23,9 @@ from stack.rest import FlinkRest
 TASKMANAGERS = ("taskmanager-1", "taskmanager-2")
 """Two, because all Python of one TaskManager shares one interpreter lock."""
 
+STORAGE = "high-availability.storageDir"
+"""Where Flink keeps what it remembers of the jobs."""
+
 JOB_PACKAGES = ("jobs", "udfs", "schemas", "sinks", "promql")
 
 LOG4J = """monitorInterval = 30
@@ -68,7 +71,7 @@ def local_settings(home: Home, ports: Mapping[str, int]) -> dict[str, object]:
         "rest.bind-address": HOST,
         "rest.port": ports["flink"],
         "high-availability.zookeeper.quorum": f"{HOST}:{ports['zookeeper']}",
-        "high-availability.storageDir": uri(data / "ha"),
+        STORAGE: uri(data / "ha"),
         "execution.checkpointing.dir": uri(data / "checkpoints"),
         "execution.checkpointing.savepoint-dir": uri(data / "savepoints"),
         "io.tmp.dirs": str(home.folder("flink", "tmp")),

@@ -2,10 +2,9 @@
 
 import yaml
 
+from stack.flink import STORAGE
 from stack.home import Home
 from stack.javatext import local
-
-STORAGE = "high-availability.storageDir"
 
 
 class MovedError(OSError):

@@ -12,10 +12,10 @@ from kafka.errors import KafkaError
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from load.text import text_of
 from query.reach import connect
 from query.settings import QuerySettings
 from schemas.policy import MAX_BYTES, Policy, PolicyFault, parse
+from schemas.text import text_of
 from schemas.topics import POLICIES
 from sinks.bounded import Bounded
 from sinks.control import publish, stored

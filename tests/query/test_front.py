@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -27,8 +28,8 @@ def asking() -> Iterator[Callable[..., Client]]:
         store.write("default", {"__name__": "cpu", "host": f"h{host:04}"}, [(NOW, host / 7)], NOW)
     opened: list[Client] = []
 
-    def of(**settings: object) -> Client:
-        app = build(QuerySettings(**settings), store, NoCache(), OpenTenants("default"), lambda: NOW)  # type: ignore[arg-type]
+    def of(**settings: Any) -> Client:
+        app = build(QuerySettings(**settings), store, NoCache(), OpenTenants("default"), lambda: NOW)
         opened.append(Client(app))
         return opened[-1]
 

@@ -103,6 +103,13 @@ def test_check_tells_every_fault_with_the_fields_that_there_are(
     ]
 
 
+def test_a_file_of_another_kind_is_not_read_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "dump").open("wb") as file:
+        file.truncate(1 << 43)  # more than could be read
+    assert cli.main(["retention", "check", str(tmp_path / "dump")]) == 1
+    assert f"TG-retention-size: {tmp_path}/dump is larger than 1048576 bytes" in capsys.readouterr().err
+
+
 def test_a_bad_file_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text("classes:\n  standard: {raw: 0}\n")

@@ -21,13 +21,13 @@ def ended(code: int) -> "subprocess.Popen[bytes]":
     return supervisor
 
 
-def record(home: Home, phase: str) -> None:
+def recorded(kafka: int | None = None) -> state.State:
     own = state.Running("up", os.getpid(), state.started_at(os.getpid()))
-    state.save(home, state.State(own, phase, dict(DEFAULTS), {"kafka": state.Running("up")}))
+    return state.State(own, "running", dict(DEFAULTS), {"kafka": state.Running("up", kafka)})
 
 
 def test_an_up_that_was_first_is_as_good(tmp_path: Path) -> None:
-    record(Home(tmp_path), "running")
+    state.save(Home(tmp_path), recorded())
     wait(Home(tmp_path), ended(0), within_s=5.0)
 
 
@@ -37,7 +37,7 @@ def test_a_stop_meanwhile_is_told_as_one(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_supervisor_is_told_with_its_last_words(tmp_path: Path) -> None:
-    record(Home(tmp_path), "running")
+    state.save(Home(tmp_path), recorded())
     Home(tmp_path).log("supervisor").write_text("TG-port-taken kafka=19092\n")
     with pytest.raises(StackError, match="TG-start the supervisor ended:\nTG-port-taken kafka=19092"):
         wait(Home(tmp_path), ended(1), within_s=5.0)
@@ -48,10 +48,8 @@ def test_a_stack_of_another_checkout_is_not_said_to_run_this_code(tmp_path: Path
     env = {**os.environ, "PYTHONPATH": root}
     child = subprocess.Popen(["sleep", "60"], env=env)
     try:
-        own = state.Running("up", os.getpid(), state.started_at(os.getpid()))
-        recorded = state.State(own, "running", dict(DEFAULTS), {"kafka": state.Running("up", child.pid)})
         with pytest.raises(StackError, match="TG-other-checkout") if is_other else nullcontext():
-            same_checkout(Home(tmp_path), recorded)
+            same_checkout(Home(tmp_path), recorded(child.pid))
     finally:
         child.kill()
         child.wait()

@@ -1,21 +1,17 @@
 """From a Kafka record to a batch: size, encoding, schema, tenant, source, shape."""
 
-import re
-
 import numpy as np
 
 from schemas.batch import Batch, Series, encode_series_set
 from schemas.codec import MAGIC, CodecError, codec
 from schemas.reason import Reason
 from schemas.series_set import MOST_LABELS, MOST_LABELS_EACH
-from schemas.tenant import TENANT_NAME
+from schemas.tenant import is_tenant
 from udfs.gate.limits import Limits
 from udfs.gate.refusal import Refusal
 
 # One point: 20 labels of 2,048 characters fit. Avro's maps would let a larger one cost what it likes.
 _POINT_BYTES = 64 << 10
-
-_TENANT = re.compile(TENANT_NAME)
 
 _TYPES = {"gauge", "counter", "histogram", "summary", "info", "stateset", "distribution"}
 
@@ -68,7 +64,7 @@ def enter(record: bytes, limits: Limits) -> Batch | Refusal:
 
 def _unnamed(batch: Batch, record: bytes, limits: Limits) -> Refusal | None:
     """Return why a batch's tenant or source is none."""
-    if not _TENANT.fullmatch(batch.tenant):
+    if not is_tenant(batch.tenant):
         return Refusal(Reason.TENANT, batch.tenant, "64 characters", samples=batch.values.size, sample=record)
     longest = limits.max_label_value_length  # the source becomes a label where series fold
     if len(batch.source) > longest or "\0" in batch.source:
