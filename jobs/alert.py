@@ -17,6 +17,7 @@ from udfs.alert.flink.beat import BeatFunction
 from udfs.alert.flink.judge import JudgeFunction
 from udfs.alert.flink.match import MatchFunction, address_of, piece
 from udfs.alert.flink.rules import RULES
+from udfs.alert.heard import MARK, Reading
 from udfs.alert.recording import HEARTBEAT_SOURCE
 
 
@@ -28,9 +29,10 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     first = partial(stored, settings.kafka, topics.RULES)
     every = partial(keys, settings.kafka, topics.RAW, HEARTBEAT_SOURCE)
 
+    reading = Reading(settings.alert_heartbeat_tenant, streams.covering(MARK))
     matched = (
         valid.connect(rules)
-        .process(MatchFunction(first, settings.alert_buckets), KEYED)
+        .process(MatchFunction(first, settings.alert_buckets, reading), KEYED)
         .name("match")
         .uid(streams.uid("match"))
     )

@@ -7,6 +7,7 @@ IN (value, …), OUT (key, value, event time), KEYED (key, bytes), PAYLOAD (tabl
 """
 
 import os
+from itertools import count
 from typing import TypeVar
 
 from pyflink.common import Configuration, Types
@@ -263,6 +264,23 @@ class Streams:
         if by_shard and self.settings.shards != FORMER_SHARDS:
             marks.append(f"{self.settings.shards}-shards")
         return "-".join(marks)
+
+    def covering(self, prefix: str) -> list[str]:
+        """Return keys of a stream keyed by strings of which every subtask gets one, with fewer subtasks too.
+
+        Two for each: no range of key groups is then without, whatever lower parallelism Flink finds slots for.
+        """
+        groups = get_gateway().jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment
+        most = self.env.get_max_parallelism()
+        if most <= 0:
+            most = groups.computeDefaultMaxParallelism(self.settings.parallelism)
+        ranges = min(2 * self.settings.parallelism, most)
+        found: dict[int, str] = {}
+        numbers = count()
+        while len(found) < ranges:
+            key = f"{prefix}{next(numbers)}"
+            found.setdefault(groups.assignKeyToParallelOperator(key, most, ranges), key)
+        return [found[place] for place in range(ranges)]
 
     def _name(self, kind: str, topic: str) -> str:
         self._made += 1

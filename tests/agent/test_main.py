@@ -71,7 +71,7 @@ def test_metrics_of_this_machine_come_out_of_clickhouse(stack: "Stack") -> None:
         # Those that answer and those that do not: each tells whether it is up.
         wanted = {"node_load1": 1, "up": 3, "agent_batches_dropped_total": 1, "kafka_consumergroup_lag": True}
         found: dict[str, int] = {}
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while found != wanted and time.monotonic() < deadline:
             time.sleep(1)
             found = {name: series(stack, name, source) for name in wanted}

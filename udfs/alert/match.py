@@ -20,7 +20,7 @@ from schemas.topics import RULE_SOURCE
 from udfs.alert.book import Book
 from udfs.alert.chain import silent
 from udfs.alert.expression import Expression
-from udfs.alert.recording import HEARTBEAT_SOURCE, source_of
+from udfs.alert.recording import is_beat, source_of
 from udfs.alert.spread import BUCKETS
 
 # What the remembered routes of series sets may take, bytes: about 100 for each series that a rule reads. A source has a
@@ -89,7 +89,7 @@ class Match:
         """
         if batch.weights is not None:
             return
-        if batch.source == HEARTBEAT_SOURCE:
+        if is_beat(batch.source):
             yield from ((address, None) for address in self._silent())
         recorded = batch.source.startswith(RULE_SOURCE)
         for route in self._routes_of(batch):

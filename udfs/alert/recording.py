@@ -21,6 +21,27 @@ HEARTBEAT = "tidegauge_alert_heartbeat"
 HEARTBEAT_SOURCE = f"{RULE_SOURCE}heartbeat"
 
 
+def beats_by(partition: int, partitions: int) -> str:
+    """Return the source of beats that go by one of so many partitions of metrics.raw."""
+    return f"{HEARTBEAT_SOURCE}/{partition}/{partitions}"
+
+
+def partition_of(source: str) -> tuple[int, int] | None:
+    """Return the partition, and of how many, of a source of beats_by; None: it is none."""
+    numbers = source.removeprefix(f"{HEARTBEAT_SOURCE}/").split("/")
+    if not source.startswith(f"{HEARTBEAT_SOURCE}/") or len(numbers) != 2:
+        return None
+    if not all(one.isascii() and one.isdigit() and len(one) < 7 for one in numbers):
+        return None
+    partition, partitions = map(int, numbers)
+    return (partition, partitions) if partition < partitions else None
+
+
+def is_beat(source: str) -> bool:
+    """Tell whether what comes from the source is a beat; those of earlier versions did not name their partition."""
+    return source == HEARTBEAT_SOURCE or source.startswith(f"{HEARTBEAT_SOURCE}/")
+
+
 def source_of(rule_id: str) -> str:
     """Return the source of what a rule records."""
     return RULE_SOURCE + rule_id
@@ -50,9 +71,9 @@ def batches_of(
     return [Batch(tenant, source, at, encoded, when, values[:, places]) for places, encoded in sets(named)]
 
 
-def heartbeat(tenant: str, now_ms: int) -> Batch:
-    """Return one beat of the alert job's clock; its value is the time in seconds."""
-    (batch,) = batches_of(tenant, HEARTBEAT_SOURCE, now_ms, [(((NAME, HEARTBEAT),), now_ms / 1000)], kind="gauge")
+def heartbeat(tenant: str, source: str, now_ms: int) -> Batch:
+    """Return one beat of the alert job's clock; its value is the time in seconds. source: of beats_by."""
+    (batch,) = batches_of(tenant, source, now_ms, [(((NAME, HEARTBEAT),), now_ms / 1000)], kind="gauge")
     return batch
 
 

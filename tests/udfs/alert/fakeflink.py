@@ -6,9 +6,10 @@ Small fakes in place of Flink's contexts. restart() throws the function objects 
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from pyflink.datastream import TimeDomain
 
 from schemas import topics
@@ -18,7 +19,9 @@ from udfs.alert.budget import Budget
 from udfs.alert.flink.judge import FIRST_MS, JudgeFunction
 from udfs.alert.flink.match import MatchFunction
 from udfs.alert.flink.rules import none_stored
+from udfs.alert.heard import MARK, Reading
 from udfs.alert.keeper import Stored
+from udfs.alert.recording import beats_by, heartbeat
 
 NEVER = -(1 << 63)
 
@@ -197,7 +200,7 @@ class FakeFlink:
 
     def restart(self) -> None:
         """Make the functions anew; state, timers and broadcast state stay."""
-        self._match = MatchFunction(self._stored)
+        self._match = MatchFunction(self._stored, reading=Reading("default", (f"{MARK}0",)))
         self._judge = JudgeFunction(self._stored, self._budget, settling=(0, self._settle_ms))
         self._contexts = Context(self, self._rules[0]), Context(self, self._rules[1])
         self._match.open(Runtime(self))
@@ -219,6 +222,11 @@ class FakeFlink:
         for address, piece in self._match.process_element((record,), self._contexts[0]):
             self.key = address
             list(self._judge.process_element((address, piece), self._contexts[1]))
+
+    def beat(self, at: int, partition: int = 0, partitions: int = 1) -> None:
+        """Deliver a beat that came by that partition of metrics.raw, as the gate passes it on."""
+        made = heartbeat("default", beats_by(partition, partitions), at)
+        self.batch(replace(made, series_ids=np.array([7], np.uint64), shard=0, received_at=at), at)
 
     def advance(self, watermark: int) -> None:
         """Move the watermark past a time, first ticks included; fire what is due, timers set meanwhile included."""

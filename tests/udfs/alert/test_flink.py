@@ -249,6 +249,7 @@ def behind(job: FakeFlink, restarts: bool, gate_ms: int = 0) -> list[str]:
         job.clock = at + 5_000
         for host in "ab":
             job.batch(up(at, 1.0, host), at)
+        job.beat(at)
         job.advance(at)
     job.clock = T0 + 144_000
     if gate_ms:
@@ -266,6 +267,7 @@ def behind(job: FakeFlink, restarts: bool, gate_ms: int = 0) -> list[str]:
     for at in range(back, back + 50_000, 10_000):
         for host in "ab":
             job.batch(up(at, 1.0, host), at)
+        job.beat(at)
         job.advance(at)
         pass_time(job, at + 13_000)
     return [event["state"] for event in job.events]
@@ -284,3 +286,43 @@ def test_and_what_was_true_all_along_does_not_end(restarts: bool, gate_ms: int) 
     job.rule(STEADY.key, STEADY.encode())
     assert behind(job, restarts, gate_ms) == ["firing", "firing"]
     assert job.alarms == []
+
+
+def halves(job: FakeFlink, stalled_s: int) -> list[str]:
+    """Return what is told of b where a sends by one half of the gate and b by another, which stalls for a while.
+
+    Both send each second, as the clock beats. Event time follows the half that is quick.
+    """
+    job.rule(BRIEF.key, BRIEF.encode())
+    for second in range(0, 200):
+        at = T0 + second * 1000
+        resumes = second == 30 + stalled_s
+        job.clock = at + 300
+        job.batch(up(at, 1.0, "a"), at)
+        job.beat(at, 0, 2)
+        if not 30 <= second < 30 + stalled_s:
+            for late in range(30 if resumes else second, second + 1):
+                job.batch(up(T0 + late * 1000, 1.0, "b"), T0 + late * 1000)
+                job.beat(T0 + late * 1000, 1, 2)
+        job.advance(at)
+        pass_time(job, at + 1_000)
+    assert [event["state"] for event in job.events if event["labels"]["host"] == "a"] == ["firing"]
+    return [event["state"] for event in job.events if event["labels"]["host"] == "b"]
+
+
+BRIEF = Rule("acme", "g/B", "g", "B", "count by (host) (count_over_time(up[15s])) > 0", interval_s=5)
+
+
+def test_a_half_of_the_gate_that_is_slow_ends_no_alert() -> None:
+    hasty = FakeFlink(settle_ms=0)
+    assert halves(hasty, 30) == ["firing", "resolved", "firing"]
+    job = FakeFlink(settle_ms=10_000)
+    assert halves(job, 30) == ["firing"]
+    assert job.metrics.counters["ticks_unheard"].count == 0
+    assert job.metrics.counters["late_samples_unjudged"].count == 0
+
+
+def test_one_that_reads_nothing_ends_no_alerting() -> None:
+    job = FakeFlink(settle_ms=10_000)
+    assert halves(job, 130) == ["firing", "resolved", "firing"]
+    assert job.metrics.counters["ticks_unheard"].count > 0

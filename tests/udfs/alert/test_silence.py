@@ -12,13 +12,13 @@ from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
 from tests.udfs.alert.test_flink import up
 from tests.udfs.alert.test_recording import alert, job_with, record, told
-from udfs.alert.recording import heartbeat
+from udfs.alert.recording import beats_by, heartbeat
 from udfs.alert.spread import answers_silence
 
 
 def beat(at: int) -> Batch:
     """A beat as the gate passes it on."""
-    made = heartbeat("default", at)
+    made = heartbeat("default", beats_by(0, 1), at)
     return replace(made, series_ids=np.array([7], np.uint64), shard=0)
 
 

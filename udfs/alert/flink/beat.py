@@ -7,7 +7,7 @@ from pyflink.common import Row
 from pyflink.datastream import FlatMapFunction, RuntimeContext
 
 from schemas import topics
-from udfs.alert.recording import heartbeat
+from udfs.alert.recording import beats_by, heartbeat
 from udfs.mode import announce
 
 
@@ -19,7 +19,8 @@ class BeatFunction(FlatMapFunction):
     It goes by Kafka, and so comes back with a time that a replay repeats: event time moves on though all else is
     silent, and rules on absence are judged. Every partition gets it: a subtask of the gate that finds nothing to read
     after a restart says nothing of its watermark, Flink goes on with the one from before, and the others, which may
-    not be far ahead of it, would wait for ever.
+    not be far ahead of it, would wait for ever. And each says by which it came: ticks wait for
+    all of them (udfs/alert/heard.py).
     """
 
     def __init__(self, tenant: str, keys: Callable[[], Sequence[bytes]]) -> None:
@@ -37,7 +38,6 @@ class BeatFunction(FlatMapFunction):
         if now_ms // 1000 == self._second:
             return
         self._second = now_ms // 1000
-        batch = heartbeat(self._tenant, now_ms)
-        record = batch.encode()
-        for key in self._keys:
-            yield Row(topics.RAW, key, record, batch.sent_at)
+        for partition, key in enumerate(self._keys):
+            batch = heartbeat(self._tenant, beats_by(partition, len(self._keys)), now_ms)
+            yield Row(topics.RAW, key, batch.encode(), batch.sent_at)

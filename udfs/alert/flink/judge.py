@@ -17,6 +17,7 @@ from udfs.alert.evaluator import Evaluator, Outcome
 from udfs.alert.flink.parts import Parted
 from udfs.alert.flink.rules import RULES, keeper, none_stored, take
 from udfs.alert.flink.shelf import KeyedShelf
+from udfs.alert.heard import MARK, PATIENCE_MS, Heard
 from udfs.alert.hindsight import Hindsight
 from udfs.alert.judge import next_tick
 from udfs.alert.keeper import Stored
@@ -89,13 +90,18 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         # Holds the last value; a gauge of PyFlink's would call Python from the reporter's thread.
         self._lag = metrics.distribution("tick_lag_ms")
         self._failed: dict[str, str] = {}
+        self._unheard = metrics.counter("ticks_unheard")
         self._settling = Settling(*self._settle)
+        self._heard = Heard(self._settle[0], PATIENCE_MS if self._settle[1] else 0)
         self._waits: dict[str, int] = {}
 
     def process_element(
         self, value: tuple[str, bytes], ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
     ) -> Iterator[Row]:
-        """Keep the piece and see that a tick comes."""
+        """Keep the piece and see that a tick comes; what it waits for is heard."""
+        if value[0].startswith(MARK):
+            self._heard.take(value[1])
+            return iter(())
         entry = self._rules.load(partial(ctx.get_broadcast_state, RULES)).get(Address.parse(value[0]).rule)
         interval = entry[0].interval_ms if entry else DEFAULT_INTERVAL_S * 1000
         if value[1]:
@@ -153,10 +159,10 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         tick: int = self._waits.pop(key, timestamp)
         if tick == timestamp and ctx.time_domain() is TimeDomain.PROCESSING_TIME:
             # It waited before a restart, nobody knows for which tick: the first that was not judged is early enough.
-            times = [int(Batch.decode(part).timestamps.min()) - 1 for part in self._pieces.get()]
-            if not memory.judged and not times:
-                return None  # it has nothing; its next sample or beat sets a timer
-            tick = next_tick(memory.judged or min(times), interval_ms or 1)
+            first = self._first(memory)
+            if first:  # else it has nothing; its next sample or beat sets a timer
+                timers.register_event_time_timer(next_tick(first, interval_ms or 1))
+            return None
         if not interval_ms:
             return tick
         new = not (memory.judged or memory.revision)
@@ -170,12 +176,18 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         if tick % interval_ms or tick <= memory.judged:
             timers.register_event_time_timer(next_tick(max(tick, memory.judged), interval_ms))
             return None
-        due = self._settling.due(tick, now_ms, timers.current_watermark)
+        due = max(self._settling.due(tick, now_ms, timers.current_watermark), self._heard.due(tick, now_ms))
         if due > now_ms:
             self._waits[key] = tick
             timers.register_processing_time_timer(due + new)
             return None
         return tick
+
+    def _first(self, memory: Memory) -> int:
+        """Return behind what time the first tick is that was not judged; 0: there is nothing to judge."""
+        return memory.judged or min(
+            (int(Batch.decode(one).timestamps.min()) - 1 for one in self._pieces.get()), default=0
+        )
 
     def _judge(
         self, address: Address, entry: tuple[Rule, Linked], memory: Memory, tick: int, now_ms: int
@@ -184,7 +196,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         pieces = [Batch.decode(part) for part in self._pieces.get()]
         still = not pieces and self._evaluator.still(str(address), entry, memory, tick)
         if still and self._evaluator.rests(entry[0], memory, tick):
-            self._ticked(entry[0], now_ms - tick)
+            self._ticked(entry[0], tick, now_ms - tick)
             return None
         if still:
             made = self._evaluator.again(address, entry, memory, tick, now_ms)
@@ -192,7 +204,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             stored = self._window.value()
             held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
             made = self._evaluator.tick(address, entry, memory, held, pieces, tick, now_ms, self._shelf)
-        self._count(entry[0], made, now_ms - tick)
+        self._count(entry[0], made, tick, now_ms - tick)
         return made
 
     def _keep(self, before: Memory, made: Outcome) -> None:
@@ -209,14 +221,16 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         if made.memory != before:
             self._memory.update(made.memory.encode())
 
-    def _ticked(self, rule: Rule, lag_ms: int) -> None:
+    def _ticked(self, rule: Rule, tick: int, lag_ms: int) -> None:
         self._evaluations.inc()
         self._lag.update(lag_ms)
+        if not self._heard.covers(tick):
+            self._unheard.inc()
         if lag_ms > 2 * rule.interval_ms:  # Prometheus would have skipped it; here it is judged all the same
             self._missed.inc()
 
-    def _count(self, rule: Rule, made: Outcome, lag_ms: int) -> None:
-        self._ticked(rule, lag_ms)
+    def _count(self, rule: Rule, made: Outcome, tick: int, lag_ms: int) -> None:
+        self._ticked(rule, tick, lag_ms)
         if made.paused:
             self._paused.inc()
         self._unjudged.inc(made.unjudged)

@@ -9,6 +9,7 @@ from pyflink.datastream import BroadcastProcessFunction, RuntimeContext
 
 from schemas import topics
 from udfs.alert.flink.rules import RULES, keeper, none_stored, take
+from udfs.alert.heard import Reading
 from udfs.alert.keeper import Stored
 from udfs.alert.match import Match
 from udfs.alert.spread import BUCKETS
@@ -27,10 +28,10 @@ def address_of(addressed: tuple[str, bytes]) -> str:
 
 
 class MatchFunction(BroadcastProcessFunction):
-    """IN rows of metrics.valid and rows of control.rules to (address, piece)."""
+    """IN rows of metrics.valid and rows of control.rules to (address, piece); (mark, how far raw is read)."""
 
-    def __init__(self, stored: Stored = none_stored, buckets: int = BUCKETS) -> None:
-        self._stored, self._buckets = stored, buckets
+    def __init__(self, stored: Stored = none_stored, buckets: int = BUCKETS, reading: Reading | None = None) -> None:
+        self._stored, self._buckets, self._reading = stored, buckets, reading or Reading()
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start without rules; those of the broadcast state come with the first record."""
@@ -46,6 +47,7 @@ class MatchFunction(BroadcastProcessFunction):
             return
         for address, part in self._match.split(batch):
             yield address, part.encode() if part is not None else b""
+        yield from self._reading.take(batch)
 
     def process_broadcast_element(self, value: Row, ctx: BroadcastProcessFunction.Context) -> Iterator[Any]:
         """Take a rule."""
