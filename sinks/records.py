@@ -26,14 +26,21 @@ def rejections(records: Sequence[bytes]) -> pa.Table:
             "samples": pa.array([one["samples"] for one in decoded], pa.uint64()),
             "received_at": pa.array([one["received_at"] for one in decoded], pa.int64()).cast(_STAMP),
             "sample": pa.array([one["sample"] for one in decoded], pa.binary()),
+            "partition": pa.array([one["partition"] for one in decoded], pa.int32()),
+            "offset": pa.array([one["offset"] for one in decoded], pa.int64()),
             "key": pa.array([_refusal_key(one) for one in decoded], pa.uint64()),
         }
     )
 
 
 def _refusal_key(one: Mapping[str, Any]) -> int:
-    """Return the same for what is refused again in a replay, which an upgrade may word otherwise."""
+    """Return the same for what is refused again in a replay, which an upgrade may word otherwise.
+
+    Another for an equal record beside it: a queue that waited at a producer has one stamp of the broker.
+    """
     what = [one[name] for name in ("tenant", "source", "id", "value", "series", "samples", "received_at")]
+    if one["offset"] >= 0:
+        what += [one["partition"], one["offset"]]
     return xxhash.xxh3_64_intdigest(orjson.dumps(what) + one["sample"])
 
 

@@ -36,17 +36,17 @@ def batches(tenant: str, now: int) -> Iterator[bytes]:
     yield builder.build(now).encode()
 
 
-def judged(records: list[tuple[bytes, int]]) -> Counter[Record]:
-    """Return what the pure Gate makes of records and their stamps."""
+def judged(records: list[tuple[bytes, tuple[int, int, int]]]) -> Counter[Record]:
+    """Return what the pure Gate makes of records and (partition, offset, stamp) of each."""
     settings = JobSettings()
     gate = Gate.open(settings.shards, settings.gate_limits())
     found: Counter[Record] = Counter()
-    for record, stamp in records:
+    for record, (partition, offset, stamp) in records:
         for one in gate.judge(record, stamp):
             if isinstance(one, Passed):
                 found[topics.VALID, one.key.encode(), one.batch.encode(), one.event_time] += 1
             elif isinstance(one, Refused):
-                value = one.refusal.encode(one.tenant, one.source, stamp)
+                value = one.refusal.encode(one.tenant, one.source, stamp, partition, offset)
                 found[topics.REJECTED, one.tenant.encode(), value, stamp] += 1
     return found
 
@@ -100,7 +100,8 @@ def test_the_gate_in_process_mode_answers_as_in_thread_mode(stack: Any, beside: 
     producer = KafkaProducer(bootstrap_servers=kafka, acks="all")
     sent = []
     for record in batches(tenant, time.time_ns() // 1_000_000):
-        sent.append((record, producer.send(topics.RAW, value=record, key=b"source").get(timeout=60).timestamp))
+        told = producer.send(topics.RAW, value=record, key=b"source").get(timeout=60)
+        sent.append((record, (told.partition, told.offset, told.timestamp)))
     producer.close()
     wanted = judged(sent)
     assert {topic for topic, *_ in wanted} == {topics.VALID, topics.REJECTED}

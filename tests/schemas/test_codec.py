@@ -33,7 +33,8 @@ PINNED = {
     "metric": "3f4f08e2ce448a5e",
     "frame": "6ef3671eac14bad3",
     "frame_1": "3f31f23835584fd1",
-    "rejected": "9cebe214c8ea3d91",
+    "rejected": "b787a544fb4e7167",
+    "rejected_1": "9cebe214c8ea3d91",
     "alert_event": "46da871cf3bad680",
     "alert_event_2": "4e0344f4ac7c2d57",
     "alert_event_1": "67b57d0a14b20d4b",
@@ -135,6 +136,7 @@ EARLIER: list[tuple[str, str, dict[str, object], dict[str, object]]] = [
     ("metric_batch", "metric_batch_1", {"received_at": 7, "weights": b"1234"}, {"received_at": None, "weights": None}),
     ("metric_batch", "metric_batch_2", {"weights": b"1234"}, {"weights": None}),
     ("frame", "frame_1", {"weights": b"1234"}, {"weights": None}),
+    ("rejected", "rejected_1", {"partition": 3, "offset": 4}, {"partition": -1, "offset": -1}),
     ("alert_event", "alert_event_1", {**TIMES, **TRUTH}, {**dict.fromkeys(TIMES, 0), **UNTOLD}),
     ("alert_event", "alert_event_2", TRUTH, UNTOLD),
 ]

@@ -19,6 +19,8 @@ REJECTED = {
     "samples": 2,
     "received_at": 1000,
     "sample": b"\xff\x00",
+    "partition": 3,
+    "offset": 4,
 }
 
 
@@ -29,6 +31,15 @@ def test_equal_rejections_get_equal_keys() -> None:
     keys = table["key"].to_pylist()
     assert keys[0] == keys[1] != keys[2]
     assert table.schema.field("sample").type == pa.binary()
+
+
+def test_equal_refusals_of_two_records_are_two() -> None:
+    """A queue that waited at a producer comes in one millisecond."""
+    nowhere = {**REJECTED, "partition": -1, "offset": -1}
+    places = [{**REJECTED, "partition": 5}, {**REJECTED, "offset": 5}, REJECTED, nowhere, nowhere, REJECTED]
+    keys = rows.block("rejections", [codec("rejected").encode(one) for one in places])["key"].to_pylist()
+    assert len({*keys[:4]}) == 4
+    assert keys[2:4] == keys[:3:-1]
 
 
 def test_a_refusal_that_is_worded_otherwise_is_the_same() -> None:

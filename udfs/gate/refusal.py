@@ -24,8 +24,8 @@ class Refusal:
     sample: bytes = b""
     setting: str | None = None
 
-    def encode(self, tenant: str, source: str, received_at: int) -> bytes:
-        """Return the Rejected record."""
+    def encode(self, tenant: str, source: str, received_at: int, partition: int = -1, offset: int = -1) -> bytes:
+        """Return the Rejected record; partition and offset: of the record in metrics.raw."""
         shown = self.value if len(self.value) <= _SHOWN else f"{self.value[:_SHOWN]}… ({len(self.value)} characters)"
         limit = f"; the limit is {self.limit}" if self.limit else ""
         setting = self.reason.setting if self.setting is None else self.setting
@@ -43,5 +43,7 @@ class Refusal:
                 "samples": self.samples,
                 "received_at": received_at,
                 "sample": self.sample[:_SAMPLE_BYTES],
+                "partition": partition,
+                "offset": offset,
             }
         )

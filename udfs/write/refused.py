@@ -28,6 +28,8 @@ def refused_block(table: str, block: pa.Table, error: Exception, now: int) -> It
                 "samples": rows,
                 "received_at": now,
                 "sample": b"",
+                "partition": -1,
+                "offset": -1,
             }
         )
         yield tenant, record

@@ -61,7 +61,7 @@ class GateFunction(BroadcastProcessFunction):
         for outcome in self._gate.judge(record, now, partition, offset, clock - now):
             self._counters.add(outcome)
             if isinstance(outcome, Passed | Refused | Account):
-                yield row(outcome, now)
+                yield row(outcome, now, partition, offset)
                 if isinstance(outcome, Account):
                     self._tally.add(outcome.tenant, outcome)
             else:

@@ -93,11 +93,11 @@ class OwnerFunction(KeyedBroadcastProcessFunction):
             return
         self._owner.budget, self._owner.verdict = budget, None
         pending = codec("pending").decode(record)
-        now = pending["received_at"]
-        for outcome in self._gate.judge(pending["record"], now, pending["partition"], pending["offset"]):
+        now, partition, offset = pending["received_at"], pending["partition"], pending["offset"]
+        for outcome in self._gate.judge(pending["record"], now, partition, offset):
             self._counters.add(outcome)
             if isinstance(outcome, Passed | Refused | Account):
-                yield row(outcome, now)
+                yield row(outcome, now, partition, offset)
                 if isinstance(outcome, Account):
                     self._use.add(tenant, dict(outcome.counts()))
         if self._owner.verdict is not None:
