@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ import xxhash
 
 from promql.result import Vector
 from query.metrics import CACHE, CACHE_STORED
+from query.spent import keep, most
 from query.store import Version
 
 FORMAT = 2
@@ -26,6 +27,8 @@ MAGIC = b"TGB\x02"
 _HEAD = len(MAGIC) + 8
 _PARTS = 6
 _SIZES = 8 * _PARTS
+# What a block takes that is read: as it came, and its parts, which are copies.
+_HELD = 2
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class Cache(Protocol):
     """Holds blocks."""
 
     def get(self, keys: Sequence[CacheKey]) -> list[Block | None]:
-        """Return the block of each key, None where there is none. Never raises."""
+        """Return the block of each key, None where there is none; raises Larger."""
         ...
 
     def put(self, blocks: Sequence[tuple[CacheKey, Block]]) -> None:
@@ -81,7 +84,7 @@ class Cache(Protocol):
         ...
 
     def last(self, keys: Sequence[CacheKey]) -> list[Block | None]:
-        """Return the newest block of each key that was kept, whatever its versions. Never raises."""
+        """Return the newest block of each key that was kept, whatever its versions; raises Larger."""
         ...
 
 
@@ -125,7 +128,7 @@ class RedisCache:
         if not keys:
             return []
         try:
-            bodies = self._redis.mget([self._own(key.name()) for key in keys])
+            bodies = self._read([self._own(key.name()).encode() for key in keys])
         except redis.RedisError as error:
             CACHE.labels("error").inc(len(keys))
             log.warning("TG-cache-read: %s", error)
@@ -159,11 +162,26 @@ class RedisCache:
         """Return the newest block of each key that was kept, whatever its versions."""
         try:
             names = self._redis.mget([self._own(key.last_name()) for key in keys])
-            bodies = self._redis.mget([name or b"none" for name in names])
+            bodies = self._read([name or b"none" for name in names])
         except redis.RedisError as error:
             log.warning("TG-cache-read: %s", error)
             return [None] * len(keys)
         return [None if body is None else decode(body, key, True) for key, body in zip(keys, bodies, strict=True)]
+
+    def _read(self, names: Sequence[bytes]) -> list[bytes | None]:
+        """Return what lies under the names: of the first, as many as the request may hold; the others count as missing.
+
+        A range may have hundreds of blocks, each as large as one may be. Raises redis.RedisError, Larger.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.strlen(name)
+            sizes = [_HELD * size for size in pipe.execute()]
+        room = most(sum(sizes))
+        fit = sum(one <= room for one in accumulate(sizes))
+        keep(sum(sizes[:fit]))
+        bodies: list[bytes | None] = self._redis.mget(names[:fit]) if fit else []
+        return bodies + [None] * (len(names) - fit)
 
 
 def encode(block: Block, key: CacheKey) -> bytes:

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from promql.result import Vector
 from query.cache import Block, CacheKey, RedisCache, decode, encode
 from query.metrics import REGISTRY
+from query.room import Held, Room
+from query.spent import Spent, begin
 from schemas.nan import STALE
 
 KEY = CacheKey("acme", "plan", "raw", 0, 120_000, 60_000, 300_000, (("m", (0, "data", 1)),))
@@ -131,6 +134,29 @@ def test_the_newest_block_is_found_whatever_its_versions(cache: RedisCache) -> N
     assert same(cache.last([asked])[0], other)
     assert cache.last([replace(asked, tenant="other"), replace(asked, step_ms=1)]) == [None, None]
     assert RedisCache("127.0.0.1:1", 0.05, 60, 10_000).last([asked]) == [None]
+
+
+def test_no_more_is_read_than_the_request_may_hold(cache: RedisCache) -> None:
+    """Of a wide range there are hundreds of blocks, each as large as one may be."""
+    keys = [replace(KEY, first_ms=at, last_ms=at + 120_000) for at in range(0, 1_800_000, 180_000)]
+    cache.put([(key, BLOCK) for key in keys])
+    size = 2 * len(encode(BLOCK, KEY))
+
+    def read(room: Room) -> tuple[list[bool], list[bool]]:
+        held = Held(room, "acme")
+        begin(Spent(20, time.monotonic, held=held))
+        try:
+            found = [block is not None for block in cache.get(keys)]
+            with held.scope():
+                last = [block is not None for block in cache.last(keys[:2])]
+        finally:
+            begin(None)
+            held.leave()
+        return found, last
+
+    # Sizes differ by a digit or two of the keys' times.
+    assert read(Room(round(5.5 * size), 1)) == ([True] * 5 + [False] * 5, [False] * 2)
+    assert read(Room(100 * size, 1)) == ([True] * 10, [True] * 2)
 
 
 def test_blocks_of_another_origin_are_not_seen(redis_endpoint: str) -> None:
