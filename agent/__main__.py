@@ -105,10 +105,12 @@ class Agent:
 
     def _status(self) -> str:
         up = sum(scraper.up is True for scraper in self.rounds.scrapers)
+        off = self.delivery.clock.text()
         return (
             f"sent {self.delivery.sent_samples} samples in {self.delivery.sent_batches} batches, "
             f"{self.outbox.dropped_batches} batches dropped, {len(self.outbox)} waiting, "
             f"{up} of {len(self.rounds.scrapers)} targets up, {self._usage()}"
+            + (f", the clock is {off} the broker's (TG-agent-clock)" if off else "")
         )
 
     def _usage(self) -> str:

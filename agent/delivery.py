@@ -2,11 +2,13 @@
 
 import logging
 import random
+import time
 from threading import Event, Thread
 from typing import Any
 
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
+from agent.clock import Clock
 from agent.outbox import Outbox, Record
 from sinks.producer import open_producer
 
@@ -46,6 +48,7 @@ class Delivery(Thread):
         self.sent_samples = 0
         self.failures = 0
         self.up: bool | None = None
+        self.clock = Clock()
         self._delivery_s = delivery_s
         self._producer: Any = None
         self._stopping = Event()
@@ -86,7 +89,8 @@ class Delivery(Thread):
             try:
                 if self._producer is None:
                     self._producer = self._open()
-                waiting.append((record, self._producer.send(self.topic, value=record.value, key=record.key)))
+                sent = _now_ms()
+                waiting.append((record, sent, self._producer.send(self.topic, value=record.value, key=record.key)))
             except MessageSizeTooLargeError as too_large:
                 self._refuse(record, too_large)
             except (KafkaError, OSError) as cause:
@@ -94,9 +98,10 @@ class Delivery(Thread):
                 failed, error = records[records.index(record) :], cause
                 break
         sent_failed = []
-        for record, future in waiting:
+        for record, sent, future in waiting:
             try:
-                future.get(timeout=self._delivery_s + 5)
+                stamp = future.get(timeout=self._delivery_s + 5).timestamp
+                self.clock.taken(sent, stamp, _now_ms())
                 self.outbox.settle(record, sent=True)
                 self.sent_batches += 1
                 self.sent_bytes += len(record.value)
@@ -137,3 +142,7 @@ class Delivery(Thread):
         except KafkaError as error:
             log.error("TG-agent-broker: closing the producer: %s", error)
         self._producer = None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

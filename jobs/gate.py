@@ -11,8 +11,8 @@ from pyflink.common import Configuration, Types
 from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, Streams, at_once
 from schemas import topics
-from sinks.control import history
-from udfs.gate.flink.gate import GateFunction
+from sinks.control import history, newest
+from udfs.gate.flink.gate import RECALLED, GateFunction
 from udfs.gate.flink.owner import OwnerFunction, TenantFunction, tenant_of
 from udfs.gate.flink.policies import POLICIES
 
@@ -30,12 +30,14 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     verdicts = streams.control(topics.VERDICTS, whole=False)
 
     first = partial(history, settings.kafka, topics.POLICIES)
+    said = partial(newest, settings.kafka, topics.VERDICTS, RECALLED)
 
     gate = GateFunction(
         settings.shards,
         settings.gate_limits(),
         settings.gate_max_series,
         first,
+        said,
         settings.gate_shed_lag_s,
         settings.parallelism,
     )

@@ -1,6 +1,6 @@
 """Compacted topics: what is in force, and how it changes. The newest record of a key counts, a null deletes it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
@@ -37,6 +37,22 @@ def history(bootstrap: str, topic: str) -> list[Change]:
                 for record in records:
                     found.append(((record.key or b"").decode("utf-8", "replace"), record.value, record.timestamp))
         return found
+    finally:
+        consumer.close()
+
+
+def newest(bootstrap: str, topic: str, most: int) -> Iterator[bytes]:
+    """Yield the values of the newest records, oldest first, at most so many of each partition; raises KafkaError."""
+    consumer = opened(KafkaConsumer, bootstrap, enable_auto_commit=False, group_id=None)
+    try:
+        parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+        consumer.assign(parts)
+        firsts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+        for part in parts:
+            consumer.seek(part, max(firsts[part], ends[part] - most))
+        while any(consumer.position(part) < ends[part] for part in parts):
+            for records in consumer.poll(timeout_ms=500).values():
+                yield from (record.value for record in records if record.value is not None)
     finally:
         consumer.close()
 

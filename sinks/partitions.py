@@ -20,7 +20,7 @@ def covering(partitions: int, prefix: str) -> list[bytes]:
 
 def keys(bootstrap: str, topic: str, prefix: str) -> list[bytes]:
     """Return such keys for the partitions that the topic has; raises kafka.errors.KafkaError."""
-    consumer = opened(KafkaConsumer, bootstrap, group_id=None)
+    consumer = opened(KafkaConsumer, bootstrap, enable_auto_commit=False, group_id=None)
     try:
         return covering(len(consumer.partitions_for_topic(topic) or ()), prefix)
     finally:

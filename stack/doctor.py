@@ -105,6 +105,13 @@ def disk(free: int) -> Finding:
     return Finding("disk", good, f"{free / 2**30:.1f} GiB free", remedy)
 
 
+def writable(folder: Path) -> Finding:
+    """Judge whether this user may write where the home lies, or is to lie."""
+    good = os.access(folder, os.W_OK | os.X_OK)
+    remedy = "" if good else "mount it for writing, own it, or choose another folder by --home or TIDEGAUGE_HOME"
+    return Finding("home", good, str(folder) if good else f"{folder} cannot be written by this user", remedy)
+
+
 def file_size(most: int | None) -> Finding:
     """Judge the largest size of a file: what does not fit would be cut off, and ClickHouse would call it stored."""
     remedy = "" if most is None else "lift it where it is set: ulimit -f unlimited, LimitFSIZE=infinity, limits.conf"
@@ -160,6 +167,7 @@ def examine(home: Home, port_text: str | None) -> list[Finding]:
         versions(locked((ROOT / "requirements.lock").read_text()), version),
         *jars(JARS),
         settings(os.environ),
+        writable(existing),
         disk(shutil.disk_usage(existing).free),
         file_size(limits.file_size()),
         clock(now_ms, int(home.state.stat().st_mtime * 1000) if home.state.exists() else 0),

@@ -1,5 +1,6 @@
 """tidegauge status: what runs, where it listens, how much memory it takes."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,8 @@ from stack.upgrade import JOBS
 
 MISSING = "MISSING"
 """The state of a job that should be there and that Flink does not have."""
+ROOM_BYTES = 256 << 20
+"""With less than this free the next checkpoint, or block of rows, may not fit: all runs, and nothing is written."""
 
 
 def memory(pid: int | None) -> int:
@@ -34,6 +37,14 @@ def memory(pid: int | None) -> int:
     return total
 
 
+def halted(pid: int | None) -> bool:
+    """Tell whether a signal holds a process still (SIGSTOP, a debugger): it answers nobody, and nobody ends it."""
+    try:
+        return pid is not None and psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def jobs_wanted(processes: Mapping[str, Any]) -> bool:
     """Tell whether the stack is to have its jobs; processes: of a status."""
     return "jobs" in processes and processes["jobs"]["state"] != "off"
@@ -49,8 +60,12 @@ def status(home: Home) -> dict[str, Any]:
         left = [name for name, _ in leftovers(home)]
         return {"home": str(home.path), "phase": "stopped", "endpoints": {}, "processes": {}, "jobs": {}, "left": left}
     addresses = plan.endpoints(recorded.ports)
-    processes = {name: {**asdict(one), "rss": memory(one.pid)} for name, one in recorded.processes.items()}
-    supervisor = {**asdict(recorded.supervisor), "rss": psutil.Process(recorded.supervisor.pid).memory_info().rss}
+    processes = {
+        name: {**asdict(one), "halted": halted(one.pid), "rss": memory(one.pid)}
+        for name, one in recorded.processes.items()
+    }
+    own = recorded.supervisor
+    supervisor = {**asdict(own), "halted": halted(own.pid), "rss": psutil.Process(own.pid).memory_info().rss}
     jobs, silent = dict[str, dict[str, str]](), ""
     try:
         jobs = {job.name: {"id": job.id, "state": job.state} for job in FlinkRest(addresses["flink"]).jobs().values()}
@@ -60,6 +75,7 @@ def status(home: Home) -> dict[str, Any]:
         silent = str(error)
     return {
         "home": str(home.path),
+        "free": shutil.disk_usage(home.path).free,
         "phase": recorded.phase,
         "endpoints": addresses,
         "metrics": f"{addresses['query'].partition(':')[0]}:{recorded.ports['metrics']}",
@@ -73,7 +89,14 @@ def status(home: Home) -> dict[str, Any]:
 def amiss(shown: Mapping[str, Any]) -> list[str]:
     """Return what does not run in a status that should, a phrase each."""
     found = [] if shown["phase"] == "running" else [f"the phase is {shown['phase']}"]
+    if shown["free"] < ROOM_BYTES:
+        found.append(f"the disk of the home has {shown['free'] >> 20} MiB left")
     found += [f"process {name} is in backoff" for name, one in shown["processes"].items() if one["state"] == "backoff"]
+    found += [
+        f"process {name} is held by a signal, `kill -CONT {one['pid']}` lets it go on"
+        for name, one in shown["processes"].items()
+        if one["halted"]
+    ]
     if jobs_wanted(shown["processes"]):
         if shown["flink_error"]:
             found.append("the jobs are not known")

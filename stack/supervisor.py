@@ -204,12 +204,10 @@ class Supervisor:
         if time.monotonic() < self._next_trim:
             return
         self._next_trim = time.monotonic() + 5.0
-        for log in self.home.folder("log").glob("*.log"):
-            if log.stat().st_size > LOG_LIMIT_BYTES:
-                # On a full disk the older part is what has to go.
-                with suppress(OSError):
-                    log.with_suffix(".log.1").write_bytes(log.read_bytes())
-                os.truncate(log, 0)
+        # A log that is gone, or may not be cut (a disk that is read-only by now, chattr +a), ends nothing.
+        with suppress(OSError):
+            for log in self.home.folder("log").glob("*.log"):
+                _trim(log)
 
 
 def supervise(
@@ -240,3 +238,12 @@ def supervise(
 
 def _known_by(file: os.stat_result) -> tuple[int, ...]:
     return file.st_ino, file.st_size, file.st_mtime_ns
+
+
+def _trim(log: Path) -> None:
+    with suppress(OSError):
+        if log.stat().st_size > LOG_LIMIT_BYTES:
+            # On a full disk the older part is what has to go.
+            with suppress(OSError):
+                log.with_suffix(".log.1").write_bytes(log.read_bytes())
+            os.truncate(log, 0)

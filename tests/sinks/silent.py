@@ -20,10 +20,12 @@ class _Broker(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, takes: bool, leader: Callable[[], Address] | None) -> None:
+    def __init__(self, takes: bool, leader: Callable[[], Address] | None, stamp: Callable[[], int], fault: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.takes = takes
         self.leader = leader or (lambda: ("127.0.0.1", self.server_address[1]))
+        self.stamp = stamp
+        self.fault = fault
         self.taken = 0
         self.open: list[Any] = []
 
@@ -69,7 +71,7 @@ class _Handler(socketserver.BaseRequestHandler):
         if not self.server.takes:
             return None
         self.server.taken += 1
-        return _taken(ProduceRequest.decode(request, version=version, header=True), version)
+        return _taken(ProduceRequest.decode(request, version=version, header=True), version, self.server)
 
     def _metadata(self, version: int) -> Any:
         host, port = self.server.leader()
@@ -85,13 +87,17 @@ class _Handler(socketserver.BaseRequestHandler):
         return MetadataResponse(version=version, brokers=[broker], controller_id=port, topics=[topic])
 
 
-def _taken(request: Any, version: int) -> Any:
+def _taken(request: Any, version: int, server: _Broker) -> Any:
     topics = [
         ProduceResponse.TopicProduceResponse(
             name=topic.name,
             partition_responses=[
                 ProduceResponse.TopicProduceResponse.PartitionProduceResponse(
-                    index=part.index, error_code=0, base_offset=0, log_append_time_ms=-1, log_start_offset=0
+                    index=part.index,
+                    error_code=server.fault,
+                    base_offset=0,
+                    log_append_time_ms=server.stamp(),
+                    log_start_offset=0,
                 )
                 for part in topic.partition_data
             ],
@@ -102,9 +108,14 @@ def _taken(request: Any, version: int) -> Any:
 
 
 @contextmanager
-def broker(takes: bool, leader: Callable[[], Address] | None = None) -> Iterator[_Broker]:
-    """Yield a broker of TOPIC, which has two partitions; leader: whom it names for them, itself by default."""
-    with _Broker(takes, leader) as server:
+def broker(
+    takes: bool, leader: Callable[[], Address] | None = None, stamp: Callable[[], int] = lambda: -1, fault: int = 0
+) -> Iterator[_Broker]:
+    """Yield a broker of TOPIC, which has two partitions; leader: whom it names for them, itself by default.
+
+    stamp: what it says of when it took a record; -1: it has stamped none. fault: Kafka's code of why it takes none.
+    """
+    with _Broker(takes, leader, stamp, fault) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.cut()

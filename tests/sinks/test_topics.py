@@ -8,7 +8,8 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from schemas.topics import HOUR_MS, LATE, PENDING, RAW, RULES, TOPICS, VALID
+from schemas.topics import HOUR_MS, LATE, PENDING, RAW, RULES, TOPICS, VALID, VERDICTS
+from sinks.control import newest, publish
 from sinks.topics import TopicSettings, create, main
 from tests.sinks.conftest import Broker
 
@@ -105,6 +106,16 @@ def test_partitions_by_the_setting_of_new_topics_and_of_those_without_order(secu
     assert [line.partition(",")[0] for line in bring(secured, topic_partitions=2)] == [
         f"{name}: {number} partitions are kept" for name, number in ((RAW, 5), (VALID, 3), (PENDING, 3))
     ]
+
+
+def test_the_newest_records_of_a_topic_are_read_in_their_order(secured: Broker, admin: Any) -> None:
+    bring(secured)
+    until(lambda: VERDICTS in admin.list_topics())
+    assert list(newest(secured.plaintext, VERDICTS, 2)) == []
+    for value in (b"1", b"2", None, b"4"):
+        publish(secured.plaintext, VERDICTS, {"acme": value})
+    assert list(newest(secured.plaintext, VERDICTS, 3)) == [b"2", b"4"]
+    assert list(newest(secured.plaintext, VERDICTS, 100)) == [b"1", b"2", b"4"]
 
 
 def test_replication_of_new_topics_only(secured: Broker, admin: Any) -> None:

@@ -83,6 +83,9 @@ def test_the_lock_file_is_read_whole() -> None:
         (doctor.python((3, 12)), False),
         (doctor.disk(10 << 30), True),
         (doctor.disk(1 << 30), False),
+        (doctor.writable(ROOT), True),
+        # Nobody may, not even root.
+        (doctor.writable(Path("/proc/self")), False),
         (doctor.file_size(None), True),
         (doctor.file_size(1 << 40), False),
         (doctor.memory(8 << 30), True),
@@ -119,3 +122,10 @@ def test_ports_that_cannot_be_are_refused_whether_a_stack_runs_or_not(text: str,
         assert doctor.examine(home, None)[-1].good
     with pytest.raises(ports.PortError, match=r"^TG-port "):
         doctor.examine(home, text)
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """`up` would end at its first file, and nothing else that is looked at would say so."""
+    found = {one.what: one for one in doctor.examine(Home(Path("/proc/self/tidegauge")), None)}
+    assert (found["home"].good, found["home"].found) == (False, "/proc/self cannot be written by this user")
+    assert {one.what: one for one in doctor.examine(Home(tmp_path / "new"), None)}["home"].good

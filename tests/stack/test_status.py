@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,9 @@ from stack.cli import main
 from stack.doctor import examine
 from stack.home import Home
 from stack.ports import DEFAULTS
-from stack.status import amiss, status, text
+from stack.status import amiss, halted, status, text
 from stack.upgrade import JOBS
+from tests.stack.supervised import until
 from tests.stack.test_direct import Answering, serving
 
 RUNNING = [name for name in JOBS if name != "store"]
@@ -77,14 +79,16 @@ def test_jobs_that_are_switched_off_are_not_missed(tmp_path: Path) -> None:
         ("phase", "starting", ["the phase is starting"]),
         ("processes.kafka.state", "backoff", ["process kafka is in backoff"]),
         ("processes.agent.state", "off", []),
+        ("free", 9 << 20, ["the disk of the home has 9 MiB left"]),
+        ("processes.kafka.halted", True, ["process kafka is held by a signal, `kill -CONT 1` lets it go on"]),
         ("jobs.gate.state", "RESTARTING", ["job gate is RESTARTING"]),
         ("flink_error", "TG-flink away", ["the jobs are not known"]),
     ],
 )
 def test_what_does_not_run_is_named(place: str, value: str, found: list[str], tmp_path: Path) -> None:
-    process = {"state": "up", "pid": 1, "restarts": 0, "rss": 1}
+    process = {"state": "up", "pid": 1, "restarts": 0, "halted": False, "rss": 1}
     shown: dict[str, Any] = {
-        **{"home": "/h", "phase": "running", "endpoints": {}, "flink_error": "", "rss": 1},
+        **{"home": "/h", "phase": "running", "endpoints": {}, "flink_error": "", "free": 1 << 40, "rss": 1},
         "processes": {name: dict(process) for name in ("kafka", "agent", "jobs")},
         "jobs": {name: {"id": "1", "state": "RUNNING"} for name in JOBS},
     }
@@ -95,6 +99,28 @@ def test_what_does_not_run_is_named(place: str, value: str, found: list[str], tm
     at[last] = value
     assert amiss(shown) == found
     assert ("TG-status not all runs: " in text(shown)) is bool(found)
+
+
+def test_a_process_that_a_signal_holds_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its port still takes connections, its record says up: nothing else shows why it answers nobody."""
+    held = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        own = state.Running("up", os.getpid(), state.started_at(os.getpid()))
+        one = state.Running("up", held.pid, state.started_at(held.pid))
+        state.save(Home(tmp_path), state.State(own, "running", dict(DEFAULTS), {"kafka": one}))
+        assert main(["status", "--home", str(tmp_path)]) == 0
+        held.send_signal(signal.SIGSTOP)
+        until(lambda: halted(held.pid))
+        capsys.readouterr()
+        assert main(["status", "--home", str(tmp_path)]) == 4
+        assert f"kafka is held by a signal, `kill -CONT {held.pid}` lets it go on" in capsys.readouterr().out
+        held.send_signal(signal.SIGCONT)
+        until(lambda: not halted(held.pid))
+        assert main(["status", "--home", str(tmp_path)]) == 0
+    finally:
+        held.kill()
+        held.wait()
+    assert not halted(held.pid)
 
 
 def test_nothing_that_runs_stays_exit_code_3(tmp_path: Path) -> None:

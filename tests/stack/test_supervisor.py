@@ -276,3 +276,17 @@ def test_a_down_that_holds_the_home_for_a_while_is_no_supervisor(home: Home) -> 
     other = hold(home)
     threading.Timer(0.5, other.close).start()
     assert down(home) == []
+
+
+def test_a_log_that_cannot_be_looked_at_or_cut_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone takes a log away between two looks, or the disk is read-only by now: the stack goes on."""
+    home = Home(tmp_path)
+    home.log("gone").symlink_to(tmp_path / "taken" / "away.log")
+    home.log("fixed").symlink_to("/proc/self/maps")
+    monkeypatch.setattr("stack.supervisor.LOG_LIMIT_BYTES", -1)
+    with running(home, process(home, "one")) as supervisor:
+        until(lambda: supervisor.state.phase == "running")
+        supervisor._next_trim = 0.0
+        until(lambda: supervisor._next_trim > 0.0)
+        time.sleep(0.5)
+        assert (supervisor.state.phase, supervisor.state.processes["one"].state) == ("running", "up")

@@ -106,7 +106,8 @@ class Known:
 class Standing:
     """What the gate knows of sets.
 
-    max_series bounds its memory, by about 400 bytes a series for what it knows and 100 for answers not yet asked for.
+    max_series bounds its memory, by about 400 bytes a series for what it knows, 100 for answers not yet asked for, and
+    100 for those from before a restart.
     """
 
     shards: int
@@ -115,8 +116,10 @@ class Standing:
     throttle: Throttle = field(default_factory=Throttle)
     _known: "LRUCache[Key, Known]" = field(init=False)
     _asked: "LRUCache[Key, Verdict | None]" = field(init=False)
+    _recalled: "LRUCache[Key, Verdict]" = field(init=False)
 
     def __post_init__(self) -> None:
+        self._recalled = LRUCache(100 * self.max_series, getsizeof=_weight)
         self._known = LRUCache(SERIES_BYTES * self.max_series, getsizeof=lambda known: known.weight)
         # Verdicts are broadcast: only those of sets that were seen here are kept. A set that churns never comes again.
         self._asked = LRUCache(100 * self.max_series, getsizeof=_weight)
@@ -139,7 +142,7 @@ class Standing:
         if known is None or not _counts(known.verdict, policy, epoch):
             answer = self._asked.get(key)
             if answer is None or not _counts(answer, policy, epoch):
-                self._asked[key] = None
+                self._asked[key] = self._recalled.pop(key, None)
                 return None
             known = self._learn(batch, key, answer, policy, received_at)
         if epoch > known.verdict.decision.epoch and epoch > known.asked:
@@ -155,6 +158,14 @@ class Standing:
         if keep(self._known, key, known):
             self._asked.pop(key, None)
         return known
+
+    def recall(self, key: Key, verdict: Verdict) -> None:
+        """Take a verdict from before a restart: the set is asked for, and passes by it until the answer is there.
+
+        Otherwise all records of all sets would wait at the owner behind a restart, while their sources go on.
+        """
+        if _weight(verdict) <= self._recalled.maxsize:
+            self._recalled[key] = verdict
 
     def hear(self, key: Key, verdict: Verdict) -> None:
         """Take a verdict."""

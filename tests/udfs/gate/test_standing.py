@@ -135,3 +135,41 @@ def test_as_many_sets_as_it_can_know_are_known_after_one_round(width: int) -> No
     for one in sets:
         answer(standing, one, folded([("pod",)] * width))
     assert all(standing.admission(one, NOW) is not None for one in sets)
+
+
+def test_behind_a_restart_a_set_is_asked_for_once_and_passes_by_what_was_said_before() -> None:
+    """All its records would wait at the owner otherwise: for minutes, where that begins slowly."""
+    standing, one, two = Standing(2, Policies(LIMITS)), batch("a", 3), batch("b", 3)
+    policy = standing.policies.of("acme", NOW)
+    verdict = Verdict(policy.revision, Decision(EPOCH, np.array([0, SERIES, 0], np.uint8)))
+    standing.recall(set_key(one, policy), verdict)
+    assert [standing.admission(what, NOW) for what in (one, two)] == [None, None], "the owner is to see both"
+    passed = standing.admission(one, NOW)
+    assert passed is not None and passed.refused
+    assert standing.admission(two, NOW) is None
+    answer(standing, one, Decision(EPOCH))
+    now = standing.admission(one, NOW)
+    assert now is not None and not now.refused, "the answer counts, not what was said before"
+
+
+@pytest.mark.parametrize(("revision", "epoch"), [(1, EPOCH), (0, EPOCH - 2)], ids=["policy", "epoch"])
+def test_what_was_said_under_another_policy_or_long_ago_lets_nothing_pass(revision: int, epoch: int) -> None:
+    standing, one = Standing(2, Policies(LIMITS)), batch("a", 1)
+    policy = standing.policies.of("acme", NOW)
+    standing.recall(set_key(one, policy), Verdict(policy.revision + revision, Decision(epoch)))
+    assert [standing.admission(one, NOW) for _ in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize("said", ANSWERS)
+def test_what_was_said_before_takes_100_bytes_a_series_of_the_bound(said: str) -> None:
+    count, decide = ANSWERS[said]
+    standing = Standing(2, Policies(LIMITS), max_series=4000)
+    tracemalloc.start()
+    for number in range(count):
+        decision = decide(number)
+        if decision is not None:
+            standing.recall(*Verdict.read(Verdict(0, decision).encode(("acme", b"%016d" % number))))
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 1.2 * 100 * standing.max_series
