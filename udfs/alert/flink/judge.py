@@ -226,7 +226,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         self._lag.update(lag_ms)
         if not self._heard.covers(tick):
             self._unheard.inc()
-        if lag_ms - self._settle[0] > 2 * rule.interval_ms:  # Prometheus would have skipped it; here it is judged all the same
+        # Prometheus would have skipped it; here it is judged all the same.
+        if lag_ms - self._settle[0] > 2 * rule.interval_ms:
             self._missed.inc()
 
     def _count(self, rule: Rule, made: Outcome, tick: int, lag_ms: int) -> None:
