@@ -125,11 +125,15 @@ def lives(rule: Rule, found: Play, labels: Labels, before: Instance | None = Non
         yield Moment(tick, value, instance, made)
 
 
-def firings(rule: Rule, found: Play, labels: Labels) -> tuple[list[Firing], Instance]:
-    """Return when an alert fires, and what it is at the end."""
+def firings(rule: Rule, found: Play, labels: Labels, held: Firing | None = None) -> tuple[list[Firing], Instance]:
+    """Return when an alert fires, and what it is at the end. held: what is active as the play begins."""
     made: list[Firing] = []
     instance = Instance(labels)
-    for moment in lives(rule, found, labels):
+    if held is not None:
+        fires = held.fired_at < int(found.ticks[0])
+        made = [replace(held, ended_at=0)] if fires else []
+        instance = Instance(labels, held.value, held.active_at, held.fired_at if fires else 0)
+    for moment in lives(rule, found, labels, instance):
         instance = moment.instance
         made = after(made, moment.made)
     return made, instance

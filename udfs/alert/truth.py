@@ -52,15 +52,18 @@ def verdict(
     for labels in sorted(then.rows.keys() | now.rows.keys()):
         if _same(then, now, labels):
             continue
-        before, _ = firings(rule, then, labels)
-        after, last = firings(rule, now, labels)
         actual = [one for one in fired if one.labels == labels]
+        parts = _parts(then, now, labels)
+        held = _held(actual, int(then.ticks[0]), parts)
+        before, _ = firings(rule, then, labels, held)
+        after, last = firings(rule, now, labels, held)
         for one in after:
             if not any(one.meets(other) for other in (*before, *actual)):
                 made.append(_missed(rule, one, at, now.origins.get(labels, ())))
                 undecided |= not one.ended_at and labels in pending
         gone = [one for one in before if not any(one.meets(other) for other in after)]
-        for one in actual:
+        # What fired before the plays differ has fired in both, though they may not show it.
+        for one in (one for one in actual if one.fired_at >= parts):
             if any(one.meets(other) for other in gone) and not any(one.meets(other) for other in after):
                 made.append(_retracted(one, at, then.origins.get(labels, ())))
                 undecided |= not one.ended_at and last.state == "pending"
@@ -71,6 +74,20 @@ def _same(then: Play, now: Play, labels: Labels) -> bool:
     if then.failed.keys() != now.failed.keys() or labels not in then.rows or labels not in now.rows:
         return False
     return np.array_equal(then.rows[labels][1], now.rows[labels][1])
+
+
+def _parts(then: Play, now: Play, labels: Labels) -> int:
+    """Return the first tick at which two plays that are not the same differ in an alert."""
+    none = np.zeros(len(then.ticks), bool)
+    there = [one.rows[labels][1] if labels in one.rows else none for one in (then, now)]
+    differ = np.flatnonzero(there[0] != there[1]).tolist() + sorted(then.failed.keys() ^ now.failed.keys())
+    return int(then.ticks[min(differ, default=0)])
+
+
+def _held(actual: Sequence[Firing], first: int, parts: int) -> Firing | None:
+    """Return what is active from before the plays on and fires as they part: it does so in both, up to there."""
+    there = (one for one in actual if one.active_at < first and one.fired_at < parts)
+    return next((one for one in there if not one.ended_at or one.ended_at >= parts), None)
 
 
 def _missed(rule: Rule, one: Firing, at: int, origin: Labels) -> Transition:

@@ -92,6 +92,30 @@ def test_what_is_told_is_how_the_complete_data_differ_from_what_was_done(
     assert len(keys) == len(set(keys))
 
 
+def test_a_firing_from_before_all_that_was_late_is_not_retracted() -> None:
+    """It is kept firing through a gap; the plays, which begin in it, show it only where it is active once more."""
+    told = kept_firing([9.0, 9.0, 9.0, 9.0, 1.0, 9.0], [20])
+    assert [(one["state"], (one["evaluated_at"] - T0) // STEP) for one in told] == [
+        ("pending", 9),
+        ("firing", 14),
+        ("resolved", 24),
+    ]
+
+
+def test_one_that_was_only_resolved_too_early_is_not_missed() -> None:
+    """All that would have kept it firing is late, for long enough to fire anew."""
+    told = kept_firing([9.0, 9.0, 9.0, 1.0] + [9.0] * 8, list(range(20, 28)))
+    assert [one["state"] for one in told] == ["pending", "firing", "resolved"]
+
+
+def kept_firing(after_gap: list[float], late: list[int]) -> list[dict[str, Any]]:
+    """Return what is told of b, which fires from 14 on and is kept firing through a gap at 15."""
+    row: list[float | None] = [*[1.0] * 9, *[9.0] * 6, 1.0, *after_gap]
+    cells: dict[str, list[float | None]] = {"a": [1.0] * SIZE, "b": [*row, *[1.0] * (SIZE - len(row))]}
+    job = play(rule_of("load > 5", for_s=75, keep_s=30), cells, {("b", place): ARRIVAL + 4 for place in late})
+    return [one for one in job.events if one["labels"]["host"] == "b"]
+
+
 def flat(*values: float | None) -> Play:
     """Return answers of one alert at as many ticks."""
     ticks = T0 + np.arange(len(values), dtype=np.int64) * STEP
