@@ -4,13 +4,13 @@ import argparse
 import logging
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from threading import Event
 
 import psutil
 from pydantic import ValidationError
 
+from agent.clock import now_ms
 from agent.delivery import Delivery
 from agent.outbox import Outbox, Record
 from agent.rounds import Rounds, aligned, begun, following
@@ -40,7 +40,7 @@ class Agent:
         """Run until `stopping`; returns the exit code: 1 if something could not be sent in the time for that."""
         interval = self.settings.agent_interval_s * 1000
         self.delivery.start()
-        at = aligned(_now_ms(), interval)
+        at = aligned(now_ms(), interval)
         while not stopping.is_set():
             if not self.delivery.is_alive():
                 log.error("TG-agent-delivery: the sending thread ended; ending, so that a supervisor starts anew")
@@ -49,15 +49,15 @@ class Agent:
             self._tell()
             if at % _STATUS_MS < interval:
                 log.info("%s", self._status())
-            due = following(at, _now_ms(), interval)
+            due = following(at, now_ms(), interval)
             self.rounds.skipped += max(0, (due - at) // interval - 1)
-            stopping.wait(max(0, due - _now_ms()) / 1000)
-            at = begun(due, _now_ms(), interval)
+            stopping.wait(max(0, due - now_ms()) / 1000)
+            at = begun(due, now_ms(), interval)
         return self._stop()
 
     def _round(self, at: int) -> None:
         try:
-            for batch in self.rounds.batches(at, _now_ms()):
+            for batch in self.rounds.batches(at, now_ms()):
                 self.outbox.put(_record(batch))
         except Exception:  # no descriptor left, say: what waits for the broker must not be lost with the process
             log.exception("TG-agent-round: a round could not be made; what it had until then is sent")
@@ -119,10 +119,6 @@ class Agent:
         except (OSError, psutil.Error) as error:
             return f"its own use could not be read: {error}"
         return f"cpu {times.user + times.system:.1f} s, memory {memory.rss / 1e6:.0f} MB"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _record(batch: Batch) -> Record:

@@ -1,6 +1,7 @@
 """How far this machine's clock is off the broker's, as the broker's stamps on what it took tell."""
 
 import logging
+import time
 
 log = logging.getLogger("tidegauge.agent")
 
@@ -8,12 +9,9 @@ MOST_MS = 60_000
 """As for the gate's TG-clock-skew."""
 
 
-def bounds(sent_ms: int, stamp_ms: int, taken_ms: int) -> tuple[int, int]:
-    """Return how far this clock is ahead, at least and at most, in ms; below 0 it is behind.
-
-    stamp: the broker's, of a record that was given away and known to be taken at these times by this clock.
-    """
-    return sent_ms - stamp_ms, taken_ms - stamp_ms
+def now_ms() -> int:
+    """Return this machine's time, ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
 
 
 class Clock:
@@ -23,8 +21,8 @@ class Clock:
         self.off_ms = 0
 
     def taken(self, sent_ms: int, stamp_ms: int, taken_ms: int) -> None:
-        """Judge by a record that the broker has taken."""
-        least, most = bounds(sent_ms, stamp_ms, taken_ms)
+        """Judge by a record's stamp of the broker, and when it was given away and known to be taken by this clock."""
+        least, most = sent_ms - stamp_ms, taken_ms - stamp_ms  # so far this clock is ahead
         was = self.off_ms
         if least > MOST_MS:
             self.off_ms = least

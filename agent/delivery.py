@@ -2,13 +2,12 @@
 
 import logging
 import random
-import time
 from threading import Event, Thread
 from typing import Any
 
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from agent.clock import Clock
+from agent.clock import Clock, now_ms
 from agent.outbox import Outbox, Record
 from sinks.producer import open_producer
 
@@ -89,7 +88,7 @@ class Delivery(Thread):
             try:
                 if self._producer is None:
                     self._producer = self._open()
-                sent = _now_ms()
+                sent = now_ms()
                 waiting.append((record, sent, self._producer.send(self.topic, value=record.value, key=record.key)))
             except MessageSizeTooLargeError as too_large:
                 self._refuse(record, too_large)
@@ -101,7 +100,7 @@ class Delivery(Thread):
         for record, sent, future in waiting:
             try:
                 stamp = future.get(timeout=self._delivery_s + 5).timestamp
-                self.clock.taken(sent, stamp, _now_ms())
+                self.clock.taken(sent, stamp, now_ms())
                 self.outbox.settle(record, sent=True)
                 self.sent_batches += 1
                 self.sent_bytes += len(record.value)
@@ -142,7 +141,3 @@ class Delivery(Thread):
         except KafkaError as error:
             log.error("TG-agent-broker: closing the producer: %s", error)
         self._producer = None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

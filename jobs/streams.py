@@ -7,7 +7,6 @@ IN (value, …), OUT (key, value, event time), KEYED (key, bytes), PAYLOAD (tabl
 """
 
 import os
-from itertools import count
 from typing import TypeVar
 
 from pyflink.common import Configuration, Types
@@ -18,6 +17,7 @@ from pyflink.table import StreamTableEnvironment
 from jobs import security
 from jobs.fetch import patience
 from jobs.settings import FORMER_SHARDS, JobSettings
+from sinks.partitions import reaching
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 KEYED = Types.TUPLE([Types.STRING(), BYTES])
@@ -275,12 +275,7 @@ class Streams:
         if most <= 0:
             most = groups.computeDefaultMaxParallelism(self.settings.parallelism)
         ranges = min(2 * self.settings.parallelism, most)
-        found: dict[int, str] = {}
-        numbers = count()
-        while len(found) < ranges:
-            key = f"{prefix}{next(numbers)}"
-            found.setdefault(groups.assignKeyToParallelOperator(key, most, ranges), key)
-        return [found[place] for place in range(ranges)]
+        return reaching(ranges, prefix, lambda key: int(groups.assignKeyToParallelOperator(key, most, ranges)))
 
     def _name(self, kind: str, topic: str) -> str:
         self._made += 1

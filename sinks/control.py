@@ -1,6 +1,7 @@
 """Compacted topics: what is in force, and how it changes. The newest record of a key counts, a null deletes it."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
@@ -25,34 +26,29 @@ def stored(bootstrap: str, topic: str) -> dict[str, bytes]:
 
 def history(bootstrap: str, topic: str) -> list[Change]:
     """Return all records that compaction has left so far; raises kafka.errors.KafkaError."""
-    consumer = opened(KafkaConsumer, bootstrap, enable_auto_commit=False, group_id=None)
-    try:
-        parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-        consumer.assign(parts)
-        consumer.seek_to_beginning(*parts)
-        ends = consumer.end_offsets(parts)
-        found: list[Change] = []
-        while any(consumer.position(part) < ends[part] for part in parts):
-            for records in consumer.poll(timeout_ms=500).values():
-                for record in records:
-                    found.append(((record.key or b"").decode("utf-8", "replace"), record.value, record.timestamp))
-        return found
-    finally:
-        consumer.close()
+    return [
+        ((record.key or b"").decode("utf-8", "replace"), record.value, record.timestamp)
+        for record in _records(bootstrap, topic)
+    ]
 
 
 def newest(bootstrap: str, topic: str, most: int) -> Iterator[bytes]:
     """Yield the values of the newest records, oldest first, at most so many of each partition; raises KafkaError."""
+    return (record.value for record in _records(bootstrap, topic, most) if record.value is not None)
+
+
+def _records(bootstrap: str, topic: str, most: int | None = None) -> Iterator[Any]:
+    """Yield what the topic holds now, by partition in its order; most: only the newest so many of each partition."""
     consumer = opened(KafkaConsumer, bootstrap, enable_auto_commit=False, group_id=None)
     try:
         parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
         consumer.assign(parts)
         firsts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
         for part in parts:
-            consumer.seek(part, max(firsts[part], ends[part] - most))
+            consumer.seek(part, firsts[part] if most is None else max(firsts[part], ends[part] - most))
         while any(consumer.position(part) < ends[part] for part in parts):
             for records in consumer.poll(timeout_ms=500).values():
-                yield from (record.value for record in records if record.value is not None)
+                yield from records
     finally:
         consumer.close()
 

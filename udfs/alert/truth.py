@@ -50,10 +50,10 @@ def verdict(
     made: list[Transition] = []
     undecided = False
     for labels in sorted(then.rows.keys() | now.rows.keys()):
-        if _same(then, now, labels):
+        parts = _parts(then, now, labels)
+        if parts is None:
             continue
         actual = [one for one in fired if one.labels == labels]
-        parts = _parts(then, now, labels)
         held = _held(actual, int(then.ticks[0]), parts)
         before, _ = firings(rule, then, labels, held)
         after, last = firings(rule, now, labels, held)
@@ -70,18 +70,12 @@ def verdict(
     return Verdict(tuple(sorted(made, key=lambda one: (one.starts_at, one.labels))), undecided)
 
 
-def _same(then: Play, now: Play, labels: Labels) -> bool:
-    if then.failed.keys() != now.failed.keys() or labels not in then.rows or labels not in now.rows:
-        return False
-    return np.array_equal(then.rows[labels][1], now.rows[labels][1])
-
-
-def _parts(then: Play, now: Play, labels: Labels) -> int:
-    """Return the first tick at which two plays that are not the same differ in an alert."""
+def _parts(then: Play, now: Play, labels: Labels) -> int | None:
+    """Return the first tick at which two plays differ in an alert; None: they are the same."""
     none = np.zeros(len(then.ticks), bool)
     there = [one.rows[labels][1] if labels in one.rows else none for one in (then, now)]
     differ = np.flatnonzero(there[0] != there[1]).tolist() + sorted(then.failed.keys() ^ now.failed.keys())
-    return int(then.ticks[min(differ, default=0)])
+    return int(then.ticks[min(differ)]) if differ else None
 
 
 def _held(actual: Sequence[Firing], first: int, parts: int) -> Firing | None:

@@ -164,8 +164,7 @@ class Standing:
 
         Otherwise all records of all sets would wait at the owner behind a restart, while their sources go on.
         """
-        if _weight(verdict) <= self._recalled.maxsize:
-            self._recalled[key] = verdict
+        keep(self._recalled, key, verdict)
 
     def hear(self, key: Key, verdict: Verdict) -> None:
         """Take a verdict."""
@@ -176,8 +175,7 @@ class Standing:
         elif known is not None or key in self._asked:
             self._known.pop(key, None)
             self._asked.pop(key, None)
-            if _weight(verdict) <= self._asked.maxsize:
-                self._asked[key] = verdict
+            keep(self._asked, key, verdict)
 
 
 def _counts(verdict: Verdict, policy: Policy, epoch: int) -> bool:

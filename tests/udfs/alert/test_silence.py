@@ -1,30 +1,20 @@
 """Rules on absence: judged although nothing arrives, because the clock's beat comes by Kafka as any sample does."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from promql.parse import parse
-from schemas.batch import Batch
 from schemas.nan import STALE
 from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
 from tests.udfs.alert.test_flink import up
 from tests.udfs.alert.test_recording import alert, job_with, record, told
-from udfs.alert.recording import beats_by, heartbeat
 from udfs.alert.spread import answers_silence
-
-
-def beat(at: int) -> Batch:
-    """A beat as the gate passes it on."""
-    made = heartbeat("default", beats_by(0, 1), at)
-    return replace(made, series_ids=np.array([7], np.uint64), shard=0)
 
 
 def beats(job: FakeFlink, first_s: int, last_s: int) -> None:
     for second in range(first_s, last_s + 1):
-        job.batch(beat(T0 + second * 1000), T0 + second * 1000)
+        job.beat(T0 + second * 1000)
         job.advance(T0 + second * 1000)
 
 

@@ -2,7 +2,8 @@
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -34,6 +35,17 @@ def folded(labels: list[tuple[str, ...]]) -> Decision:
     return Decision(EPOCH, np.full(len(labels), FOLDED, np.uint8), tuple(labels))
 
 
+@contextmanager
+def traced() -> Iterator[list[int]]:
+    """Yield a list that has, afterwards, the bytes that were allocated within and are still held."""
+    taken: list[int] = []
+    tracemalloc.start()
+    yield taken
+    gc.collect()
+    taken.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+
+
 # What is said of the n-th set that churns, and how many there are.
 ANSWERS: dict[str, tuple[int, Callable[[int], Decision | None]]] = {
     "none": (2400, lambda n: None),
@@ -48,17 +60,14 @@ ANSWERS: dict[str, tuple[int, Callable[[int], Decision | None]]] = {
 def test_answers_that_no_batch_comes_for_take_100_bytes_a_series_of_the_bound(said: str) -> None:
     count, decide = ANSWERS[said]
     standing = Standing(2, Policies(LIMITS), max_series=4000)
-    tracemalloc.start()
-    for number in range(count):
-        one = Batch("acme", "s", 0, f"set {number}".encode(), np.array([NOW]), np.ones((1, 1)))
-        assert standing.admission(one, NOW) is None
-        decision = decide(number)
-        if decision is not None:
-            answer(standing, one, decision)
-    gc.collect()
-    taken, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert taken < 1.2 * 100 * standing.max_series
+    with traced() as taken:
+        for number in range(count):
+            one = Batch("acme", "s", 0, f"set {number}".encode(), np.array([NOW]), np.ones((1, 1)))
+            assert standing.admission(one, NOW) is None
+            decision = decide(number)
+            if decision is not None:
+                answer(standing, one, decision)
+    assert taken[0] < 1.2 * 100 * standing.max_series
 
 
 def long(number: int) -> Batch:
@@ -77,17 +86,14 @@ def test_what_is_known_of_sets_with_long_labels_takes_400_bytes_a_series_of_the_
     authority = authorities[who]
     if isinstance(authority, Owner):
         authority.budget = Budget("acme")
-    tracemalloc.start()
-    for number in range(150):
-        one = long(number)
-        if authority.admission(one, NOW) is None and isinstance(authority, Standing):
-            answer(authority, one, Decision(EPOCH))
-            assert authority.admission(one, NOW) is not None
-    del one
-    gc.collect()
-    taken, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert taken < 2 * 400 * 4000  # with what growth tells of them, at the owner
+    with traced() as taken:
+        for number in range(150):
+            one = long(number)
+            if authority.admission(one, NOW) is None and isinstance(authority, Standing):
+                answer(authority, one, Decision(EPOCH))
+                assert authority.admission(one, NOW) is not None
+        del one
+    assert taken[0] < 2 * 400 * 4000  # with what growth tells of them, at the owner
 
 
 def test_a_set_larger_than_the_whole_bound_passes_and_is_not_kept() -> None:
@@ -164,12 +170,9 @@ def test_what_was_said_under_another_policy_or_long_ago_lets_nothing_pass(revisi
 def test_what_was_said_before_takes_100_bytes_a_series_of_the_bound(said: str) -> None:
     count, decide = ANSWERS[said]
     standing = Standing(2, Policies(LIMITS), max_series=4000)
-    tracemalloc.start()
-    for number in range(count):
-        decision = decide(number)
-        if decision is not None:
-            standing.recall(*Verdict.read(Verdict(0, decision).encode(("acme", b"%016d" % number))))
-    gc.collect()
-    taken, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert taken < 1.2 * 100 * standing.max_series
+    with traced() as taken:
+        for number in range(count):
+            decision = decide(number)
+            if decision is not None:
+                standing.recall(*Verdict.read(Verdict(0, decision).encode(("acme", b"%016d" % number))))
+    assert taken[0] < 1.2 * 100 * standing.max_series

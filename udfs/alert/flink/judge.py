@@ -196,7 +196,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         pieces = [Batch.decode(part) for part in self._pieces.get()]
         still = not pieces and self._evaluator.still(str(address), entry, memory, tick)
         if still and self._evaluator.rests(entry[0], memory, tick):
-            self._ticked(entry[0], tick, now_ms - tick)
+            self._ticked(entry[0], tick, now_ms)
             return None
         if still:
             made = self._evaluator.again(address, entry, memory, tick, now_ms)
@@ -204,7 +204,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
             stored = self._window.value()
             held = Window.decode(stored) if stored is not None else Window.empty(address.tenant)
             made = self._evaluator.tick(address, entry, memory, held, pieces, tick, now_ms, self._shelf)
-        self._count(entry[0], made, tick, now_ms - tick)
+        self._count(entry[0], made, tick, now_ms)
         return made
 
     def _keep(self, before: Memory, made: Outcome) -> None:
@@ -221,7 +221,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         if made.memory != before:
             self._memory.update(made.memory.encode())
 
-    def _ticked(self, rule: Rule, tick: int, lag_ms: int) -> None:
+    def _ticked(self, rule: Rule, tick: int, now_ms: int) -> None:
+        lag_ms = now_ms - tick
         self._evaluations.inc()
         self._lag.update(lag_ms)
         if not self._heard.covers(tick):
@@ -230,8 +231,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         if lag_ms - self._settle[0] > 2 * rule.interval_ms:
             self._missed.inc()
 
-    def _count(self, rule: Rule, made: Outcome, tick: int, lag_ms: int) -> None:
-        self._ticked(rule, tick, lag_ms)
+    def _count(self, rule: Rule, made: Outcome, tick: int, now_ms: int) -> None:
+        self._ticked(rule, tick, now_ms)
         if made.paused:
             self._paused.inc()
         self._unjudged.inc(made.unjudged)
