@@ -11,10 +11,10 @@ from pyflink.common import Configuration, Types
 from jobs.settings import JobSettings
 from jobs.streams import ADDRESSED, KEYED, Streams, at_once
 from schemas import topics
-from sinks.control import stored
+from sinks.control import newest, stored
 from sinks.partitions import keys
 from udfs.alert.flink.beat import BeatFunction
-from udfs.alert.flink.judge import JudgeFunction
+from udfs.alert.flink.judge import RECALLED, JudgeFunction
 from udfs.alert.flink.match import MatchFunction, address_of, piece
 from udfs.alert.flink.rules import RULES
 from udfs.alert.heard import MARK, Reading
@@ -28,6 +28,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
     rules = streams.control(topics.RULES).broadcast(RULES)
     first = partial(stored, settings.kafka, topics.RULES)
     every = partial(keys, settings.kafka, topics.RAW, HEARTBEAT_SOURCE)
+    said = partial(newest, settings.kafka, topics.ALERTS, RECALLED)
 
     reading = Reading(settings.alert_heartbeat_tenant, streams.covering(MARK))
     matched = (
@@ -46,6 +47,7 @@ def build(settings: JobSettings, cluster: Configuration | None = None) -> Stream
         settings.alert_hindsight_s * 1000,
         settings.alert_buckets,
         (settings.alert_lateness_s * 1000, round(settings.alert_settle_s * 1000)),
+        said,
     )
     judged = by_address.connect(rules).process(judge, ADDRESSED).name("judge").uid(streams.uid("judge"))
     beats = (

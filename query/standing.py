@@ -1,9 +1,9 @@
 """Which alerts still stand: a transition may be written and never taken back.
 
-One that was sent between two checkpoints is unknown to a job that comes back from the older one. If the rule was edited
-meanwhile, or samples that were late are in time now, the job never ends it. What proves that: it has gone on judging
-the rule for longer than the alert's ends_at, and does not record the alert as ALERTS, which it does at every tick. A
-job that is down or behind proves nothing.
+One that was sent between two checkpoints is unknown to a job that comes back from the older one, and there are cases in
+which the job does not end it (docs/alerts.md). What proves that: it has gone on judging the rule for longer than the
+alert's ends_at, and does not record the alert as ALERTS, which it does at every tick. A job that is down or behind
+proves nothing.
 """
 
 import itertools

@@ -26,7 +26,7 @@ EARLIER: Mapping[str, Sequence[str]] = {
     "metric_batch": ("metric_batch_1", "metric_batch_2"),
     "frame": ("frame_1",),
     "rejected": ("rejected_1",),
-    "alert_event": ("alert_event_1", "alert_event_2"),
+    "alert_event": ("alert_event_1", "alert_event_2", "alert_event_3"),
     "alert_state": ("alert_state_1", "alert_state_2", "alert_state_3"),
     "budget": ("budget_1",),
 }

@@ -35,7 +35,8 @@ PINNED = {
     "frame_1": "3f31f23835584fd1",
     "rejected": "b787a544fb4e7167",
     "rejected_1": "9cebe214c8ea3d91",
-    "alert_event": "46da871cf3bad680",
+    "alert_event": "430aede3766daaf2",
+    "alert_event_3": "46da871cf3bad680",
     "alert_event_2": "4e0344f4ac7c2d57",
     "alert_event_1": "67b57d0a14b20d4b",
     "alert_state": "07fac04a40973a1a",
@@ -131,14 +132,17 @@ TRUTH: dict[str, object] = {
 }
 UNTOLD: dict[str, object] = {"concerns": "", "late": [], "late_more": 0}
 TIMES: dict[str, object] = {"starts_at": 5, "ends_at": 6, "resend": 7}
+WHOSE: dict[str, object] = {"address": "a", "demotions": 8}
+NOBODYS: dict[str, object] = {"address": "", "demotions": 0}
 EARLIER: list[tuple[str, str, dict[str, object], dict[str, object]]] = [
     # present, earlier, what the earlier does not know of, what that is then
     ("metric_batch", "metric_batch_1", {"received_at": 7, "weights": b"1234"}, {"received_at": None, "weights": None}),
     ("metric_batch", "metric_batch_2", {"weights": b"1234"}, {"weights": None}),
     ("frame", "frame_1", {"weights": b"1234"}, {"weights": None}),
     ("rejected", "rejected_1", {"partition": 3, "offset": 4}, {"partition": -1, "offset": -1}),
-    ("alert_event", "alert_event_1", {**TIMES, **TRUTH}, {**dict.fromkeys(TIMES, 0), **UNTOLD}),
-    ("alert_event", "alert_event_2", TRUTH, UNTOLD),
+    ("alert_event", "alert_event_1", {**TIMES, **TRUTH, **WHOSE}, {**dict.fromkeys(TIMES, 0), **UNTOLD, **NOBODYS}),
+    ("alert_event", "alert_event_2", {**TRUTH, **WHOSE}, {**UNTOLD, **NOBODYS}),
+    ("alert_event", "alert_event_3", WHOSE, NOBODYS),
 ]
 
 

@@ -105,7 +105,7 @@ class Evaluator:
         gone_at = self.hindsight.gone_at(rule, expression, after)
         until = tick if failed else still_until(rule, expression, window, gone_at, tick)
         after, said = troubles(address, rule, replace(after, still_until=until), tick, now_ms)
-        made = events(judged.transitions + truths, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        made = events(judged.transitions + truths, rule, address, rule.revision, now_ms)
         spent.unjudged += late + left
         batches = _batches(rule, judged, tick) + _report(address, rule, spent, window, tick)
         kept = stored if stored is not held else None
@@ -207,7 +207,7 @@ class Evaluator:
         memory, rested = self._woken(rule, memory, tick)
         judged = again(rule, expression, memory, tick)
         after = self.hindsight.follow(rule, expression, judged.memory, judged, tick, False)
-        made = events(judged.transitions, rule, (rule.tenant, rule.rule_id), rule.revision, now_ms)
+        made = events(judged.transitions, rule, address, rule.revision, now_ms)
         spent = self._spent.setdefault(str(address), Spent())
         spent.evaluations, spent.seconds = spent.evaluations + 1 + rested, spent.seconds + self.clock() - began
         return Outcome(after, None, True, made, _batches(rule, judged, tick))
@@ -217,7 +217,7 @@ class Evaluator:
         self._spent.pop(str(address), None)
         judged = close(memory, address.rule, tick)
         about = close(replace(memory, instances=memory.troubles), address.rule, tick).transitions
-        made = events(judged.transitions + about, None, (address.tenant, address.rule_id), memory.revision, now_ms)
+        made = events(judged.transitions + about, None, address, memory.revision, now_ms)
         batches = batches_of(address.tenant, source_of(address.rule_id), tick, judged.series, judged.ended)
         return Outcome(Memory(), None, False, made, batches)
 

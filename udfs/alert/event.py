@@ -1,4 +1,4 @@
-"""A transition as the record that goes to alert.events."""
+"""A transition as the record that goes to alert.events, and back."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,10 +7,16 @@ import orjson
 
 from schemas.codec import codec
 from udfs.alert.bound import annotations, fits, late_samples
-from udfs.alert.lifecycle import Transition
+from udfs.alert.lifecycle import Labels, LateSample, Transition
+from udfs.alert.match import Address
 from udfs.alert.origin import result_of
 from udfs.alert.rule import Rule
 from udfs.alert.template import expand
+
+_AS_THEY_ARE = (
+    *("state", "value", "active_at", "evaluated_at", "key", "seq", "starts_at", "ends_at", "resend"),
+    *("concerns", "late_more", "demotions"),
+)
 
 
 class Event(NamedTuple):
@@ -24,18 +30,17 @@ class Event(NamedTuple):
 def events(
     transitions: Iterable[Transition],
     rule: Rule | None,
-    address: tuple[str, str],
+    address: Address,
     revision: str,
     emitted_at: int,
     notes: tuple[tuple[str, str], ...] = (),
 ) -> list[Event]:
     """Return the events of transitions in their order.
 
-    rule is None when it has been deleted: the event then carries the last revision and no annotations. address is
-    (tenant, rule_id), emitted_at the job's wall clock in ms. notes: further annotations, as they are. What would make
-    an event too large is cut (udfs/alert/bound.py), but for its labels: with too long ones there is no event.
+    rule is None when it has been deleted: the event then carries the last revision and no annotations. emitted_at: the
+    job's wall clock in ms. notes: further annotations, as they are. What would make an event too large is cut
+    (udfs/alert/bound.py), but for its labels: with too long ones there is no event.
     """
-    tenant, rule_id = address
     made = []
     for one in transitions:
         if not fits(one.labels):
@@ -43,8 +48,8 @@ def events(
         labels = dict(one.labels)
         late = late_samples(one.late)
         record = {
-            "tenant": tenant,
-            "rule_id": rule_id,
+            "tenant": address.tenant,
+            "rule_id": address.rule_id,
             "revision": revision,
             "alert": labels.get("alertname", ""),
             "state": one.state,
@@ -62,10 +67,24 @@ def events(
             "concerns": one.concerns,
             "late": [{**sample._asdict(), "labels": dict(sample.labels)} for sample in late],
             "late_more": one.late_more + len(one.late) - len(late),
+            "address": str(address),
+            "demotions": one.demotions,
         }
-        key = orjson.dumps([tenant, rule_id, labels], option=orjson.OPT_SORT_KEYS)
+        key = orjson.dumps([address.tenant, address.rule_id, labels], option=orjson.OPT_SORT_KEYS)
         made.append(Event(key, codec("alert_event").encode(record), one.evaluated_at))
     return made
+
+
+def read(record: bytes) -> tuple[str, Transition]:
+    """Return (address, transition) of an event, the address empty if it does not tell; raises CodecError."""
+    told = codec("alert_event").decode(record)
+    fields = {name: told[name] for name in _AS_THEY_ARE}
+    late = tuple(LateSample(**{**one, "labels": _pairs(one["labels"])}) for one in told["late"])
+    return told["address"], Transition(**fields, labels=_pairs(told["labels"]), late=late)
+
+
+def _pairs(labels: dict[str, str]) -> Labels:
+    return tuple(sorted(labels.items()))
 
 
 def _expanded(rule: Rule | None, one: Transition) -> dict[str, str]:

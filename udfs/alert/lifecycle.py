@@ -79,6 +79,7 @@ class Transition:
 
     missed and retracted are entered by nobody: they tell what late samples say of a firing (udfs/alert/truth.py).
     concerns: key of the firing that is retracted. late: the samples that say so, late_more: how many more.
+    demotions: of the instance; part of key.
     """
 
     state: State
@@ -95,6 +96,7 @@ class Transition:
     late: tuple[LateSample, ...] = ()
     late_more: int = 0
     origin: Labels = ()
+    demotions: int = 0
 
 
 def transition_key(rule: str, labels: Labels, active_at: int, demotions: int, state: State) -> str:
@@ -141,6 +143,12 @@ def end(instance: Instance, now: int, rule: str) -> tuple[Instance, tuple[Transi
     ended = replace(instance, ended_at=now, cleared_at=0)
     state: State = "resolved" if instance.fired_at else "inactive"
     return _enter(ended, state, now, rule)
+
+
+def anew(instance: Instance, now: int, rule: Rule) -> tuple[Instance, Transition]:
+    """Return a live instance that says its state as a transition of its own, and that."""
+    said, (transition,) = _enter(instance, instance.state, now, rule)
+    return said, transition
 
 
 def resend(instance: Instance, now: int, rule: Rule) -> tuple[Instance, tuple[Transition, ...]]:
@@ -210,4 +218,5 @@ def _said(instance: Instance, state: State, now: int, rule: Rule | str) -> Trans
         ends_at,
         instance.resends,
         origin=instance.origin,
+        demotions=instance.demotions,
     )

@@ -7,12 +7,17 @@ rules, and the other keys of this one, run on.
 from dataclasses import replace
 
 from udfs.alert.event import Event, events
-from udfs.alert.lifecycle import Instance, Transition, forget, resend, step
+from udfs.alert.lifecycle import Instance, Labels, Transition, forget, resend, step
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
 from udfs.alert.rule import Rule
 
 FAILING, PAUSED = "RuleFailing", "RulePaused"
+
+
+def about_of(address: Address, name: str) -> Labels:
+    """Return the labels of such an alert about the rule of a key."""
+    return (("alertname", name), ("bucket", str(address.bucket)), ("rule", address.rule_id))
 
 
 def troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:
@@ -23,7 +28,7 @@ def troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: in
     instances: list[Instance] = []
     made: tuple[Transition, ...] = ()
     for name in (FAILING, PAUSED):
-        labels = (("alertname", name), ("bucket", str(address.bucket)), ("rule", rule.rule_id))
+        labels = about_of(address, name)
         instance = known.get(name) or Instance(labels)
         if name != wrong and not instance.seq:
             continue
@@ -33,5 +38,5 @@ def troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: in
         instances.append(instance)
         made += entered
     note = (("summary", memory.trouble),) if memory.trouble else ()
-    said = events(made, about, (rule.tenant, rule.rule_id), rule.revision, now_ms, note)
+    said = events(made, about, address, rule.revision, now_ms, note)
     return replace(memory, troubles=tuple(forget(instances, tick))), said

@@ -1,11 +1,13 @@
 """The two functions of the alert job on a Flink in memory: keyed state of bytes, broadcast state, timers.
 
-Small fakes in place of Flink's contexts. restart() throws the function objects away and keeps what a checkpoint keeps.
+Small fakes in place of Flink's contexts. restart() throws the function objects away and keeps what a checkpoint keeps;
+restore() goes back to what checkpoint() kept. What was sent stays sent.
 """
 
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -194,6 +196,7 @@ class FakeFlink:
         self.key, self.now, self.watermark = "", 0, NEVER
         self._rules = Broadcast(), Broadcast()
         self.sent: list[dict[str, Any]] = []
+        self.topic: list[bytes] = []
         self.recorded: list[Batch] = []
         self.sizes: list[int] = []
         self.restart()
@@ -201,10 +204,20 @@ class FakeFlink:
     def restart(self) -> None:
         """Make the functions anew; state, timers and broadcast state stay."""
         self._match = MatchFunction(self._stored, reading=Reading("default", (f"{MARK}0",)))
-        self._judge = JudgeFunction(self._stored, self._budget, settling=(0, self._settle_ms))
+        self._judge = JudgeFunction(self._stored, self._budget, settling=(0, self._settle_ms), said=lambda: self.topic)
         self._contexts = Context(self, self._rules[0]), Context(self, self._rules[1])
         self._match.open(Runtime(self))
         self._judge.open(Runtime(self))
+
+    def checkpoint(self) -> tuple[Any, ...]:
+        """Return what a checkpoint keeps."""
+        return deepcopy((self.state, self.timers, self.alarms, self._rules))
+
+    def restore(self, checkpoint: tuple[Any, ...]) -> None:
+        """Begin anew from a checkpoint, with event time not known yet."""
+        self.state, self.timers, self.alarms, self._rules = deepcopy(checkpoint)
+        self.watermark = NEVER
+        self.restart()
 
     def rule(self, key: str, value: bytes | None) -> None:
         """Deliver one record of control.rules to both functions."""
@@ -247,6 +260,7 @@ class FakeFlink:
         for row in self._judge.on_timer(timestamp, self._contexts[1]):
             self.sizes.append(len(row[1]) + len(row[2]))
             if row[0] == topics.ALERTS:
+                self.topic.append(row[2])
                 self.sent.append(codec("alert_event").decode(row[2]))
             else:
                 self.recorded.append(Batch.decode(row[2]))

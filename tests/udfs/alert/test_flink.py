@@ -57,6 +57,8 @@ def test_an_event_says_everything() -> None:
         "concerns": "",
         "late": [],
         "late_more": 0,
+        "address": next(iter(job.stored)),
+        "demotions": 0,
     }
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from pyflink.common import Row, Types
@@ -14,6 +14,7 @@ from schemas.batch import Batch
 from udfs.alert.budget import Budget
 from udfs.alert.chain import Linked
 from udfs.alert.evaluator import Evaluator, Outcome
+from udfs.alert.event import Event
 from udfs.alert.flink.parts import Parted
 from udfs.alert.flink.rules import RULES, keeper, none_stored, take
 from udfs.alert.flink.shelf import KeyedShelf
@@ -24,6 +25,7 @@ from udfs.alert.keeper import Stored
 from udfs.alert.match import Address, shape_of
 from udfs.alert.memory import Memory
 from udfs.alert.rule import DEFAULT_INTERVAL_S, Rule
+from udfs.alert.said import Said
 from udfs.alert.settling import Settling
 from udfs.alert.spread import BUCKETS
 from udfs.alert.window import Window
@@ -39,6 +41,9 @@ HORIZON_MS = 600_000
 # times, and subtasks are seldom so far apart. Less than any interval.
 FIRST_MS = 100
 
+# So many records of each partition of alert.events are read at a start: more than are sent between two checkpoints.
+RECALLED = 5_000
+
 _log = logging.getLogger("tidegauge.alert")
 
 
@@ -49,6 +54,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
     past and late pieces (hindsight). The timer chain of a key runs on the grid of the rule's interval while the window
     or the past holds a sample, an instance is remembered, or the rule has answers without samples; then the state is
     cleared. horizon_ms: how far behind a tick late samples are judged. settling: lateness and hold of Settling, ms.
+    said: the newest records of alert.events, at a start.
     A key that waits has a timer of the clock, and its ticks go on from the one that waits. The timer of a key's first
     tick stands FIRST_MS behind it.
     """
@@ -60,9 +66,10 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         horizon_ms: int = HORIZON_MS,
         buckets: int = BUCKETS,
         settling: tuple[int, int] = (0, 0),
+        said: Callable[[], Iterable[bytes]] = tuple,
     ) -> None:
         self._stored, self._buckets = stored, buckets
-        self._settle = settling
+        self._settle, self._newest = settling, said
         self._budget = budget or Budget()
         self._horizon_ms = horizon_ms
 
@@ -94,6 +101,7 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         self._settling = Settling(*self._settle)
         self._heard = Heard(self._settle[0], PATIENCE_MS if self._settle[1] else 0)
         self._waits: dict[str, int] = {}
+        self._said = Said(self._newest())
 
     def process_element(
         self, value: tuple[str, bytes], ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
@@ -118,7 +126,8 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Judge the key at the tick that is due."""
-        address = Address.parse(ctx.get_current_key())
+        key = ctx.get_current_key()
+        address = Address.parse(key)
         found = self._rules.load(partial(ctx.get_broadcast_state, RULES)).get(address.rule)
         entry = found if found is not None and shape_of(found[1], self._buckets) == address.shape else None
         timers = ctx.timer_service()
@@ -127,18 +136,22 @@ class JudgeFunction(KeyedBroadcastProcessFunction):
         tick = self._due(timestamp, ctx, entry[0].interval_ms if entry else 0, memory, now_ms)
         if tick is None:
             return
+        said: list[Event] = []
+        until = self._said.until(key, memory)
+        if until and (entry is None or tick > until):
+            memory, said = self._said.correct(key, memory, entry[0] if entry else None, now_ms)
         made = (
             self._judge(address, entry, memory, tick, now_ms)
             if entry is not None
-            else self._evaluator.close(address, memory, _ended(found, memory, tick), now_ms)
+            else self._evaluator.close(address, memory, max(_ended(found, memory, tick), until + 1), now_ms)
         )
-        if entry is not None and (made is None or made.alive):
+        if entry is not None and (made is None or made.alive or tick <= until):
             after = memory if made is None else made.memory
-            timers.register_event_time_timer(self._evaluator.following(str(address), entry[0], after, tick))
+            timers.register_event_time_timer(self._evaluator.following(key, entry[0], after, tick))
         if made is None:
             return
         self._keep(memory, made)
-        for event in made.events:
+        for event in (*said, *made.events):
             yield Row(topics.ALERTS, event.key, event.value, event.evaluated_at)
         for batch in made.batches:
             yield Row(topics.RAW, batch.source.encode(), batch.encode(), batch.sent_at)
