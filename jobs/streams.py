@@ -281,12 +281,6 @@ class Streams:
         self._made += 1
         return f"{kind}_{topic.replace('.', '_')}_{self._made}"
 
-    def vertices(self) -> list[str]:
-        """Return the ids of the job graph's vertices, which follow from the uids."""
-        self._statements.attach_as_datastream()
-        vertices = self.env._j_stream_execution_environment.getStreamGraph(False).getJobGraph().getVertices()
-        return [vertex.getID().toString() for vertex in vertices.toArray()]
-
     def submit(self) -> str:
         """Submit the job and return its id, without waiting for its end."""
         self._statements.attach_as_datastream()

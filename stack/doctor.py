@@ -105,11 +105,23 @@ def disk(free: int) -> Finding:
     return Finding("disk", good, f"{free / 2**30:.1f} GiB free", remedy)
 
 
-def writable(folder: Path) -> Finding:
-    """Judge whether this user may write where the home lies, or is to lie."""
-    good = os.access(folder, os.W_OK | os.X_OK)
+def writable(folder: Path, closed: bool = False) -> Finding:
+    """Judge whether this user may write where the home lies, or is to lie; closed: not even read what is there."""
+    good = os.access(folder, os.W_OK | os.X_OK) and not closed
     remedy = "" if good else "mount it for writing, own it, or choose another folder by --home or TIDEGAUGE_HOME"
-    return Finding("home", good, str(folder) if good else f"{folder} cannot be written by this user", remedy)
+    cannot = f"{folder} cannot be {'read' if closed else 'written'} by this user"
+    return Finding("home", good, str(folder) if good else cannot, remedy)
+
+
+def closed(home: Home) -> bool:
+    """Tell whether this user may not look at what the home holds, as another user's."""
+    try:
+        home.state.open().close()
+    except PermissionError:
+        return True
+    except OSError:  # there is none
+        return False
+    return False
 
 
 def file_size(most: int | None) -> Finding:
@@ -159,7 +171,9 @@ def examine(home: Home, port_text: str | None) -> list[Finding]:
     """Look at everything that the stack in this home needs."""
     import psutil
 
-    existing = next(folder for folder in (home.path, *home.path.parents) if folder.exists())
+    # Not by Path.exists, which raises where a folder on the way may not be entered.
+    existing = next(folder for folder in (home.path, *home.path.parents) if os.path.exists(folder))
+    unknown = closed(home)
     now_ms = time.time_ns() // 1_000_000
     findings = [
         python(sys.version_info[:2]),
@@ -167,11 +181,14 @@ def examine(home: Home, port_text: str | None) -> list[Finding]:
         versions(locked((ROOT / "requirements.lock").read_text()), version),
         *jars(JARS),
         settings(os.environ),
-        writable(existing),
+        writable(existing, unknown),
         disk(shutil.disk_usage(existing).free),
         file_size(limits.file_size()),
-        clock(now_ms, int(home.state.stat().st_mtime * 1000) if home.state.exists() else 0),
+        clock(now_ms, 0 if unknown or not home.state.exists() else int(home.state.stat().st_mtime * 1000)),
     ]
+    room = memory(psutil.virtual_memory().available)
+    if unknown:  # which ports it remembers, too
+        return [*findings, room, listening(ports.parse(port_text, {}), ports.is_free)]
     if recorded := running(home):
         ports.parse(port_text, recorded.ports)  # `up` would refuse what cannot be
         # What it listens on and has taken is its own.
@@ -180,7 +197,7 @@ def examine(home: Home, port_text: str | None) -> list[Finding]:
     if left := leftovers(home):
         names = ", ".join(name for name, _ in left)
         return [*findings, Finding("ports", True, f"in use by what a killed supervisor left, `up` ends it: {names}")]
-    return [*findings, memory(psutil.virtual_memory().available), listening(chosen, ports.is_free)]
+    return [*findings, room, listening(chosen, ports.is_free)]
 
 
 def text(findings: list[Finding]) -> str:

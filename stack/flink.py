@@ -160,8 +160,13 @@ def refusers(home: Home) -> tuple[str, ...]:
     return () if code in ("", version(JOB_PACKAGES)) else ("tables",)
 
 
-def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> Process:
-    """Return one TaskManager's process. Its fixed id lets a restarted one take the dead one's place at once."""
+def taskmanager(
+    name: str, home: Home, ports: Mapping[str, int], env: Mapping[str, str], first: tuple[str, ...]
+) -> Process:
+    """Return one TaskManager's process; first: as refusers returns it.
+
+    Its fixed id lets a restarted one take the dead one's place at once.
+    """
 
     def listed() -> bool | None:
         """Tell whether the JobManager has it; None if that does not answer."""
@@ -189,7 +194,7 @@ def taskmanager(name: str, home: Home, ports: Mapping[str, int], env: Mapping[st
         prepare=poisoned.started,
         # One that only collects garbage misses its heartbeats, but does not end: nobody else has slots for its jobs.
         lost=lambda: listed() is False or poisoned(),
-        needs=("zookeeper", *refusers(home)),
+        needs=("zookeeper", *first),
         code=JOB_PACKAGES,
         classes=TASKMANAGER,
         grace_s=15.0,

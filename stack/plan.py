@@ -55,13 +55,14 @@ def processes(home: Home, ports: Mapping[str, int]) -> list[Process]:
     """Return the stack's processes and write the configuration files that they read."""
     env = environment(home, ports)
     flink.render(home, ports)
+    first = flink.refusers(home)
     return [
         zookeeper.server(home, ports, env),
         kafka.broker(home, ports, env),
         services.clickhouse(home, ports, env),
         redis.server(home, ports, env),
         flink.jobmanager(home, ports, env),
-        *(flink.taskmanager(name, home, ports, env) for name in flink.TASKMANAGERS),
+        *(flink.taskmanager(name, home, ports, env, first) for name in flink.TASKMANAGERS),
         services.topics(home, env),
         services.tables(home, env),
         services.query(home, ports, env),

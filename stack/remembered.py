@@ -5,7 +5,7 @@ A file of its own, which code from before need not know.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -110,18 +110,42 @@ def _check_coarsest(before: Mapping[str, str], now: Mapping[str, str]) -> None:
         )
 
 
-def forgotten(home: Home, ran: Remembered, known: Collection[str]) -> dict[str, str]:
-    """Return the newest checkpoint of each job that ran and is not among the known ones, or what it was started from.
+def forgotten(
+    home: Home, ran: Remembered, known: Collection[str], savepoint: Callable[[str], str | None]
+) -> dict[str, str]:
+    """Return the newest state of each job that ran and is not among the known ones, or what it was started from.
 
-    ZooKeeper's data were lost, the job failed while it was set up, or someone cancelled it.
+    ZooKeeper's data were lost, the job failed while it was set up, or someone cancelled it, or stopped it with a
+    savepoint. savepoint: returns where Flink knows a job's newest, by the job's id.
     """
     found = {}
     for name in {*ran.jobs, *ran.starts} - set(known):
-        left = newest((checkpoints(home) / ran.jobs[name]).glob("chk-*/_metadata")) if name in ran.jobs else None
-        start = left or ran.starts.get(name)
-        if start is not None:
-            found[name] = start
+        job, start = ran.jobs.get(name), ran.starts.get(name)
+        own = newest(_whole(home, job, savepoint(job))) if job else None
+        state = own or start
+        if job and own is None:
+            print(_older(home, name, start), flush=True)
+        elif state:
             print(
-                f"{name} does not run any more, state from {start}; to start it empty delete {_file(home)}", flush=True
+                f"{name} does not run any more, state from {state}; to start it empty delete {_file(home)}", flush=True
             )
+        if state:
+            found[name] = state
     return found
+
+
+def _older(home: Home, name: str, start: str | None) -> str:
+    return (
+        f"TG-state-older {name} does not run any more, and no checkpoint or savepoint that it left is known: it is "
+        f"started {f'from {start}, as before' if start else 'empty'}. If it was stopped with a savepoint elsewhere, "
+        f'cancel it, write "pending": {{"{name}": "file:/…"}} into {home.jobs}, and `tidegauge up`'
+    )
+
+
+def _whole(home: Home, job: str, savepoint: str | None) -> Iterator[Path]:
+    """Yield the `_metadata` of what a job left; savepoint: one that Flink knows of, which may lie anywhere."""
+    yield from (checkpoints(home) / job).glob("chk-*/_metadata")
+    # A finished job's checkpoints are gone. Flink names savepoints by the first digits of the job's id.
+    yield from (home.path / "flink" / "savepoints").glob(f"**/savepoint-{job[:6]}-*/_metadata")
+    if savepoint is not None and (last := local(savepoint) / "_metadata").exists():
+        yield last

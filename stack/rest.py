@@ -112,6 +112,13 @@ class FlinkRest:
         newest = latest["completed"] or latest["restored"]
         return None if newest is None else str(newest["external_path"])
 
+    def savepoint(self, job: str) -> str | None:
+        """Return where the newest savepoint lies of a job, by its id, that may have ended; None if Flink knows none."""
+        if all(one["jid"] != job for one in self.call("/jobs/overview")["jobs"]):
+            return None  # of what has ended it knows for an hour, or until it is started anew
+        taken = self.call(f"/jobs/{job}/checkpoints")["latest"]["savepoint"]
+        return None if taken is None else str(taken["external_path"])
+
     def cancel(self, job: Job, within_s: float = 60.0) -> None:
         """Cancel the job and wait until it has ended; raises FlinkError."""
         self.call(f"/jobs/{job.id}", method="PATCH")

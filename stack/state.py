@@ -117,6 +117,19 @@ def alive(one: Running) -> bool:
         return False
 
 
+def halted(pid: int | None) -> bool:
+    """Tell whether a signal holds a process still (SIGSTOP, a debugger): it answers nobody, and nobody ends it."""
+    try:
+        return pid is not None and psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def held(name: str, pid: int | None) -> str:
+    """Return the phrase for a process that is halted."""
+    return f"process {name} is held by a signal, `kill -CONT {pid}` lets it go on"
+
+
 def running(home: Home) -> State | None:
     """Return the state of the home's living supervisor, None if there is none."""
     recorded = load(home)

@@ -10,7 +10,7 @@ import psutil
 from stack import plan
 from stack.home import Home
 from stack.rest import FlinkError, FlinkRest
-from stack.state import leftovers, running
+from stack.state import halted, held, leftovers, running
 from stack.upgrade import JOBS
 
 MISSING = "MISSING"
@@ -35,14 +35,6 @@ def memory(pid: int | None) -> int:
         except psutil.NoSuchProcess:
             continue
     return total
-
-
-def halted(pid: int | None) -> bool:
-    """Tell whether a signal holds a process still (SIGSTOP, a debugger): it answers nobody, and nobody ends it."""
-    try:
-        return pid is not None and psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def jobs_wanted(processes: Mapping[str, Any]) -> bool:
@@ -92,11 +84,7 @@ def amiss(shown: Mapping[str, Any]) -> list[str]:
     if shown["free"] < ROOM_BYTES:
         found.append(f"the disk of the home has {shown['free'] >> 20} MiB left")
     found += [f"process {name} is in backoff" for name, one in shown["processes"].items() if one["state"] == "backoff"]
-    found += [
-        f"process {name} is held by a signal, `kill -CONT {one['pid']}` lets it go on"
-        for name, one in shown["processes"].items()
-        if one["halted"]
-    ]
+    found += [held(name, one["pid"]) for name, one in shown["processes"].items() if one["halted"]]
     if jobs_wanted(shown["processes"]):
         if shown["flink_error"]:
             found.append("the jobs are not known")

@@ -32,6 +32,13 @@ def tail(log: Path, lines: int = 12) -> str:
     return "\n".join(log.read_text(errors="replace")[-16_384:].splitlines()[-lines:])
 
 
+def not_held(recorded: State) -> None:
+    """Raise UnfitError, in the words of `tidegauge status`, if a signal holds the supervisor or what it runs."""
+    everyone = {"supervisor": recorded.supervisor, **recorded.processes}
+    if found := [state.held(name, one.pid) for name, one in everyone.items() if state.halted(one.pid)]:
+        raise fit.UnfitError(f"TG-status not all runs: {', '.join(found)}", 4)
+
+
 def serves(recorded: State | None) -> bool:
     """Tell whether a supervisor lives that still starts what it is asked for."""
     return recorded is not None and recorded.phase != "stopping"
@@ -99,7 +106,10 @@ def refresh(home: Home, recorded: State, off: Collection[str]) -> None:
 
 
 def wait(home: Home, supervisor: "subprocess.Popen[bytes] | None", within_s: float) -> None:
-    """Show each part becoming ready; return when all are. Raises StackError with the log of what is not."""
+    """Show each part becoming ready; return when all are.
+
+    Raises StackError with the log of what is not, UnfitError if a signal holds what is.
+    """
     began, seen = time.monotonic(), dict[str, str]()
     # Requests are taken within a tick; without this a running stack would look ready before it took them.
     while serves(running(home)) and list(home.folder("requests").iterdir()) and time.monotonic() - began < 5.0:
@@ -121,9 +131,13 @@ def wait(home: Home, supervisor: "subprocess.Popen[bytes] | None", within_s: flo
                 raise StackError(f"TG-start {name} does not start:\n{tail(home.log(name))}\n{GOES_ON}")
             if name == "jobs" and one.state == "backoff":
                 raise StackError(f"TG-start the jobs are not all running:\n{tail(home.log(name))}\n{GOES_ON}")
-        if recorded and all(one.state in ("up", "done", "off") for one in recorded.processes.values()):
+        over = time.monotonic() - began > within_s
+        ready = recorded and all(one.state in ("up", "done", "off") for one in recorded.processes.values())
+        if recorded and (ready or over):
+            not_held(recorded)
+        if ready:
             return
-        if time.monotonic() - began > within_s:
+        if over:
             waiting = [name for name, one in seen.items() if one not in ("up", "done", "off")]
             late = ", ".join(waiting) or "the supervisor"
             raise StackError(f"TG-start not ready after {within_s:.0f} s: {late}\n{GOES_ON}")
@@ -168,6 +182,8 @@ def up(
     checked: whoever calls has looked at settings and Java. Raises StackError, PortError, UnfitError.
     """
     stopping = running(home)
+    if stopping is not None and state.halted(stopping.supervisor.pid):
+        not_held(stopping)  # it would take nothing that it is asked for, nor end
     if stopping is not None and stopping.phase == "stopping":
         print(f"the stack in {home.path} is being stopped, waiting for its end", flush=True)
         wait_end(stopping, within_s)
@@ -192,7 +208,7 @@ def up(
 
 
 def join(home: Home, recorded: State, off: Collection[str], within_s: float) -> None:
-    """Bring a running stack to the current code; raises StackError."""
+    """Bring a running stack to the current code; raises StackError, UnfitError."""
     print(f"the stack in {home.path} is running", flush=True)
     same_checkout(home, recorded)
     same_settings(home, recorded)
@@ -215,8 +231,12 @@ def down(home: Home, within_s: float = 120.0) -> list[str]:
         return []
     recorded = running(home)
     if recorded is not None:
-        assert recorded.supervisor.pid is not None
-        os.kill(recorded.supervisor.pid, signal.SIGTERM)
+        pid = recorded.supervisor.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+        if state.halted(pid):
+            print(f"the supervisor, pid {pid}, is held by a signal: it is let go on, to its end", flush=True)
+            os.kill(pid, signal.SIGCONT)
         wait_end(recorded, within_s)
     try:
         with hold(home):

@@ -129,7 +129,7 @@ def stop(home: Home, rest: FlinkRest, done: Submitted, job: Job) -> None:
     ended(home, done, job.name, cancel(rest, one, job, job.state))
 
 
-def refresh_taskmanagers(home: Home, rest: FlinkRest, code: str, within_s: float = 60.0) -> None:
+def refresh_taskmanagers(home: Home, code: str, within_s: float = 60.0) -> None:
     """Restart the TaskManagers that were started with other code, and wait until they are back."""
     recorded = state.load(home).processes
     stale = {name: recorded[name].pid for name in TASKMANAGERS if name in recorded and recorded[name].code != code}
@@ -166,7 +166,7 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, sett
     live = settled(rest)
     take_up(home, done, live)
     ran = remembered(home, done.code)
-    done.pending |= forgotten(home, ran, {*live, *done.pending, *done.stopping})
+    done.pending |= forgotten(home, ran, {*live, *done.pending, *done.stopping}, rest.savepoint)
     if live or done.pending:
         check(done, mode, shards)
         done.mode, done.shards = mode, shards
@@ -182,7 +182,7 @@ def upgrade(home: Home, rest: FlinkRest, code: str, mode: str, shards: int, sett
             f"TG-state-lost the state to start from is gone: {', '.join(lost)}. To start these jobs empty, which reads "
             f"the topics again from their start, take them out of `pending` in {home.jobs}"
         )
-    refresh_taskmanagers(home, rest, code)
+    refresh_taskmanagers(home, code)
     if not set(JOBS) <= (live := rest.jobs()).keys():
         # Before the first of them is there: who dies from here on, or takes too long, leaves jobs of this code.
         note(home, ran, done.pending, Remembered(code, ids(live), dict(settings)))

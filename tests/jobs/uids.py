@@ -12,8 +12,11 @@ for name in sys.argv[1:]:
     job, _, shards = name.partition("@")
     settings = JobSettings(shards=int(shards)) if shards else JobSettings()
     streams = importlib.import_module(f"jobs.{job}").build(settings)
-    for vertex in streams.vertices():
-        print(name, vertex)
+    streams._statements.attach_as_datastream()  # as submit does
+    for vertex in (
+        streams.env._j_stream_execution_environment.getStreamGraph(False).getJobGraph().getVertices().toArray()
+    ):
+        print(name, vertex.getID().toString())
     for node in streams.env._j_stream_execution_environment.getStreamGraph(False).getStreamNodes().toArray():
         if node.getBufferTimeout() == 0:
             print("at-once", name, node.getOperatorName())

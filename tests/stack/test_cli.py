@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from stack.cli import main
-from stack.home import Home
+from stack.command import main as installed
+from stack.home import ROOT, Home
 from stack.ports import HOST
 
 WRONG = [
@@ -198,3 +200,20 @@ def test_ctrl_c_ends_every_command_without_a_word(monkeypatch: pytest.MonkeyPatc
             told = process.communicate()[1]
             taken.close()
     assert (process.returncode, told) == (130, "")
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_while_the_command_is_imported_is_as_quiet(tmp_path: Path) -> None:
+    (tmp_path / "argparse.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from stack.command import main; sys.exit(main())", "status"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_the_command_is_what_is_installed() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"tidegauge": f"{installed.__module__}:{installed.__name__}"}

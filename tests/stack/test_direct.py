@@ -70,7 +70,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 ASKED: list[tuple[Callable[[int], object], object]] = [
     (lambda port: answers(port, "/ping", b"jobs")(), True),
-    (lambda port: flink.taskmanager("taskmanager-1", Home(Path()), {"flink": port}, {}).ready(), True),
+    (lambda port: flink.taskmanager("taskmanager-1", Home(Path()), {"flink": port}, {}, ()).ready(), True),
     (lambda port: [job.name for job in FlinkRest(f"{HOST}:{port}").jobs().values()], ["gate"]),
     (lambda port: promql(f"{HOST}:{port}", "up"), "{}  7"),
     (lambda port: running(f"{HOST}:{port}"), {"tidegauge-gate"}),

@@ -1,6 +1,9 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -129,3 +132,40 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     found = {one.what: one for one in doctor.examine(Home(Path("/proc/self/tidegauge")), None)}
     assert (found["home"].good, found["home"].found) == (False, "/proc/self cannot be written by this user")
     assert {one.what: one for one in doctor.examine(Home(tmp_path / "new"), None)}["home"].good
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be a user whom a folder of mode 000 keeps out: root it does not."""
+    if os.getuid():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.parametrize("closed", [".", "home", "home/state.json"])
+def test_a_home_that_may_not_be_entered_keeps_no_other_finding_back(closed: str) -> None:
+    """It ended with TG-os, of another user's, before any of them."""
+    with TemporaryDirectory() as name:  # pytest's own is closed to nobody
+        Path(name).chmod(0o755)
+        home = Home(Path(name) / "home")
+        home.folder()
+        state.save(home, state.State(phase="stopped"))
+        before = doctor.examine(home, "auto")
+        shut = Path(name) / closed
+        shut.chmod(0)
+        try:
+            with as_nobody():
+                if not os.access(ROOT / "requirements.lock", os.R_OK):
+                    pytest.skip("the checkout lies where only root may look")
+                found = doctor.examine(home, "auto")
+        finally:
+            shut.chmod(0o755)
+    assert [one.what for one in found] == [one.what for one in before]
+    seen = Path(name) if closed == "." else home.path
+    (one,) = (one for one in found if one.what == "home")
+    assert (one.good, one.found) == (False, f"{seen} cannot be read by this user")

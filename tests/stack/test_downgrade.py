@@ -1,19 +1,21 @@
 """Code that the tables may refuse gets no jobs before they have not."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from stack import flink
 from stack.code import version
-from stack.flink import JOB_PACKAGES, TASKMANAGERS, taskmanager
+from stack.flink import JOB_PACKAGES, TASKMANAGERS
 from stack.home import Home
+from stack.plan import processes
+from stack.ports import DEFAULTS
 from stack.submitted import Submitted, save
-
-PORTS = {"flink": 1}
 
 
 def needs(home: Home) -> set[tuple[str, ...]]:
-    return {taskmanager(name, home, PORTS, {}).needs for name in TASKMANAGERS}
+    return {one.needs for one in processes(home, DEFAULTS) if one.name in TASKMANAGERS}
 
 
 @pytest.mark.parametrize("code", ["", version(JOB_PACKAGES)])
@@ -34,3 +36,16 @@ def test_and_where_nobody_can_tell(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.jobs.write_text("{")
     assert needs(home) == {("zookeeper", "tables")}
+
+
+def test_the_sources_are_read_once_for_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Iterable[str]] = []
+
+    def counted(packages: Iterable[str]) -> str:
+        asked.append(packages)
+        return version(packages)
+
+    monkeypatch.setattr(flink, "version", counted)
+    save(Home(tmp_path), Submitted("0123456789ab", "thread", shards=4))
+    needs(Home(tmp_path))
+    assert len(asked) == 1

@@ -1,5 +1,6 @@
 """Settings that are changed, and jobs that Flink has forgotten: neither is passed over."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from jobs.settings import JobSettings
 from stack.home import Home
-from stack.javatext import local
+from stack.javatext import local, uri
 from stack.remembered import Remembered, changed, remember, remembered, told
 from stack.submitted import Submitted, UpgradeError, save
 from tests.stack.test_upgrade import Flink, run, write
@@ -50,6 +51,51 @@ def test_a_job_that_flink_has_forgotten_goes_on_from_its_checkpoint(
     flink.jobs_by_id.clear()
     found = run(home, flink, "old")
     assert [local(path).name for path in found.values()] == ([start] if start else [])
+
+
+@pytest.mark.parametrize(
+    ("left", "elsewhere", "start"),
+    [
+        (["savepoints/savepoint-0a1b2c-9"], "", "savepoint-0a1b2c-9"),
+        (["savepoints/gate-9/savepoint-0a1b2c-9"], "", "savepoint-0a1b2c-9"),  # of a stop of ours
+        (["savepoints/savepoint-0a1b2c-9", "checkpoints/0a1b2c3d/chk-8"], "", "chk-8"),  # it ran on
+        (["checkpoints/0a1b2c3d/chk-8", "savepoints/savepoint-0a1b2c-9"], "", "savepoint-0a1b2c-9"),
+        (["savepoints/savepoint-0a1b2c-9"], "mine", "mine"),
+        ([], "mine", "mine"),
+    ],
+)
+def test_a_job_that_was_stopped_by_hand_goes_on_from_the_newest_that_it_left(
+    left: list[str], elsewhere: str, start: str, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that has finished has no checkpoints any more: it was started from older state, or empty."""
+    flink = Flink()
+    run(home, flink)  # what it is started from is older
+    flink.jobs_by_id["0a1b2c3d"] = "RUNNING"
+    assert run(home, flink) == {}
+    write(home.path / "flink" / "savepoints" / "savepoint-ffffff-9" / "_metadata")  # another job's
+    places = [home.path / "flink" / path for path in left] + ([home.path / elsewhere] if elsewhere else [])
+    for age, place in enumerate(reversed(places)):
+        write(place / "_metadata")
+        os.utime(place / "_metadata", (2_000_000_000 - age,) * 2)
+    flink.jobs_by_id.clear()
+    flink.savepoints["0a1b2c3d"] = uri(home.path / (elsewhere or "gone"))
+    capsys.readouterr()
+    assert [local(path).name for path in run(home, flink).values()] == [start]
+    assert capsys.readouterr().out.startswith("gate does not run any more, state from ")
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_that_a_job_left_nothing_is_said(older: bool, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    flink = Flink() if older else Flink(jobs_by_id={})
+    before = run(home, flink)
+    flink.jobs_by_id["2"] = "RUNNING"
+    assert run(home, flink) == {}
+    flink.jobs_by_id.clear()
+    capsys.readouterr()
+    assert run(home, flink) == before
+    said, how = capsys.readouterr().out, f"from {before['gate']}, as before" if older else "empty"
+    assert said.startswith("TG-state-older gate does not run any more, ")
+    assert f"it is started {how}. " in said
 
 
 def test_a_job_that_is_gone_before_its_first_checkpoint_goes_on_from_where_it_was_started(home: Home) -> None:

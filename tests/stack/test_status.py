@@ -16,7 +16,8 @@ from stack.cli import main
 from stack.doctor import examine
 from stack.home import Home
 from stack.ports import DEFAULTS
-from stack.status import amiss, halted, status, text
+from stack.state import halted
+from stack.status import amiss, status, text
 from stack.upgrade import JOBS
 from tests.stack.supervised import until
 from tests.stack.test_direct import Answering, serving

@@ -187,7 +187,7 @@ def test_a_process_that_cannot_be_started_now_is_tried_again(home: Home) -> None
 @pytest.mark.parametrize("answer", ["-ERR no HTTP\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", ""])
 def test_an_answer_that_is_cut_or_no_http_is_not_ready(home: Home, answer: str) -> None:
     port = free_ports(1)[0]
-    checks = [answers(port, "/overview"), flink.taskmanager("a", home, {"flink": port}, {}).ready]
+    checks = [answers(port, "/overview"), flink.taskmanager("a", home, {"flink": port}, {}, ()).ready]
     asked = home.folder() / "asked"
     code = ANSWERING.format(port=port, answer=answer, asked=str(asked))
     with running(home, process(home, "a", code, ready=lambda: any(check() for check in checks))) as supervisor:

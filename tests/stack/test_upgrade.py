@@ -25,18 +25,23 @@ class Killed(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Flink(FlinkRest):
-    """A JobManager with one job, gate, by its state. meets: what the next that wait for an end meet before it comes."""
+    """A JobManager with one job, gate, by its state. meets: what the next that wait for an end meet before it comes.
+
+    savepoints: the newest of each ended job that it remembers, by the job's id.
+    """
 
     address: str = ""
     jobs_by_id: dict[str, str] = field(default_factory=lambda: {"1": "RUNNING"})
     checkpoint: list[str] = field(default_factory=list)
     meets: list[BaseException | str] = field(default_factory=list)
     stops: list[dict[str, Any]] = field(default_factory=list)
+    savepoints: dict[str, str] = field(default_factory=dict)
 
     def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         if path.endswith("/checkpoints"):
             completed = {"external_path": self.checkpoint[-1]} if self.checkpoint else None
-            return {"latest": {"completed": completed, "restored": None}}
+            taken = {"external_path": self.savepoints[job]} if (job := path.split("/")[2]) in self.savepoints else None
+            return {"latest": {"completed": completed, "restored": None, "savepoint": taken}}
         if body is not None:
             self.stops.append(body)
             return {"request-id": body["triggerId"]}
@@ -50,7 +55,8 @@ class Flink(FlinkRest):
         if "savepoints" in path:
             return {"status": {"id": "COMPLETED"}, "operation": {"location": self.finish("savepoint-1/_metadata")}}
         tasks = {"running": 1, "total": 1}
-        jobs = [{"jid": i, "name": "tidegauge-gate", "state": s, "tasks": tasks} for i, s in self.jobs_by_id.items()]
+        states = {**dict.fromkeys(self.savepoints, "FINISHED"), **self.jobs_by_id}
+        jobs = [{"jid": i, "name": "tidegauge-gate", "state": s, "tasks": tasks} for i, s in states.items()]
         return {"jobs": jobs}
 
     def finish(self, file: str = "") -> str:
