@@ -20,7 +20,8 @@ from schemas.setting import faults
 from sinks import direct
 
 NAMES = ("gate", "store", "rollup", "alert", "reroll")
-_OF_A_JOB = ("execution.checkpointing.", "pipeline.")
+# A JobManager that brings a job back takes ask.timeout from the job, whatever its own says (Flink 2.3).
+_OF_A_JOB = ("execution.checkpointing.", "pipeline.", "pekko.ask.timeout")
 _ALIVE = {"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "RECONCILING", "FAILING", "SUSPENDED"}
 
 

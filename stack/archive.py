@@ -45,7 +45,8 @@ class Archive:
         if self.path.exists():
             option = f"-XX:SharedArchiveFile={self.path}"
         elif self.writes(process):
-            option = f"-XX:ArchiveClassesAtExit={self.draft}"
+            # Else it ends with a line for each class that it leaves out, thousands, behind what says why it ended.
+            option = f"-Xlog:cds=error -XX:ArchiveClassesAtExit={self.draft}"
         return {"JVM_ARGS": f"{os.environ.get('JVM_ARGS', '')} {option}".strip()}
 
     def writes(self, process: str) -> bool:

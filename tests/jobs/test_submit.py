@@ -1,8 +1,16 @@
 """`python -m jobs submit`: no job begins empty because its name was mistyped."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+import yaml
 
 from jobs.__main__ import main
+from stack.flink import flink_env, render
+from stack.home import Home
 from tests.stack.test_direct import Answering, serving
 
 
@@ -39,3 +47,20 @@ def test_a_savepoint_for_a_job_that_runs_is_not_passed_over(
         assert main(["submit", *args]) == code
     out = capsys.readouterr()
     assert said in out.out + out.err
+
+
+@pytest.mark.jvm
+@pytest.mark.timeout(300)
+def test_a_job_is_told_what_flink_asks_of_it_and_not_of_the_cluster(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    render(home, dict.fromkeys(("flink", "zookeeper"), 1))
+    env = {key: value for key, value in os.environ.items() if not key.startswith("TIDEGAUGE_")} | flink_env(home)
+    said = subprocess.run(
+        [sys.executable, "-m", "tests.jobs.told"], capture_output=True, text=True, env=env, check=False
+    )
+    assert said.returncode == 0, said.stderr[-2000:]
+    told = dict(line.split(" ", 1) for line in said.stdout.splitlines())
+    options = yaml.safe_load((Path(env["FLINK_CONF_DIR"]) / "config.yaml").read_text())
+    # Else a JobManager that brings jobs back on a busy machine gives up: it asks itself, 10 s long, by the job's own.
+    for key in ("pekko.ask.timeout", "pipeline.object-reuse"):
+        assert told.get(key) == str(options[key]).lower(), key
