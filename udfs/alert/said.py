@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from schemas.codec import CodecError
 from udfs.alert.event import Event, events, read
 from udfs.alert.lifecycle import Instance, Labels, Transition, anew, end, transition_key
 from udfs.alert.match import Address
@@ -62,14 +61,15 @@ class Said:
         self._words: dict[tuple[str, Labels], Words] = defaultdict(Words)
         for record in records:
             try:
-                address, told = read(record)
-            except CodecError as error:
+                name, told = read(record)
+                # What late samples say is entered by nobody.
+                rule = Address.parse(name).rule if name and told.seq else ""
+            except (ValueError, TypeError) as error:  # anyone who may write to the topic may have written it
                 _log.warning("a record of alert.events is unreadable: %s", error)
                 continue
-            # What late samples say is entered by nobody.
-            if address and told.seq:
-                self._keys.setdefault(address, Key()).last[told.labels] = told
-                self._words[Address.parse(address).rule, told.labels].add(told)
+            if rule:
+                self._keys.setdefault(name, Key()).last[told.labels] = told
+                self._words[rule, told.labels].add(told)
 
     def until(self, name: str, memory: Memory) -> int:
         """Return the last tick that the key has said something at beyond its memory, ms; 0: there is none.

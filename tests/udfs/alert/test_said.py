@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from schemas.codec import codec
 from tests.udfs.alert.fakeflink import FakeFlink
 from tests.udfs.alert.scenario import T0
 from tests.udfs.alert.test_flink import up
@@ -126,7 +127,13 @@ def test_what_is_said_again_word_for_word_is_taken_for_what_it_is() -> None:
     assert held(job) == held(once)
 
 
-@pytest.mark.parametrize("record", [b"", b"nonsense"])
+def addressed(address: str) -> bytes:
+    """Return an event that names such a key."""
+    (record,) = crash((RULE, RULE), (1, 1, 1), {"a": "1110"}, frozenset()).topic
+    return codec("alert_event").encode({**codec("alert_event").decode(record), "address": address})
+
+
+@pytest.mark.parametrize("record", [b"", b"nonsense", addressed("{"), addressed("[1]"), addressed("1")])
 def test_what_is_unreadable_is_passed_over(record: bytes, caplog: pytest.LogCaptureFixture) -> None:
     job = FakeFlink()
     deliver(job, RULE)
