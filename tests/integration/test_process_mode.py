@@ -18,7 +18,7 @@ from tests.integration.beside import Beside, partitions
 from udfs.gate.gate import Gate, Passed, Refused
 from udfs.mode import code_version
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(700)]
 
 Record = tuple[str, bytes, bytes, int]
 """Topic, key, value, timestamp."""
@@ -105,14 +105,14 @@ def test_the_gate_in_process_mode_answers_as_in_thread_mode(stack: Any, beside: 
     producer.close()
     wanted = judged(sent)
     assert {topic for topic, *_ in wanted} == {topics.VALID, topics.REJECTED}
-    output.read(wanted, 120)
+    output.read(wanted, 240)
     assert output.found == wanted
 
     output.forget()
     before = announced(stack.home)
     # Checkpoints would be retained.
     beside.submit(tmp_path, TIDEGAUGE_EXECUTION_MODE="process", TIDEGAUGE_CHECKPOINT_INTERVAL_S="3600")
-    output.read(wanted, 120)
+    output.read(wanted, 240)
     # Both gates' owners read metrics.pending: what waits there comes from each of them.
     assert output.found.keys() == wanted.keys()
     output.consumer.close()
