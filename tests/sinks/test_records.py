@@ -73,6 +73,8 @@ def test_alert_events_keep_labels_and_times() -> None:
         "concerns": "c",
         "late": [{"labels": {"a": "b"}, "timestamp": 7, "value": math.nan, "arrived_at": 8}],
         "late_more": 9,
+        "address": "",
+        "demotions": 0,
     }
     again = {**event, "resend": 1, "evaluated_at": 60_002}
     (row,) = rows.block("alert_events", [codec("alert_event").encode(one) for one in (event, again)]).to_pylist()
