@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from sinks.client import opened
 
 TIMEOUT_S = 10.0
+# Polls of half a second without a record, before the end: kafka-python may miss an answer, and waits for good then.
+SILENT = 120
 
 
 Change = tuple[str, bytes | None, int]
@@ -46,8 +49,13 @@ def _records(bootstrap: str, topic: str, most: int | None = None) -> Iterator[An
         firsts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
         for part in parts:
             consumer.seek(part, firsts[part] if most is None else max(firsts[part], ends[part] - most))
+        silent = 0
         while any(consumer.position(part) < ends[part] for part in parts):
-            for records in consumer.poll(timeout_ms=500).values():
+            if silent == SILENT:
+                raise KafkaTimeoutError(f"nothing came of {topic} for {SILENT // 2} s, though there is more")
+            found = consumer.poll(timeout_ms=500)
+            silent = 0 if found else silent + 1
+            for records in found.values():
                 yield from records
     finally:
         consumer.close()
