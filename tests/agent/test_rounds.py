@@ -29,7 +29,7 @@ def rounds(urls: list[str], timeout_s: float) -> Rounds:
 def test_targets_that_hang_are_asked_side_by_side() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as hung:
         port = hung.getsockname()[1]
-        made = rounds([f"http://127.0.0.1:{port}/{n}" for n in range(20)], timeout_s=0.5)
+        made = rounds([f"http://127.0.0.1:{port}/{n}" for n in range(20)], timeout_s=3.0)
         host, *targets = made.batches(0, 0)
         made.close()
     assert host.source == "h"
