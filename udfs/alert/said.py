@@ -15,7 +15,7 @@ from udfs.alert.lifecycle import Instance, Labels, Transition, anew, end, transi
 from udfs.alert.match import Address
 from udfs.alert.memory import Memory
 from udfs.alert.rule import Rule
-from udfs.alert.trouble import FAILING, PAUSED, about_of
+from udfs.alert.trouble import FAILING, PAUSED, about_of, summary_of
 
 _OPEN = ("pending", "firing")
 
@@ -101,7 +101,7 @@ class Said:
             spoken = transition_key(address.rule, labels, now.active_at, now.demotions, now.state)
             if spoken != last.key and (now.live or last.state in _OPEN):
                 new = now.seq > (key.before or {}).get(labels, 0) and spoken not in words.keys
-                held[labels], said = _corrected(now, last, words, new, rule or address.rule, key.until + 1)
+                held[labels], said = _corrected(now, last, words, new, address.rule, rule, key.until + 1)
                 made += said
         after = replace(
             memory,
@@ -111,37 +111,34 @@ class Said:
             still_until=0 if made else memory.still_until,
         )
         revision = rule.revision if rule else memory.revision
-        note = (("summary", memory.trouble),) if memory.trouble else ()
         mine = events([one for one in made if one.labels not in about], rule, address, revision, now_ms)
-        others = events([one for one in made if one.labels in about], None, address, revision, now_ms, note)
+        others = events(
+            [one for one in made if one.labels in about], None, address, revision, now_ms, summary_of(memory)
+        )
         return after, mine + others
 
 
 def _corrected(
-    now: Instance, last: Transition, words: Words, new: bool, rule: Rule | str, at: int
+    now: Instance, last: Transition, words: Words, new: bool, name: str, rule: Rule | None, at: int
 ) -> tuple[Instance, tuple[Transition, ...]]:
     """Return an alert that is otherwise than was said last, and what is to be said of it.
 
-    new: this run has said how it is, and nobody before.
+    new: this run has said how it is, and nobody before. name: tenant/rule_id; rule is None if it is gone.
     """
     now = replace(now, seq=max(now.seq, last.seq))
     if not now.live:
-        return end(_instance(now, last), at, _name(rule))
-    if isinstance(rule, str) and last.state not in _OPEN:
+        return end(_instance(now, last), at, name)
+    if rule is None and last.state not in _OPEN:
         return replace(now, ended_at=at), ()
     closed: tuple[Transition, ...] = ()
     if last.state == "firing" and now.state == "pending":
-        ended, closed = end(_instance(now, last), at, _name(rule))
+        ended, closed = end(_instance(now, last), at, name)
         now = replace(now, seq=ended.seq)
     known = now.state == last.state or (new and now.fired_at >= last.evaluated_at)
-    if known or isinstance(rule, str):
+    if known or rule is None:
         return words.apart(now, again=False), closed
     now, said = anew(words.apart(now, again=True), at, rule)
     return now, (*closed, said)
-
-
-def _name(rule: Rule | str) -> str:
-    return rule if isinstance(rule, str) else rule.key
 
 
 def _instance(before: Instance, last: Transition) -> Instance:

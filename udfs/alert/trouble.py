@@ -20,6 +20,11 @@ def about_of(address: Address, name: str) -> Labels:
     return (("alertname", name), ("bucket", str(address.bucket)), ("rule", address.rule_id))
 
 
+def summary_of(memory: Memory) -> Labels:
+    """Return the annotation that says what is wrong, if anything is."""
+    return (("summary", memory.trouble),) if memory.trouble else ()
+
+
 def troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: int) -> tuple[Memory, list[Event]]:
     """Step the alerts about the rule itself."""
     about = replace(rule, for_s=0, keep_firing_for_s=0, annotations=())
@@ -37,6 +42,5 @@ def troubles(address: Address, rule: Rule, memory: Memory, tick: int, now_ms: in
             instance, entered = resend(instance, tick, about)
         instances.append(instance)
         made += entered
-    note = (("summary", memory.trouble),) if memory.trouble else ()
-    said = events(made, about, address, rule.revision, now_ms, note)
+    said = events(made, about, address, rule.revision, now_ms, summary_of(memory))
     return replace(memory, troubles=tuple(forget(instances, tick))), said
